@@ -1,0 +1,52 @@
+// Package block says what a block is: its pins and their types, its traits, and how a value is made to fit a pin.
+// It knows no plugin, no graph and no database; a block that a plugin describes and a structural one that the
+// scheduler runs itself look the same from here.
+package block
+
+import "encoding/json"
+
+// Kind is a block's type as the API prints it.
+type Kind string
+
+// The kinds of blocks (spec: block types).
+const (
+	Standard       Kind = "STANDARD"
+	Input          Kind = "INPUT"
+	Output         Kind = "OUTPUT"
+	Note           Kind = "NOTE"
+	Webhook        Kind = "WEBHOOK"
+	WebhookManual  Kind = "WEBHOOK_MANUAL"
+	Agent          Kind = "AGENT"
+	AI             Kind = "AI"
+	HumanInTheLoop Kind = "HUMAN_IN_THE_LOOP"
+)
+
+// Traits are a block's promises to the scheduler (contract: durability, 3).
+type Traits struct {
+	Pure      bool `json:"pure,omitempty"`
+	Streaming bool `json:"streaming,omitempty"`
+	Once      bool `json:"once,omitempty"`
+}
+
+// Definition is everything about a block that is stored or sent: what New compiles into a Block.
+type Definition struct {
+	ID           string             `json:"id"`
+	Name         string             `json:"name"`
+	Description  string             `json:"description,omitempty"`
+	Categories   []string           `json:"categories,omitempty"`
+	Kind         Kind               `json:"kind"`
+	InputSchema  json.RawMessage    `json:"input_schema"`
+	OutputSchema json.RawMessage    `json:"output_schema"`
+	StaticOutput bool               `json:"static_output,omitempty"`
+	Traits       Traits             `json:"traits,omitzero"`
+	Credentials  []CredentialsField `json:"credentials,omitempty"`
+}
+
+// CredentialsField is an input pin that takes a reference to credentials.
+type CredentialsField struct {
+	Pin       string   `json:"pin"`
+	Providers []string `json:"providers"`
+	Types     []string `json:"types"`
+	Scopes    []string `json:"scopes,omitempty"`
+	Optional  bool     `json:"optional,omitempty"`
+}

@@ -1,0 +1,122 @@
+// Package execution accepts, schedules, records and shows executions of agents.
+//
+// machine.go is a pure state machine (state and event in, steps and commands out); worker.go drives it, writer.go
+// commits its steps in groups, reader.go shows what was committed. Nothing else decides.
+package execution
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Status of an execution or of a node execution.
+type Status string
+
+// The five statuses of the API reference.
+const (
+	Queued     Status = "QUEUED"
+	Running    Status = "RUNNING"
+	Completed  Status = "COMPLETED"
+	Failed     Status = "FAILED"
+	Terminated Status = "TERMINATED"
+)
+
+// Ended says whether nothing will change any more.
+func (s Status) Ended() bool { return s == Completed || s == Failed || s == Terminated }
+
+// Execution is one run of a graph version.
+type Execution struct {
+	ID           string
+	UserID       string
+	GraphID      string
+	GraphVersion int
+	ParentID     string // execution of which this one is a nested agent; empty for a root
+	Status       Status
+	Inputs       json.RawMessage
+	CreatedAt    time.Time
+	StartedAt    *time.Time
+	EndedAt      *time.Time
+	Stats        Stats
+	Error        *Failure // set when FAILED
+}
+
+// Stats counts an execution's own node executions.
+type Stats struct {
+	TotalNodes     int
+	CompletedNodes int
+	FailedNodes    int
+	TotalRunTime   float64 // wall seconds from start to end, or to now while running
+}
+
+// Failure is why an execution failed.
+type Failure struct {
+	Message string
+	NodeID  string // empty when no node is to blame
+}
+
+// NodeExecution is one run of a node.
+type NodeExecution struct {
+	ID         string
+	NodeID     string
+	BlockID    string
+	Status     Status
+	Attempt    int
+	Input      json.RawMessage // JSON object
+	Outputs    []PinValues     // in the order of each pin's first output
+	StartedAt  *time.Time
+	EndedAt    *time.Time
+	Error      string
+	Plugin     string // "name version"; empty for structural blocks
+	PluginName string
+	PluginVersion string
+}
+
+// PinValues are the values of one output pin or of one named output, in order.
+type PinValues struct {
+	Name   string
+	Values []json.RawMessage
+}
+
+// Waiting is what a node still waits for.
+type Waiting struct {
+	NodeID  string
+	Have    []string
+	Missing []string
+}
+
+// Details is an execution with what happened in it.
+type Details struct {
+	Execution
+	Outputs             []PinValues
+	NodeExecutions      []NodeExecution // the first 1,000 or 16 MiB
+	NodeExecutionsTotal int
+	Waiting             []Waiting // the first 1,000
+	WaitingTotal        int
+}
+
+// Filter selects executions of a list, newest first.
+type Filter struct {
+	GraphID       string
+	Statuses      []Status
+	ParentID      string // only children of this execution
+	IncludeNested bool
+	Offset, Limit int
+}
+
+// Request asks for an execution.
+type Request struct {
+	UserID         string
+	GraphID        string
+	Version        int // 0: the active one
+	Inputs         json.RawMessage // JSON object
+	IdempotencyKey string // empty: none
+	Body           []byte // what the key stands for: the request's bytes
+}
+
+// Event is one recorded happening of an execution. Payload is the JSON object of the API's frame, whole: type,
+// execution_id, seq and timestamp included; it is shared and must not be changed.
+type Event struct {
+	Seq     int64
+	Payload json.RawMessage
+	Last    bool // the terminal event
+}
