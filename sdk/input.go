@@ -1,0 +1,127 @@
+package sdk
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// inputType is what is known of a block's input type: its schema, and how its fields are filled.
+type inputType struct {
+	schema json.RawMessage
+	fields []field
+	whole  bool // not a struct: decoded at once
+}
+
+// field is one input pin and the struct field that it fills.
+type field struct {
+	name     string
+	index    []int
+	required bool
+	fallback json.RawMessage // value of an absent pin; nil: the field stays zero
+	schema   json.RawMessage
+}
+
+var inputTypes sync.Map // reflect.Type to *inputType: reflection happens once for a type
+
+func inputOf(t reflect.Type) (*inputType, error) {
+	if known, ok := inputTypes.Load(t); ok {
+		return known.(*inputType), nil
+	}
+	made, err := newInputType(t)
+	if err != nil {
+		return nil, err
+	}
+	known, _ := inputTypes.LoadOrStore(t, made)
+	return known.(*inputType), nil
+}
+
+func newInputType(t reflect.Type) (*inputType, error) {
+	if t.Kind() != reflect.Struct {
+		if t != rawType && t.Kind() != reflect.Map {
+			return nil, fmt.Errorf("input type %s is neither a struct nor a map nor json.RawMessage", t)
+		}
+		return &inputType{whole: true, schema: json.RawMessage(`{"type":"object","properties":{}}`)}, nil
+	}
+	r := &reflection{inside: []reflect.Type{t}}
+	fields, err := r.properties(t, nil)
+	if err != nil {
+		return nil, err
+	}
+	schemer, _ := reflect.New(t).Interface().(PinSchemer)
+	seen := map[string]bool{}
+	for i, f := range fields {
+		if seen[f.name] {
+			return nil, fmt.Errorf("input pin %q is declared twice", f.name)
+		}
+		seen[f.name] = true
+		if schemer == nil {
+			continue
+		}
+		if schema := schemer.PinSchema(f.name); schema != nil {
+			if !isObject(schema) {
+				return nil, fmt.Errorf("input pin %q: PinSchema gave no JSON object", f.name)
+			}
+			fields[i].schema = schema
+		}
+	}
+	schema := extend(json.RawMessage(`{"type":"object"}`), propertiesOf(fields))
+	return &inputType{schema: schema, fields: fields}, nil
+}
+
+// decode fills a value of the input type from a JSON object. Keys that are no pin of the block are ignored.
+func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
+	if p.whole {
+		if !isObject(input) {
+			return InvalidInput("the input is not a JSON object")
+		}
+		if err := unmarshal(input, into.Addr()); err != nil {
+			return InvalidInput("the input does not fit: %w", err)
+		}
+		return nil
+	}
+	var pins map[string]json.RawMessage
+	if err := json.Unmarshal(input, &pins); err != nil || pins == nil {
+		return InvalidInput("the input is not a JSON object")
+	}
+	for _, f := range p.fields {
+		value, ok := pins[f.name]
+		switch {
+		case ok && string(value) != "null": // the host removes nulls; by hand they mean the same
+		case f.required:
+			return InvalidInput("pin %q is required", f.name)
+		case f.fallback == nil:
+			continue
+		default:
+			value = f.fallback
+		}
+		if err := unmarshal(value, into.FieldByIndex(f.index).Addr()); err != nil {
+			return InvalidInput("pin %q: %w", f.name, err)
+		}
+	}
+	return nil
+}
+
+// unmarshal decodes a value behind a pointer. Raw values are taken as they are, and numbers of untyped fields as
+// json.Number, since a float64 would lose digits.
+func unmarshal(value json.RawMessage, pointer reflect.Value) error {
+	if raw, ok := pointer.Interface().(*json.RawMessage); ok {
+		*raw = bytes.Clone(value) // the caller's bytes may be shared, a block may change its own
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.UseNumber()
+	err := d.Decode(pointer.Interface())
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		at := ""
+		if mismatch.Field != "" {
+			at = " at " + mismatch.Field
+		}
+		return fmt.Errorf("%s does not fit %s%s", mismatch.Value, mismatch.Type, at)
+	}
+	return err
+}

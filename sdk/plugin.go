@@ -1,0 +1,89 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// Version of this SDK.
+const Version = "0.1.0"
+
+// Plugin is what one process offers.
+type Plugin struct {
+	Name        string // [a-z][a-z0-9_]*, unique among the plugins of a server
+	Version     string // semantic version
+	Description string
+	Blocks      []Definition
+	Settings    []PluginSetting
+}
+
+// PluginSetting is what the server's administrator can set, by PATCHBAY_PLUGIN_<PLUGIN>_<SETTING>.
+type PluginSetting struct {
+	Name        string // [a-z][a-z0-9_]*
+	Description string
+	Default     string
+	Required    bool
+	Secret      bool
+}
+
+var (
+	plainName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	semver    = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+)
+
+// Describe checks the plugin and gives what the host is told about it. All that is wrong is in the error.
+func (p Plugin) Describe() (*proto.DescribeResponse, error) {
+	description := &proto.DescribeResponse{
+		Name:            p.Name,
+		Version:         p.Version,
+		ProtocolVersion: proto.Version,
+		Sdk:             "patchbay-go " + Version,
+		Description:     p.Description,
+		BulkValues:      true,
+	}
+	var wrong []error
+	if !plainName.MatchString(p.Name) {
+		wrong = append(wrong, fmt.Errorf("plugin name %q: it takes lower-case letters, digits and _", p.Name))
+	}
+	if !semver.MatchString(p.Version) {
+		wrong = append(wrong, fmt.Errorf("plugin version %q: it must look like 1.2.3", p.Version))
+	}
+	ids := map[string]string{}
+	for _, b := range p.Blocks {
+		block, err := b.Describe()
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		if other, ok := ids[block.Id]; ok {
+			wrong = append(wrong, fmt.Errorf("block %q has the id of block %q", block.Name, other))
+		}
+		ids[block.Id] = block.Name
+		description.Blocks = append(description.Blocks, block)
+	}
+	for _, s := range p.Settings {
+		if !plainName.MatchString(s.Name) {
+			wrong = append(wrong, fmt.Errorf("setting %q: a name takes lower-case letters, digits and _", s.Name))
+		}
+		description.Settings = append(description.Settings, &proto.SettingDescription{
+			Name: s.Name, Description: s.Description, Default: s.Default, Required: s.Required, Secret: s.Secret,
+		})
+	}
+	return description, errors.Join(wrong...)
+}
+
+// Manifest is the file plugin.json beside a plugin's binary: what the host knows before it starts anything.
+type Manifest struct {
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Protocol    int    `json:"protocol"`
+	AutoMTLS    bool   `json:"auto_mtls"`
+	Description string `json:"description,omitempty"`
+}
+
+func (p Plugin) manifest() Manifest {
+	return Manifest{Name: p.Name, Version: p.Version, Protocol: proto.Version, AutoMTLS: true, Description: p.Description}
+}

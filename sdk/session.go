@@ -1,0 +1,198 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// queueLength is how many frames wait for the one goroutine that writes the stream. Runs wait when it is full.
+const queueLength = 256
+
+// session multiplexes the runs of a process over one stream: the host's frames are read by serve, one goroutine
+// writes, and each run has a goroutine of its own.
+type session struct {
+	server *server
+	stream proto.Plugin_SessionServer
+	ctx    context.Context
+	frames chan *proto.SessionResponse
+
+	mu   sync.Mutex
+	runs map[uint64]*run
+}
+
+func newSession(s *server, stream proto.Plugin_SessionServer) *session {
+	return &session{
+		server: s, stream: stream,
+		frames: make(chan *proto.SessionResponse, queueLength),
+		runs:   map[uint64]*run{},
+	}
+}
+
+// serve reads until the host ends the stream or breaks the protocol. Every run is cancelled then.
+func (s *session) serve() error {
+	ctx, cancel := context.WithCancelCause(s.stream.Context())
+	s.ctx = ctx
+	var writer sync.WaitGroup
+	writer.Go(func() { cancel(s.write()) })
+	defer writer.Wait()
+	defer cancel(errCancelled)
+	for {
+		request, err := s.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.handle(request); err != nil {
+			return err
+		}
+	}
+}
+
+// write sends frames in the order in which they were queued.
+func (s *session) write() error {
+	for {
+		select {
+		case frame := <-s.frames:
+			if err := s.stream.Send(frame); err != nil {
+				return err
+			}
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		}
+	}
+}
+
+func (s *session) handle(request *proto.SessionRequest) error {
+	switch frame := request.Frame.(type) {
+	case *proto.SessionRequest_Start:
+		return s.start(frame.Start)
+	case *proto.SessionRequest_Cancel:
+		if r := s.run(frame.Cancel.Run); r != nil {
+			r.cancel(errCancelled)
+		}
+	case *proto.SessionRequest_Credit:
+		if r := s.run(frame.Credit.Run); r != nil {
+			r.credit.add(int(frame.Credit.N))
+		}
+	}
+	return nil // frames of later protocols are ignored
+}
+
+// run finds a run that has not ended; a frame for one that has is late, not wrong.
+func (s *session) run(number uint64) *run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runs[number]
+}
+
+func (s *session) start(start *proto.Start) error {
+	r := &run{session: s, number: start.Run, credit: newCredit(int(start.Credit))}
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	release := context.CancelFunc(func() {})
+	if ms := start.GetContext().GetDeadlineUnixMs(); ms > 0 {
+		ctx, release = context.WithDeadline(ctx, time.UnixMilli(ms))
+	}
+	r.cancel = cancel
+	s.mu.Lock()
+	_, twice := s.runs[start.Run]
+	if !twice {
+		s.runs[start.Run] = r
+	}
+	s.mu.Unlock()
+	if twice {
+		release()
+		cancel(nil)
+		return status.Errorf(codes.InvalidArgument, "run %d was started twice", start.Run)
+	}
+	s.server.runs.Go(func() {
+		defer release()
+		s.do(ctx, r, start)
+	})
+	return nil
+}
+
+// do runs a block and reports its end.
+func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
+	logger := s.server.logger.With("run", start.Run, "execution", start.GetContext().GetExecutionId(), "node", start.GetContext().GetNodeId())
+	err := s.execute(ctx, r, start, logger)
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		logger.Error("a block panicked", "panic", panicked.Error(), "stack", panicked.stack)
+	}
+	failure := protoError(ctx, err)
+	if failure.GetKind() == proto.ErrorKind_ERROR_KIND_CANCELLED {
+		s.server.bulk.drop(r.number)
+	}
+	r.end()
+	s.mu.Lock()
+	delete(s.runs, r.number)
+	s.mu.Unlock()
+	s.send(s.ctx, &proto.SessionResponse{Frame: &proto.SessionResponse_Done{
+		Done: &proto.Done{Run: r.number, Error: failure},
+	}})
+}
+
+func (s *session) execute(ctx context.Context, r *run, start *proto.Start, logger hclog.Logger) error {
+	input := start.Input
+	if start.InputBulk != "" {
+		var ok bool
+		if input, ok = s.server.bulk.input(start.InputBulk); !ok {
+			return InvalidInput("the input %q was not put", start.InputBulk)
+		}
+	}
+	block, ok := s.server.blocks[start.Block]
+	if !ok {
+		return InvalidInput("plugin %s has no block %q", s.server.description.Name, start.Block)
+	}
+	r.block = block
+	ctx = WithRun(ctx, runOf(start, input))
+	ctx = WithSettings(ctx, s.server.settings)
+	ctx = context.WithValue(ctx, loggerKey{}, logger.With("block", block.name))
+	r.ctx = ctx
+	return block.execute(ctx, input, r)
+}
+
+// send queues a frame; it fails when ctx or the session ends first.
+func (s *session) send(ctx context.Context, frame *proto.SessionResponse) error {
+	select {
+	case s.frames <- frame:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func runOf(start *proto.Start, input []byte) Run {
+	c := start.GetContext()
+	run := Run{
+		UserID:          c.GetUserId(),
+		GraphID:         c.GetGraphId(),
+		GraphVersion:    int(c.GetGraphVersion()),
+		ExecutionID:     c.GetExecutionId(),
+		RootExecutionID: c.GetRootExecutionId(),
+		NodeID:          c.GetNodeId(),
+		NodeExecutionID: c.GetNodeExecutionId(),
+		Attempt:         int(c.GetAttempt()),
+		IdempotencyKey:  c.GetIdempotencyKey(),
+		Timezone:        c.GetTimezone(),
+		Input:           input,
+	}
+	if ms := c.GetDeadlineUnixMs(); ms > 0 {
+		run.Deadline = time.UnixMilli(ms)
+	}
+	for _, v := range start.Recorded {
+		run.Recorded = append(run.Recorded, Value{Pin: v.Pin, Value: v.Value})
+	}
+	return run
+}
