@@ -1,0 +1,75 @@
+package plugin
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/patchbay-io/patchbay/core/block"
+)
+
+// catalogue is all blocks at one moment. It is never changed: a new one takes its place.
+type catalogue struct {
+	byID   map[string]entry
+	sorted []*block.Block
+}
+
+type entry struct {
+	block  *block.Block
+	plugin *supervisor // nil: the core runs it
+}
+
+// Block finds a block by its id.
+func (h *Host) Block(id string) (*block.Block, bool) {
+	e, ok := h.catalogue.Load().byID[id]
+	return e.block, ok
+}
+
+// Blocks are all blocks, sorted by name. The slice is shared and must not be changed.
+func (h *Host) Blocks() []*block.Block { return h.catalogue.Load().sorted }
+
+func newCatalogue(builtin []*block.Block) (*catalogue, error) {
+	c := &catalogue{byID: make(map[string]entry, len(builtin))}
+	for _, b := range builtin {
+		if _, ok := c.byID[b.ID]; ok {
+			return nil, fmt.Errorf("two built-in blocks have the id %s", b.ID)
+		}
+		c.byID[b.ID] = entry{block: b}
+	}
+	c.sort()
+	return c, nil
+}
+
+func (c *catalogue) sort() {
+	c.sorted = make([]*block.Block, 0, len(c.byID))
+	for _, e := range c.byID {
+		c.sorted = append(c.sorted, e.block)
+	}
+	slices.SortFunc(c.sorted, func(a, b *block.Block) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// register puts what a plugin offers in the place of what it offered before. Blocks stay while their plugin is
+// down, so that graphs that use them remain valid.
+func (h *Host) register(s *supervisor, o *offer) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.catalogue.Load()
+	next := &catalogue{byID: maps.Clone(old.byID)}
+	maps.DeleteFunc(next.byID, func(_ string, e entry) bool { return e.plugin == s })
+	for _, b := range o.blocks {
+		if other, ok := next.byID[b.ID]; ok {
+			owner := "the core"
+			if other.plugin != nil {
+				owner = "plugin " + other.plugin.name
+			}
+			return permanent(fmt.Errorf("block %q has the id %s of %q, which %s offers", b.Name, b.ID, other.block.Name, owner))
+		}
+		next.byID[b.ID] = entry{block: b, plugin: s}
+	}
+	next.sort()
+	h.catalogue.Store(next)
+	return nil
+}

@@ -1,0 +1,106 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// Run runs a block to its end. When ctx ends the run is cancelled and given a bounded time to end. A run that finds
+// its plugin restarting waits for it, for a bounded time. A run that is cut off by Close ends as one that crashed
+// together with others: it is nobody's fault.
+func (h *Host) Run(ctx context.Context, r Run) Result {
+	e, ok := h.catalogue.Load().byID[r.Block]
+	switch {
+	case !ok:
+		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("no installed plugin provides the block %s", r.Block))
+	case e.plugin == nil:
+		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("block %q is the core's own and runs in no plugin", e.block.Name))
+	}
+	run := e.plugin.run
+	if r.Isolated {
+		run = e.plugin.runAlone
+	}
+	result := run(ctx, e.block, &r)
+	if result.Crashed != nil && h.closed.Load() {
+		result.Crashed.Alone = false
+	}
+	return result
+}
+
+func (s *supervisor) run(ctx context.Context, b *block.Block, r *Run) Result {
+	current := s.current.Load()
+	if current == nil || !current.usable() {
+		return s.runLater(ctx, b, r)
+	}
+	result, retry := current.run(ctx, b, r)
+	if retry {
+		return s.runLater(ctx, b, r)
+	}
+	return result
+}
+
+// runLater runs a block once its plugin is ready again.
+func (s *supervisor) runLater(ctx context.Context, b *block.Block, r *Run) Result {
+	wait, stop := context.WithTimeout(ctx, s.host.pace.restart)
+	defer stop()
+	for {
+		current, err := s.session(wait)
+		if err != nil {
+			return s.refuse(ctx, err)
+		}
+		if result, retry := current.run(ctx, b, r); !retry {
+			return result
+		}
+	}
+}
+
+// refuse is the result of a run that has not begun.
+func (s *supervisor) refuse(ctx context.Context, err error) Result {
+	switch {
+	case ctx.Err() != nil:
+		return cancelled()
+	case s.host.closed.Load():
+		return Result{Crashed: &Crash{Detail: "the server is stopping"}}
+	}
+	return failed(proto.ErrorKind_ERROR_KIND_TEMPORARY, err)
+}
+
+// runAlone runs a block in a process of its own.
+func (s *supervisor) runAlone(ctx context.Context, b *block.Block, r *Run) Result {
+	if st := s.Status(); st.State == Failed || st.State == Stopped {
+		return s.refuse(ctx, fmt.Errorf("plugin %s is %s: %s", s.name, st.State, st.Error))
+	}
+	select {
+	case s.isolated <- struct{}{}:
+	case <-ctx.Done():
+		return cancelled()
+	case <-s.host.life.Done():
+		return s.refuse(ctx, nil)
+	}
+	defer func() { <-s.isolated }()
+	if s.host.closed.Load() {
+		return s.refuse(ctx, nil)
+	}
+	launching, done := context.WithCancel(ctx)
+	defer done()
+	defer context.AfterFunc(s.host.life, done)()
+	in, err := s.launch(launching)
+	if err != nil {
+		return s.refuse(ctx, fmt.Errorf("plugin %s cannot be started for a run of its own: %w", s.name, err))
+	}
+	s.log.Debug("plugin runs one block in a process of its own", "pid", in.process.pid(), "block", b.Name)
+	defer in.stop(s.host.pace.stop)
+	defer context.AfterFunc(s.host.life, func() { in.process.kill("the server is stopping") })()
+	result, retry := in.session.run(ctx, b, r)
+	if retry { // it died before the run reached it: not the run's fault
+		<-in.gone
+		return s.refuse(ctx, fmt.Errorf("plugin %s ended at once when it was started for a run of its own: %s", s.name, in.death.detail))
+	}
+	return result
+}
+
+// drain waits for the process beside the plugin's own and lets no other start. The host is closed.
+func (s *supervisor) drain() { s.isolated <- struct{}{} }

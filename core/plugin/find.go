@@ -1,0 +1,119 @@
+package plugin
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// manifestName is the file beside a plugin's executable that says what it is before it is started.
+const manifestName = "plugin.json"
+
+const maxManifest = 1 << 20
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// manifest is the content of plugin.json. Keys that it does not name are left to later versions.
+type manifest struct {
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Protocol    int    `json:"protocol"`
+	AutoMTLS    bool   `json:"auto_mtls"`
+	Description string `json:"description"`
+}
+
+// found is an installed plugin.
+type found struct {
+	manifest
+	path string // of the executable, absolute
+}
+
+// find looks through dirs. A folder that is not there holds no plugins; one that cannot be read is an error. A
+// plugin that another folder has already offered is broken, as is one that could not be started as it lies there.
+func find(dirs []string) (plugins []found, broken []Status, err error) {
+	seen := make(map[string]string)
+	for _, dir := range dirs {
+		dir, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, nil, fmt.Errorf("find plugins: %w", err)
+		}
+		entries, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("find plugins: %w", err)
+		}
+		for _, e := range entries {
+			folder := filepath.Join(dir, e.Name())
+			if strings.HasPrefix(e.Name(), ".") || !isDir(folder) {
+				continue
+			}
+			f, err := inspect(folder)
+			if err == nil && seen[f.Name] != "" {
+				err = fmt.Errorf("a plugin of this name is already in %s", seen[f.Name])
+			}
+			if err != nil {
+				broken = append(broken, Status{
+					Name: e.Name(), Version: f.Version, Path: folder, Description: f.Description,
+					State: Failed, Error: err.Error(),
+				})
+				continue
+			}
+			seen[f.Name] = folder
+			plugins = append(plugins, f)
+		}
+	}
+	slices.SortFunc(plugins, func(a, b found) int { return cmp.Compare(a.Name, b.Name) })
+	return plugins, broken, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func inspect(folder string) (found, error) {
+	name := filepath.Base(folder)
+	f := found{path: filepath.Join(folder, name)}
+	info, err := os.Stat(filepath.Join(folder, manifestName))
+	if err != nil {
+		return f, fmt.Errorf("read manifest: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxManifest {
+		return f, fmt.Errorf("%s is not a file of at most %d bytes", manifestName, maxManifest)
+	}
+	data, err := os.ReadFile(filepath.Join(folder, manifestName))
+	if err != nil {
+		return f, fmt.Errorf("read manifest: %w", err)
+	}
+	if err := json.Unmarshal(data, &f.manifest); err != nil {
+		return f, fmt.Errorf("read %s: %w", manifestName, err)
+	}
+	switch {
+	case !namePattern.MatchString(f.Name):
+		return f, fmt.Errorf("%s: name %q is not of the form [a-z][a-z0-9_]*", manifestName, f.Name)
+	case f.Name != name:
+		return f, fmt.Errorf("%s: name %q is not that of its folder, %q", manifestName, f.Name, name)
+	case f.Version == "":
+		return f, fmt.Errorf("%s: version is missing", manifestName)
+	case f.Protocol != proto.Version:
+		return f, fmt.Errorf("%s: protocol %d; this server speaks %d", manifestName, f.Protocol, proto.Version)
+	}
+	switch info, err = os.Stat(f.path); {
+	case err != nil:
+		return f, fmt.Errorf("find executable: %w", err)
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		return f, fmt.Errorf("%s is not an executable file", f.path)
+	}
+	return f, nil
+}

@@ -1,0 +1,198 @@
+// Package plugin is the host of plugin processes: it finds, starts, supervises and ends them, keeps the catalogue
+// of the blocks that they describe, and runs blocks in them over one session stream per process.
+//
+// Nothing that a plugin sends is trusted: it is bounded, checked, and at worst costs the plugin its process. The
+// package decides nothing about executions: whether a run that was cut off is repeated is the scheduler's affair.
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/core/block"
+)
+
+// Config is what a Host needs to know.
+type Config struct {
+	// Dirs are searched in order for plugins: <dir>/<name>/plugin.json beside an executable <dir>/<name>/<name>.
+	Dirs []string
+	// RuntimeDir holds the private folders of plugin processes: their sockets, working and temporary folders. It
+	// is made with mode 0700, belongs to one running host, and what an earlier one left in it is removed.
+	RuntimeDir string
+	// Settings gives the settings that are set for a plugin, by name; nil: none are.
+	Settings func(plugin string) map[string]string
+	// Builtin are the blocks that the core runs itself. They are listed with those of plugins, which may not
+	// offer a block of the same id.
+	Builtin []*block.Block
+	// Changed is called when the catalogue of a started host has changed. It must not block.
+	Changed func()
+	Logger  hclog.Logger
+}
+
+// State is how a plugin fares.
+type State string
+
+// The states of a plugin.
+const (
+	Starting    State = "starting"
+	Ready       State = "ready"
+	Restarting  State = "restarting"  // died, comes again soon: runs wait for it
+	Unavailable State = "unavailable" // dies again and again: runs fail, and it is retried slowly
+	Failed      State = "failed"      // cannot work as it is installed or set up: not tried again
+	Stopped     State = "stopped"     // the host was closed
+)
+
+// Status tells operators about one plugin.
+type Status struct {
+	Name        string
+	Version     string
+	Path        string // of the executable, or of the folder when there is none
+	Description string
+	State       State
+	Error       string // why it is not ready, or why it was last restarted
+	PID         int    // 0 while no process runs
+	Restarts    int
+}
+
+// Host owns the plugin processes of a server.
+type Host struct {
+	config  Config
+	log     hclog.Logger
+	pace    pace
+	runtime *runtimeDir
+	starter *starter
+
+	life   context.Context // ends with Close
+	end    context.CancelFunc
+	wg     sync.WaitGroup
+	closed atomic.Bool
+	starts sync.Mutex // held by Start, awaited by Close
+
+	mu        sync.Mutex // guards writing of catalogue
+	catalogue atomic.Pointer[catalogue]
+	plugins   []*supervisor // sorted by name; fixed after New
+	broken    []Status      // folders that hold no plugin that could be started
+}
+
+// pace is how long things may take. Tests shorten it.
+type pace struct {
+	start      time.Duration // a process until its session stands
+	restart    time.Duration // a run's wait for a plugin that restarts
+	cancel     time.Duration // a cancelled run's end
+	stop       time.Duration // a process's own end once it is asked, before it is killed
+	backoffMin time.Duration
+	backoffMax time.Duration
+	healthy    time.Duration // alive so long, a process is no longer part of a crash loop
+	loop       time.Duration // the window in which deaths make a crash loop
+	loopDeaths int
+}
+
+var defaultPace = pace{
+	start:      10 * time.Second,
+	restart:    15 * time.Second,
+	cancel:     5 * time.Second,
+	stop:       2 * time.Second,
+	backoffMin: 100 * time.Millisecond,
+	backoffMax: 30 * time.Second,
+	healthy:    time.Minute,
+	loop:       time.Minute,
+	loopDeaths: 5,
+}
+
+// New finds the installed plugins and starts none.
+func New(config Config) (*Host, error) { return newHost(config, defaultPace) }
+
+func newHost(config Config, pace pace) (*Host, error) {
+	if config.Logger == nil {
+		config.Logger = hclog.NewNullLogger()
+	}
+	h := &Host{config: config, log: config.Logger.Named("plugin"), pace: pace}
+	empty, err := newCatalogue(config.Builtin)
+	if err != nil {
+		return nil, err
+	}
+	h.catalogue.Store(empty)
+	found, broken, err := find(config.Dirs)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range broken {
+		h.log.Error("plugin is broken", "plugin", b.Name, "path", b.Path, "error", b.Error)
+	}
+	h.broken = broken
+	if h.runtime, err = openRuntimeDir(config.RuntimeDir); err != nil {
+		return nil, err
+	}
+	h.life, h.end = context.WithCancel(context.Background())
+	h.starter = newStarter()
+	for _, f := range found {
+		h.plugins = append(h.plugins, newSupervisor(h, f))
+	}
+	return h, nil
+}
+
+// Start starts all plugins in parallel and returns when each is ready or its first start has failed. No plugin's
+// failure is the host's: Plugins tells. It is called once.
+func (h *Host) Start(ctx context.Context) error {
+	h.starts.Lock()
+	defer h.starts.Unlock()
+	if h.closed.Load() {
+		return errors.New("start plugins: the host is closed")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.life, cancel)()
+	first := make([]attempt, len(h.plugins))
+	var started sync.WaitGroup
+	for i, s := range h.plugins {
+		started.Go(func() { first[i] = s.attempt(ctx) })
+	}
+	started.Wait()
+	for i, s := range h.plugins { // in the order of names: of two that offer the same block the first wins
+		if first[i].err == nil {
+			first[i].err = h.register(s, first[i].instance.offer)
+		}
+		h.wg.Go(func() { s.supervise(h.life, first[i]) })
+	}
+	for _, s := range h.plugins {
+		s.settled()
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start plugins: %w", err)
+	}
+	return nil
+}
+
+// Close ends all plugins and returns when their processes are gone. Runs that still go on are cut off.
+func (h *Host) Close() {
+	if h.closed.Swap(true) {
+		return
+	}
+	h.end()
+	h.starts.Lock()
+	defer h.starts.Unlock()
+	h.wg.Wait()
+	for _, s := range h.plugins {
+		s.drain()
+	}
+	h.starter.close()
+	h.runtime.close()
+}
+
+// Plugins tells about every plugin and every broken plugin folder, sorted by name.
+func (h *Host) Plugins() []Status {
+	all := slices.Clone(h.broken)
+	for _, s := range h.plugins {
+		all = append(all, s.Status())
+	}
+	slices.SortStableFunc(all, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}

@@ -1,0 +1,36 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// isolate gives the process a group of its own and ties its life to that of the thread that starts it.
+func isolate(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// awaitExit returns when the process is dead and leaves it to be reaped.
+func awaitExit(pid int) {
+	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+}
+
+// openForSocket opens a folder whose path is too long to be the address of a socket.
+func openForSocket(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open socket folder: %w", err)
+	}
+	return f, nil
+}
+
+// socketPath is a short path to a file in dir, for this process.
+func socketPath(dir *os.File, name string) string {
+	return filepath.Join(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()), name)
+}

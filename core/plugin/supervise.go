@@ -1,0 +1,269 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	protobuf "google.golang.org/protobuf/proto"
+
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// supervisor keeps one plugin running.
+type supervisor struct {
+	found
+	name string
+	host *Host
+	log  hclog.Logger
+
+	current  atomic.Pointer[session] // of a ready plugin; nil otherwise
+	isolated chan struct{}           // taken by whoever runs a process beside the plugin's own
+
+	mu      sync.Mutex
+	status  Status
+	changed chan struct{} // closed and replaced when status changes
+	settles chan struct{} // closed when the first start is judged
+	once    sync.Once
+	known   *offer // the last valid description
+}
+
+// attempt is the outcome of a launch.
+type attempt struct {
+	instance *instance
+	err      error
+}
+
+func newSupervisor(h *Host, f found) *supervisor {
+	return &supervisor{
+		found:    f,
+		name:     f.Name,
+		host:     h,
+		log:      h.log.With("plugin", f.Name),
+		isolated: make(chan struct{}, 1),
+		changed:  make(chan struct{}),
+		settles:  make(chan struct{}),
+		status:   Status{Name: f.Name, Version: f.Version, Path: f.path, Description: f.Description, State: Starting},
+	}
+}
+
+// Status tells how the plugin fares.
+func (s *supervisor) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+func (s *supervisor) update(f func(*Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.status)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *supervisor) attempt(ctx context.Context) attempt {
+	in, err := s.launch(ctx)
+	return attempt{in, err}
+}
+
+// settled waits until the first attempt is judged.
+func (s *supervisor) settled() { <-s.settles }
+
+// supervise keeps the plugin running until ctx ends, beginning with the outcome of a first attempt.
+func (s *supervisor) supervise(ctx context.Context, a attempt) {
+	var record record
+	for {
+		if a.err != nil && a.instance != nil { // started, and refused
+			a.instance.stop(s.host.pace.stop)
+		}
+		var why string
+		switch {
+		case a.err == nil:
+			s.ready(a.instance)
+			s.settle()
+			select {
+			case <-a.instance.gone:
+			case <-ctx.Done():
+				s.current.Store(nil)
+				a.instance.stop(s.host.pace.stop)
+				s.update(func(st *Status) { st.State, st.PID = Stopped, 0 })
+				return
+			}
+			s.current.Store(nil)
+			why = a.instance.death.detail
+			record.died(time.Now(), a.instance, s.host.pace)
+			s.log.Error("plugin died", "pid", a.instance.process.pid(), "runs", a.instance.death.runs, "cause", why)
+		case ctx.Err() != nil:
+			s.update(func(st *Status) { st.State, st.PID = Stopped, 0 })
+			s.settle()
+			return
+		case isPermanent(a.err):
+			s.log.Error("plugin failed", "error", a.err)
+			s.update(func(st *Status) { st.State, st.Error, st.PID = Failed, a.err.Error(), 0 })
+			s.settle()
+			return
+		default:
+			why = a.err.Error()
+			record.failed(time.Now(), s.host.pace)
+			s.log.Error("plugin did not start", "error", a.err)
+		}
+		state := Restarting
+		if record.looping {
+			state = Unavailable
+		}
+		delay := record.delay(s.host.pace)
+		s.log.Info("plugin will be started again", "state", state, "in", delay.Round(time.Millisecond))
+		s.update(func(st *Status) { st.State, st.Error, st.PID = state, why, 0 })
+		s.settle()
+		if !sleep(ctx, delay) {
+			s.update(func(st *Status) { st.State = Stopped })
+			return
+		}
+		s.update(func(st *Status) { st.Restarts++ })
+		if a = s.attempt(ctx); a.err == nil {
+			a.err = s.reregister(a.instance.offer)
+		}
+	}
+}
+
+func (s *supervisor) settle() { s.once.Do(func() { close(s.settles) }) }
+
+func (s *supervisor) ready(in *instance) {
+	s.mu.Lock()
+	s.known = in.offer
+	s.mu.Unlock()
+	s.current.Store(in.session)
+	s.update(func(st *Status) {
+		st.State, st.Error, st.PID = Ready, "", in.process.pid()
+		st.Version = in.offer.description.GetVersion()
+		if d := in.offer.description.GetDescription(); d != "" {
+			st.Description = d
+		}
+	})
+	s.log.Info("plugin is ready", "version", in.offer.description.GetVersion(), "pid", in.process.pid(), "blocks", len(in.offer.blocks))
+}
+
+// reregister takes over what a plugin describes after a restart.
+func (s *supervisor) reregister(o *offer) error {
+	s.mu.Lock()
+	same := s.known == o
+	s.mu.Unlock()
+	if same {
+		return nil
+	}
+	if err := s.host.register(s, o); err != nil {
+		return err
+	}
+	if s.host.config.Changed != nil {
+		s.host.config.Changed()
+	}
+	return nil
+}
+
+// examine checks a description. The one that is known needs no second look.
+func (s *supervisor) examine(d *proto.DescribeResponse) (*offer, error) {
+	s.mu.Lock()
+	known := s.known
+	s.mu.Unlock()
+	if known != nil && protobuf.Equal(known.description, d) {
+		return known, nil
+	}
+	return check(s.manifest, d)
+}
+
+func (s *supervisor) settings(d *proto.DescribeResponse) (map[string]string, error) {
+	var set map[string]string
+	if s.host.config.Settings != nil {
+		set = s.host.config.Settings(s.name)
+	}
+	settings, unknown, err := settingsFor(d, set)
+	for _, name := range unknown {
+		s.log.Warn("plugin has no such setting", "setting", name)
+	}
+	return settings, err
+}
+
+// session waits for the plugin to be ready, if it is on its way to it.
+func (s *supervisor) session(ctx context.Context) (*session, error) {
+	for {
+		if current := s.current.Load(); current != nil && current.usable() {
+			return current, nil
+		}
+		s.mu.Lock()
+		status, changed := s.status, s.changed
+		s.mu.Unlock()
+		switch status.State {
+		case Unavailable, Failed, Stopped:
+			return nil, fmt.Errorf("plugin %s is %s: %s", s.name, status.State, status.Error)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("plugin %s is %s and was not ready within %s: %s", s.name, status.State, s.host.pace.restart, status.Error)
+		}
+	}
+}
+
+// record is what a supervisor remembers of its plugin's ends, to tell a bad day from a crash loop.
+type record struct {
+	row     int         // ends in a row without a success between them: the exponent of the delay
+	recent  []time.Time // those that count for a crash loop
+	looping bool        // holds until the next success
+	blamed  bool        // the last end is a run's, not the plugin's
+}
+
+// died records the end of an instance. It was a success if some run ended in it or it lived long enough; an end with
+// one run inside is charged to that run and makes no crash loop.
+func (r *record) died(now time.Time, in *instance, p pace) {
+	if in.death.served || now.Sub(in.started) >= p.healthy {
+		*r = record{}
+	}
+	r.row++
+	if r.blamed = in.death.runs == 1; !r.blamed {
+		r.count(now, p)
+	}
+}
+
+func (r *record) failed(now time.Time, p pace) {
+	r.row++
+	r.blamed = false
+	r.count(now, p)
+}
+
+func (r *record) count(now time.Time, p pace) {
+	r.recent = append(r.recent, now)
+	for now.Sub(r.recent[0]) > p.loop {
+		r.recent = r.recent[1:]
+	}
+	if len(r.recent) >= p.loopDeaths {
+		r.looping = true
+	}
+}
+
+// delay is how long to wait before the next start: doubled with each end, the full time in a crash loop.
+func (r *record) delay(p pace) time.Duration {
+	d := p.backoffMax
+	if shift := r.row - 1; !r.looping && shift < 20 {
+		d = min(d, p.backoffMin<<shift)
+	}
+	if r.blamed && !r.looping { // healthy blocks need not suffer long for one bad run
+		d = min(d, 10*p.backoffMin)
+	}
+	return time.Duration(float64(d) * (0.8 + 0.2*rand.Float64()))
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
