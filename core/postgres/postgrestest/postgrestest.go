@@ -5,12 +5,14 @@ package postgrestest
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,7 +87,7 @@ func (s *server) exec(query string) error {
 }
 
 func start() (*server, error) {
-	dir, err := os.MkdirTemp("", "patchbay-test-")
+	dir, err := os.MkdirTemp(scratch(), "patchbay-test-")
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +120,25 @@ func start() (*server, error) {
 	return s, nil
 }
 
+// scratch is where the data goes: in memory where there is room, which makes a database five times as fast.
+func scratch() string {
+	const memory, room = "/dev/shm", 1 << 30
+	var fs syscall.Statfs_t
+	if syscall.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) >= room {
+		return memory
+	}
+	return ""
+}
+
+// lifeline is never closed: its end is that of the process.
+var lifeline io.Closer
+
 // removeAtExit leaves the removal to a shell whose input ends with this process: test binaries have no other end that
 // code of a package could wait for.
 func removeAtExit(dir string) error {
 	script := `cat >/dev/null; for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$1" 2>/dev/null && exit; sleep 0.3; done`
 	cmd := exec.Command("/bin/sh", "-c", script, "sh", dir)
-	cmd.SysProcAttr = newGroup()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the tests, not for what cleans up behind them
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return err
