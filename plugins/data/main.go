@@ -1,0 +1,17 @@
+// Data holds the blocks that keep, convert, make, change and search values: lists and dictionaries above all.
+package main
+
+import "github.com/patchbay-io/patchbay/sdk"
+
+var plugin = sdk.Plugin{
+	Name:        "data",
+	Version:     "0.1.0",
+	Description: "Values, lists and dictionaries",
+	Blocks: sdk.Blocks(
+		storeValue, convertType,
+		createList, addToList, getListItem,
+		createDictionary, findInDictionary,
+	),
+}
+
+func main() { sdk.Serve(plugin) }

@@ -1,0 +1,19 @@
+// Text holds the blocks that make, take apart and measure text. Templates are rendered in child processes.
+package main
+
+import (
+	"github.com/patchbay-io/patchbay/plugins/text/jinja"
+	"github.com/patchbay-io/patchbay/sdk"
+)
+
+var plugin = sdk.Plugin{
+	Name:        "text",
+	Version:     "0.1.0",
+	Description: "Templates and text",
+	Blocks:      sdk.Blocks(fillTextTemplate, countWords),
+}
+
+func main() {
+	jinja.ServeChild()
+	sdk.Serve(plugin)
+}
