@@ -14,33 +14,41 @@ import (
 // permanent: the same input would fail again.
 type Error struct {
 	Kind       proto.ErrorKind
+	Message    string
 	RetryAfter time.Duration // of a rate limit; 0: unknown
-	err        error
+	cause      error
 }
 
-func (e *Error) Error() string { return e.err.Error() }
+func (e *Error) Error() string { return e.Message }
 
 // Unwrap gives the cause that was formatted with %w.
-func (e *Error) Unwrap() error { return errors.Unwrap(e.err) }
+func (e *Error) Unwrap() error { return e.cause }
 
 // InvalidInput says that the input cannot be used, whoever tries again.
 func InvalidInput(format string, args ...any) error {
-	return &Error{Kind: proto.ErrorKind_ERROR_KIND_INVALID_INPUT, err: fmt.Errorf(format, args...)}
+	return newError(proto.ErrorKind_ERROR_KIND_INVALID_INPUT, format, args)
 }
 
 // Authentication says that credentials are missing, wrong or expired.
 func Authentication(format string, args ...any) error {
-	return &Error{Kind: proto.ErrorKind_ERROR_KIND_AUTHENTICATION, err: fmt.Errorf(format, args...)}
+	return newError(proto.ErrorKind_ERROR_KIND_AUTHENTICATION, format, args)
 }
 
 // RateLimited says that a provider wants a pause.
 func RateLimited(after time.Duration, format string, args ...any) error {
-	return &Error{Kind: proto.ErrorKind_ERROR_KIND_RATE_LIMITED, RetryAfter: after, err: fmt.Errorf(format, args...)}
+	e := newError(proto.ErrorKind_ERROR_KIND_RATE_LIMITED, format, args)
+	e.RetryAfter = after
+	return e
 }
 
 // Temporary says that trying again may help.
 func Temporary(format string, args ...any) error {
-	return &Error{Kind: proto.ErrorKind_ERROR_KIND_TEMPORARY, err: fmt.Errorf(format, args...)}
+	return newError(proto.ErrorKind_ERROR_KIND_TEMPORARY, format, args)
+}
+
+func newError(kind proto.ErrorKind, format string, args []any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Kind: kind, Message: err.Error(), cause: errors.Unwrap(err)}
 }
 
 // errCancelled is the cause of contexts that the host cancelled.

@@ -30,7 +30,7 @@ func Serve(p Plugin) {
 		fmt.Fprintf(os.Stderr, "Plugin %q is not right:\n%v\n", p.Name, err)
 		os.Exit(1)
 	}
-	if len(os.Args) == 2 && os.Args[1] == "manifest" {
+	if wantsManifest() {
 		manifest, _ := json.MarshalIndent(p.manifest(), "", "  ") // strings, a number and a bool
 		fmt.Fprintf(handshake, "%s\n", manifest)
 		return
@@ -62,3 +62,5 @@ func Serve(p Plugin) {
 	})
 	s.waitForRuns(runsWait)
 }
+
+func wantsManifest() bool { return len(os.Args) == 2 && os.Args[1] == "manifest" }

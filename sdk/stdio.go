@@ -10,16 +10,16 @@ import (
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
-// Standard output of a plugin carries one line, the handshake. Whatever else a block, a library or a child process
-// prints there would break it, so in a process that a host started file descriptor 1 is moved aside before anything
-// else runs, and prints go to standard error, where the host takes them for log lines.
+// Standard output of a plugin carries one line, the handshake (or its manifest). Whatever else a block, a library or a
+// child process prints there would break it, so in a process that a host started file descriptor 1 is moved aside
+// before anything else runs, and prints go to standard error, where the host takes them for log lines.
 var (
 	handshake = os.Stdout
 	stderr    = os.Stderr
 )
 
 func init() {
-	if os.Getenv(proto.Handshake.MagicCookieKey) != proto.Handshake.MagicCookieValue {
+	if os.Getenv(proto.Handshake.MagicCookieKey) != proto.Handshake.MagicCookieValue && !wantsManifest() {
 		return
 	}
 	aside, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)

@@ -35,7 +35,9 @@ func Versions() map[int]goplugin.PluginSet {
 	return map[int]goplugin.PluginSet{Version: {Kind: client{}}}
 }
 
-type client struct{ goplugin.NetRPCUnsupportedPlugin }
+type client struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
 
 func (client) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
 	return NewPluginClient(conn), nil
