@@ -1,0 +1,281 @@
+package graph
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
+)
+
+// PinValue is a value that was delivered to an input pin, named as the link names it.
+type PinValue struct {
+	Pin   string
+	Value json.RawMessage
+}
+
+// Assembled is a node's input.
+type Assembled struct {
+	Input   json.RawMessage // object: dynamic pins as they came and merged, nulls kept
+	Missing []string        // required pins that are absent or null: the node waits for them
+}
+
+// InvalidInput is a value that does not fit its pin.
+type InvalidInput struct {
+	Pin, Want, Got string
+}
+
+// Error is what users read.
+func (e *InvalidInput) Error() string {
+	return fmt.Sprintf("input %q expects %s, got %s", e.Pin, e.Want, e.Got)
+}
+
+// Assemble puts the input of a node together (execution.md 3.6, steps 3 to 7): the constants, overlaid by data, which
+// has all linked pins; dynamic pins merged into their bases; values coerced and checked. A value that does not fit is
+// an *InvalidInput, unless something required is missing: then the node waits, whatever else is wrong.
+//
+// Of keys the order is that of the constants, then that of data, then merged bases.
+func Assemble(n *Node, b *block.Block, data []PinValue) (Assembled, error) {
+	constants := n.InputDefault
+	if b.Kind == block.Agent {
+		constants = agentInputs(n)
+	}
+	var room [24]field
+	fields, isDynamic := overlay(room[:0], constants, data)
+	if isDynamic {
+		var err error
+		if fields, err = merge(fields); err != nil {
+			return Assembled{}, err
+		}
+	}
+	if b.Kind == block.Agent { // its pins are those of another graph, which checks them when it starts
+		return Assembled{Input: join(fields)}, nil
+	}
+	for i := range fields {
+		f := &fields[i]
+		if pin := inputOf(b, f); pin != nil {
+			v, err := pin.Coerce(f.value)
+			if err != nil {
+				return Assembled{}, invalidInput(pin.Name, err)
+			}
+			f.value, f.pin = v, pin
+		}
+	}
+	a := Assembled{Missing: missing(b, fields)}
+	if len(a.Missing) == 0 {
+		for _, f := range fields {
+			if f.pin == nil || jsonscan.KindOf(f.value) == jsonscan.Null {
+				continue
+			}
+			if err := f.pin.Check(f.value); err != nil {
+				return Assembled{}, invalidInput(f.pin.Name, err)
+			}
+		}
+	}
+	a.Input = join(fields)
+	return a, nil
+}
+
+// WithoutNulls is an input as a block gets it: without what is null, so that the block's own defaults apply.
+func WithoutNulls(input json.RawMessage) json.RawMessage {
+	found := false
+	for _, v := range jsonscan.Members(input) {
+		if jsonscan.KindOf(v) == jsonscan.Null {
+			found = true
+			break
+		}
+	}
+	if !found {
+		return input
+	}
+	b := make([]byte, 1, len(input))
+	b[0] = '{'
+	for k, v := range jsonscan.Members(input) {
+		if jsonscan.KindOf(v) == jsonscan.Null {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, k...), ':'), v...)
+	}
+	return append(b, '}')
+}
+
+// field is a key of an input that is being put together. Constants have their quoted key, delivered values a name.
+type field struct {
+	quoted []byte
+	name   string
+	value  json.RawMessage
+	pin    *block.Pin
+}
+
+func (f *field) is(name string) bool {
+	if f.quoted != nil {
+		return jsonscan.KeyIs(f.quoted, name)
+	}
+	return f.name == name
+}
+
+func (f *field) text() string {
+	if f.quoted != nil {
+		return jsonscan.Unquote(f.quoted)
+	}
+	return f.name
+}
+
+// overlay lays data over constants, and says whether there is a dynamic pin.
+func overlay(fields []field, constants json.RawMessage, data []PinValue) (_ []field, isDynamic bool) {
+	for k, v := range jsonscan.Members(constants) {
+		at := -1
+		for i := range fields { // a key that stands there twice: the last one counts, as for any decoder
+			if string(fields[i].quoted) == string(k) {
+				at = i
+				break
+			}
+		}
+		if at >= 0 {
+			fields[at].value = v
+			continue
+		}
+		fields = append(fields, field{quoted: k, value: v})
+		isDynamic = isDynamic || dynamicKey(k)
+	}
+	constant := len(fields)
+next:
+	for _, d := range data {
+		for i := range fields[:constant] {
+			if fields[i].is(d.Pin) {
+				fields[i].value = d.Value
+				continue next
+			}
+		}
+		for i := constant; i < len(fields); i++ {
+			if fields[i].name == d.Pin {
+				fields[i].value = d.Value
+				continue next
+			}
+		}
+		fields = append(fields, field{name: d.Pin, value: d.Value})
+		isDynamic = isDynamic || dynamic(d.Pin)
+	}
+	return fields, isDynamic
+}
+
+// dynamicKey is dynamic for a quoted key; a key with escapes may be.
+func dynamicKey(k []byte) bool {
+	for i := 0; i < len(k); i++ {
+		if k[i] == '\\' {
+			return dynamic(jsonscan.Unquote(k))
+		}
+		if k[i] == '_' && i+2 < len(k) && k[i+2] == '_' && (k[i+1] == '$' || k[i+1] == '#' || k[i+1] == '@') {
+			return true
+		}
+	}
+	return false
+}
+
+// merge assigns dynamic pins into their bases. The base comes first, whatever the order of arrival.
+func merge(fields []field) ([]field, error) {
+	type base struct {
+		name string
+		tree *tree
+	}
+	var bases []base
+	for i := range fields {
+		name := fields[i].text()
+		at := nextDelimiter(name, 0)
+		if at < 0 {
+			continue
+		}
+		steps, ok := parsePath(name[at:])
+		if !ok {
+			continue
+		}
+		var t *tree
+		for _, b := range bases {
+			if b.name == name[:at] {
+				t = b.tree
+			}
+		}
+		if t == nil {
+			t = &tree{raw: null}
+			for j := range fields {
+				if fields[j].is(name[:at]) {
+					t.raw = fields[j].value
+				}
+			}
+			bases = append(bases, base{name[:at], t})
+		}
+		if problem := t.assign(steps, fields[i].value); problem != "" {
+			return nil, &InvalidInput{Pin: name, Want: "a whole number from 0 behind _$_", Got: problem}
+		}
+	}
+next:
+	for _, b := range bases {
+		for i := range fields {
+			if fields[i].is(b.name) {
+				fields[i].value = b.tree.append(nil)
+				continue next
+			}
+		}
+		fields = append(fields, field{name: b.name, value: b.tree.append(nil)})
+	}
+	return fields, nil
+}
+
+func inputOf(b *block.Block, f *field) *block.Pin {
+	for _, p := range b.Inputs() {
+		if f.is(p.Name) {
+			return p
+		}
+	}
+	return nil
+}
+
+// missing lists the required pins without a value. Those of credentials are no matter of values.
+func missing(b *block.Block, fields []field) []string {
+	var names []string
+next:
+	for _, p := range b.Inputs() {
+		if !p.Required || p.Credentials {
+			continue
+		}
+		for i := range fields {
+			if fields[i].pin == p && jsonscan.KindOf(fields[i].value) != jsonscan.Null {
+				continue next
+			}
+		}
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func invalidInput(pin string, err error) error {
+	if m, ok := err.(*block.Mismatch); ok { //nolint:errorlint // Check and Coerce return it unwrapped
+		return &InvalidInput{Pin: pin, Want: m.Want, Got: m.Got}
+	}
+	return &InvalidInput{Pin: pin, Want: "another value", Got: err.Error()}
+}
+
+// join writes the fields as one object.
+func join(fields []field) json.RawMessage {
+	size := 2
+	for i := range fields {
+		size += len(fields[i].quoted) + len(fields[i].name) + len(fields[i].value) + 4
+	}
+	b := make([]byte, 1, size)
+	b[0] = '{'
+	for i := range fields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if f := &fields[i]; f.quoted != nil {
+			b = append(b, f.quoted...)
+		} else {
+			b = jsonscan.AppendString(b, f.name)
+		}
+		b = append(append(b, ':'), fields[i].value...)
+	}
+	return append(b, '}')
+}

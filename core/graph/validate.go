@@ -1,0 +1,365 @@
+package graph
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
+)
+
+// required is the message of a pin without a value. Clients know its words.
+const required = "This field is required"
+
+// Missing is something that a graph needs and that is not installed or not there.
+type Missing struct {
+	NodeID  string
+	Pin     string // "block_id", "graph_id" or the pin that a block does not have
+	Message string
+}
+
+// Validate checks a graph and its sub-graphs as saving demands (execution.md 3.2, 3.3). All errors come at once, as
+// an *Invalid. What only lacks a plugin, a pin or another graph comes as missing instead.
+func Validate(g *Graph, blocks Blocks) (missing []Missing, err error) {
+	r := report{}
+	validateTree(g, blocks, &r, false)
+	return r.missing, r.err("Graph validation failed")
+}
+
+// report collects what is wrong.
+type report struct {
+	nodes   map[string]map[string]string
+	missing []Missing
+}
+
+// add notes the first message of each pin.
+func (r *report) add(node, pin, format string, args ...any) {
+	if r.nodes == nil {
+		r.nodes = map[string]map[string]string{}
+	}
+	if r.nodes[node] == nil {
+		r.nodes[node] = map[string]string{}
+	}
+	if _, there := r.nodes[node][pin]; !there {
+		r.nodes[node][pin] = fmt.Sprintf(format, args...)
+	}
+}
+
+func (r *report) miss(node, pin, format string, args ...any) {
+	m := Missing{NodeID: node, Pin: pin, Message: fmt.Sprintf(format, args...)}
+	if !slices.Contains(r.missing, m) {
+		r.missing = append(r.missing, m)
+	}
+}
+
+// err is nil where nothing was added.
+func (r *report) err(what string) error {
+	if len(r.nodes) == 0 {
+		return nil
+	}
+	return &Invalid{Message: summary(what, r.nodes), NodeErrors: r.nodes}
+}
+
+// summary counts issues and names the first, so that the message alone helps too.
+func summary(what string, nodes map[string]map[string]string) string {
+	issues := 0
+	for _, pins := range nodes {
+		issues += len(pins)
+	}
+	node := slices.Min(slices.Collect(maps.Keys(nodes)))
+	pin := slices.Min(slices.Collect(maps.Keys(nodes[node])))
+	return fmt.Sprintf("%s: %d issues on %d nodes; node %s, %s: %s", what, issues, len(nodes), node, pin, nodes[node][pin])
+}
+
+// withMissing turns what is missing into errors.
+func withMissing(err error, what string, missing []Missing) error {
+	if len(missing) == 0 {
+		return err
+	}
+	r := report{}
+	if invalid, ok := err.(*Invalid); ok { //nolint:errorlint // Validate returns it unwrapped
+		r.nodes = invalid.NodeErrors
+	}
+	for _, m := range missing {
+		r.add(m.NodeID, m.Pin, "%s", m.Message)
+	}
+	return r.err(what)
+}
+
+func validateTree(g *Graph, blocks Blocks, r *report, run bool) {
+	validateOne(g, blocks, r, run)
+	for i := range g.SubGraphs {
+		validateOne(&g.SubGraphs[i], blocks, r, run)
+	}
+}
+
+func validateOne(g *Graph, blocks Blocks, r *report, run bool) {
+	index := g.nodeIndex()
+	linked := make([]map[string]bool, len(g.Nodes)) // sink pins as the links name them
+	for i := range g.Links {
+		l := &g.Links[i]
+		validateLink(g, l, index, blocks, r)
+		if at, ok := index[l.SinkID]; ok {
+			if linked[at] == nil {
+				linked[at] = map[string]bool{}
+			}
+			linked[at][l.SinkName] = true
+		}
+	}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		b, ok := blocks.Block(n.BlockID)
+		if !ok {
+			r.miss(n.ID, "block_id", "%s", unknownBlock(n))
+			continue
+		}
+		v := nodeView{Node: n, block: b, linked: linked[i]}
+		v.validate(r, run)
+	}
+}
+
+// unknownBlock says which block no plugin provides, by name where the name is known.
+func unknownBlock(n *Node) string {
+	name := "block " + n.BlockID
+	if known := knownBlock(n.BlockID); known != "" {
+		name = fmt.Sprintf("block %q (%s)", known, n.BlockID)
+	}
+	if custom, ok := jsonscan.Find(n.Metadata, "customized_name"); ok && jsonscan.Unquote(custom) != "" {
+		return fmt.Sprintf("no installed plugin provides %s of node %q", name, jsonscan.Unquote(custom))
+	}
+	return "no installed plugin provides " + name
+}
+
+// validateLink checks both ends (execution.md 3.2). An end that is no node is told at the node of the other end.
+func validateLink(g *Graph, l *Link, index map[string]int, blocks Blocks, r *report) {
+	source, sourceThere := index[l.SourceID]
+	sink, sinkThere := index[l.SinkID]
+	if !sourceThere {
+		r.add(l.SinkID, l.SinkName, "link %s comes from node %q, which the graph does not have", describeLink(l), l.SourceID)
+	} else {
+		validateEnd(&g.Nodes[source], l.SourceName, "output", l, blocks, r)
+	}
+	if !sinkThere {
+		r.add(l.SourceID, l.SourceName, "link %s leads to node %q, which the graph does not have", describeLink(l), l.SinkID)
+	} else {
+		validateEnd(&g.Nodes[sink], l.SinkName, "input", l, blocks, r)
+	}
+}
+
+func validateEnd(n *Node, pin, direction string, l *Link, blocks Blocks, r *report) {
+	b, ok := blocks.Block(n.BlockID)
+	if !ok || isToolPin(pin) {
+		return // a missing block is told once, at the node
+	}
+	base := Base(pin)
+	var names []string
+	switch {
+	case b.Kind == block.Agent && direction == "input":
+		names, _ = agentPins(n, "input_schema")
+	case b.Kind == block.Agent:
+		names, _ = agentPins(n, "output_schema")
+		names = append(names, block.ErrorPin)
+	case direction == "input":
+		names = pinNames(b.Inputs())
+	default:
+		names = pinNames(b.Outputs())
+	}
+	if slices.Contains(names, base) {
+		return
+	}
+	r.miss(n.ID, pin, "block %q has no %s %q (it has %s), which link %s needs",
+		b.Name, direction, base, strings.Join(names, ", "), describeLink(l))
+}
+
+func isToolPin(pin string) bool { return pin == "tools" || strings.HasPrefix(pin, "tools_^_") }
+
+func describeLink(l *Link) string {
+	return fmt.Sprintf("%s.%s -> %s.%s", l.SourceID, l.SourceName, l.SinkID, l.SinkName)
+}
+
+func pinNames(pins []*block.Pin) []string {
+	names := make([]string, len(pins))
+	for i, p := range pins {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// nodeView is a node with its block and its linked pins.
+type nodeView struct {
+	*Node
+	block  *block.Block
+	linked map[string]bool
+}
+
+func (v nodeView) validate(r *report, run bool) {
+	provided := v.provided()
+	switch v.block.Kind {
+	case block.Agent:
+		v.validateAgent(r, run, provided)
+		return
+	case block.Note:
+		return // it never runs
+	}
+	boundary := v.block.Kind == block.Input || v.block.Kind == block.Output
+	for _, p := range v.block.Inputs() {
+		if p.Required && !p.Credentials && !provided[p.Name] && (run || boundary) {
+			r.add(v.ID, p.Name, required)
+		}
+		v.validateSiblings(r, p, run)
+	}
+	if boundary {
+		v.validateName(r)
+	}
+	if run {
+		v.validateConstants(r)
+	}
+}
+
+// provided are the pins that have a constant or a link, by their base names.
+func (v nodeView) provided() map[string]bool {
+	provided := map[string]bool{}
+	for k := range jsonscan.Members(v.InputDefault) {
+		provided[Base(jsonscan.Unquote(k))] = true
+	}
+	for pin := range v.linked {
+		provided[Base(pin)] = true
+	}
+	return provided
+}
+
+// validateName refuses names of input nodes that would be taken for credentials, and names that are no text.
+func (v nodeView) validateName(r *report) {
+	name, ok := jsonscan.Find(v.InputDefault, "name")
+	if !ok {
+		return // told as required
+	}
+	if jsonscan.KindOf(name) != jsonscan.String {
+		r.add(v.ID, "name", "expects a string, got %s", jsonscan.KindOf(name))
+		return
+	}
+	if text := jsonscan.Unquote(name); v.block.Kind == block.Input && block.CredentialsName(text) {
+		r.add(v.ID, "name", "%q is a reserved input name", text)
+	}
+}
+
+// validateSiblings refuses a pin with a value whose meaning hangs on another pin that has none.
+func (v nodeView) validateSiblings(r *report, p *block.Pin, run bool) {
+	var siblings []string
+	if p.Discriminator != "" {
+		siblings = append(siblings, p.Discriminator)
+	}
+	if run {
+		siblings = append(siblings, p.DependsOn...)
+	}
+	if len(siblings) == 0 || !p.Required && !v.hasValue(p) {
+		return
+	}
+	var lacking []string
+	for _, name := range siblings {
+		if sibling, ok := v.block.Input(name); ok && !v.hasValue(sibling) {
+			lacking = append(lacking, name)
+		}
+	}
+	if len(lacking) > 0 {
+		r.add(v.ID, p.Name, "Requires %s to be set", strings.Join(lacking, ", "))
+	}
+}
+
+// hasValue says whether a pin has a constant or a default that is neither null nor blank. Links do not count.
+func (v nodeView) hasValue(p *block.Pin) bool {
+	if c, ok := jsonscan.Find(v.InputDefault, p.Name); ok {
+		switch jsonscan.KindOf(c) {
+		case jsonscan.Null:
+		case jsonscan.String:
+			if strings.TrimSpace(jsonscan.Unquote(c)) != "" {
+				return true
+			}
+		default:
+			return true
+		}
+	}
+	return p.Default != nil && jsonscan.KindOf(p.Default) != jsonscan.Null
+}
+
+// validateConstants checks what no link replaces.
+func (v nodeView) validateConstants(r *report) {
+	for k, c := range jsonscan.Members(v.InputDefault) {
+		name := jsonscan.Unquote(k)
+		p, ok := v.block.Input(name)
+		if !ok || jsonscan.KindOf(c) == jsonscan.Null || v.extended(name) {
+			continue
+		}
+		fitting, err := p.Coerce(c)
+		if err == nil {
+			err = p.Check(fitting)
+		}
+		if err != nil {
+			r.add(v.ID, name, "%s", err)
+		}
+	}
+}
+
+// extended says whether a constant is replaced by a link or is only part of a pin's value.
+func (v nodeView) extended(pin string) bool {
+	if v.linked[pin] {
+		return true
+	}
+	for linked := range v.linked {
+		if Base(linked) == pin {
+			return true
+		}
+	}
+	for k := range jsonscan.Members(v.InputDefault) {
+		if name := jsonscan.Unquote(k); name != pin && Base(name) == pin {
+			return true
+		}
+	}
+	return false
+}
+
+// validateAgent checks a nested agent, whose pins are those of its child. user_id and inputs have defaults.
+func (v nodeView) validateAgent(r *report, run bool, provided map[string]bool) {
+	for _, p := range v.block.Inputs() {
+		if p.Required && p.Name != "user_id" && p.Name != "inputs" && !provided[p.Name] {
+			r.add(v.ID, p.Name, required)
+		}
+	}
+	for _, schema := range []string{"input_schema", "output_schema"} {
+		if s, ok := jsonscan.Find(v.InputDefault, schema); ok && jsonscan.KindOf(s) != jsonscan.Object {
+			r.add(v.ID, schema, "expects an object, got %s", jsonscan.KindOf(s))
+		}
+	}
+	if !run {
+		return
+	}
+	have := map[string]bool{}
+	for k := range jsonscan.Members(agentInputs(v.Node)) {
+		have[Base(jsonscan.Unquote(k))] = true
+	}
+	for pin := range v.linked {
+		have[Base(pin)] = true
+	}
+	_, names := agentPins(v.Node, "input_schema")
+	for _, name := range names {
+		if !have[name] {
+			r.add(v.ID, name, required)
+		}
+	}
+}
+
+// ForceStatic marks the links of blocks whose outputs are static. A client may mark others.
+func ForceStatic(g *Graph, blocks Blocks) {
+	index := g.nodeIndex()
+	for i := range g.Links {
+		at, ok := index[g.Links[i].SourceID]
+		if !ok {
+			continue
+		}
+		if b, ok := blocks.Block(g.Nodes[at].BlockID); ok && b.StaticOutput {
+			g.Links[i].IsStatic = true
+		}
+	}
+}
