@@ -71,7 +71,8 @@ CREATE INDEX execution_unfinished ON execution (owner, created_at) WHERE ended_a
 CREATE INDEX execution_stopping ON execution (root_id) WHERE stop_requested AND ended_at IS NULL;
 
 -- One row a step of an execution, append-only. Events are part of it: the row stands for the events
--- seq-events+1 … seq. step is core/execution/journal's protobuf message.
+-- seq-events+1 … seq. node_execution is the number in which node executions were queued, 0 for rows of the execution
+-- itself. step is core/execution/journal's protobuf message.
 CREATE TABLE journal (
     execution_id   uuid    NOT NULL,
     pos            integer NOT NULL,

@@ -56,19 +56,21 @@ type Failure struct {
 
 // NodeExecution is one run of a node.
 type NodeExecution struct {
-	ID         string
-	NodeID     string
-	BlockID    string
-	Status     Status
-	Attempt    int
-	Input      json.RawMessage // JSON object
-	Outputs    []PinValues     // in the order of each pin's first output
-	StartedAt  *time.Time
-	EndedAt    *time.Time
-	Error      string
-	Plugin     string // "name version"; empty for structural blocks
-	PluginName string
-	PluginVersion string
+	ID        string
+	NodeID    string
+	BlockID   string
+	Status    Status
+	Attempt   int
+	Input     json.RawMessage // JSON object
+	Outputs   []PinValues     // in the order of each pin's first output
+	StartedAt *time.Time
+	EndedAt   *time.Time
+	Error     string
+	// Plugin that ran the block; empty for structural blocks.
+	PluginName, PluginVersion string
+
+	number uint32
+	node   int
 }
 
 // PinValues are the values of one output pin or of one named output, in order.
@@ -107,10 +109,10 @@ type Filter struct {
 type Request struct {
 	UserID         string
 	GraphID        string
-	Version        int // 0: the active one
+	Version        int             // 0: the active one
 	Inputs         json.RawMessage // JSON object
-	IdempotencyKey string // empty: none
-	Body           []byte // what the key stands for: the request's bytes
+	IdempotencyKey string          // empty: none
+	Body           []byte          // what the key stands for: the request's bytes
 }
 
 // Event is one recorded happening of an execution. Payload is the JSON object of the API's frame, whole: type,

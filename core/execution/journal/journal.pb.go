@@ -38,14 +38,13 @@ type Step struct {
 	Error         string                 `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
 	Plugin        string                 `protobuf:"bytes,9,opt,name=plugin,proto3" json:"plugin,omitempty"`
 	PluginVersion string                 `protobuf:"bytes,10,opt,name=plugin_version,json=pluginVersion,proto3" json:"plugin_version,omitempty"`
-	Charges       uint32                 `protobuf:"varint,11,opt,name=charges,proto3" json:"charges,omitempty"`                            // crashes charged to the node execution
-	QueueNumber   uint32                 `protobuf:"varint,12,opt,name=queue_number,json=queueNumber,proto3" json:"queue_number,omitempty"` // order in which node executions were queued
-	Child         []byte                 `protobuf:"bytes,13,opt,name=child,proto3" json:"child,omitempty"`                                 // id of the execution that a nested agent began
-	Result        *Output                `protobuf:"bytes,14,opt,name=result,proto3" json:"result,omitempty"`                               // an output node whose value differs from its first output (format)
-	ResultName    string                 `protobuf:"bytes,15,opt,name=result_name,json=resultName,proto3" json:"result_name,omitempty"`     // the name of an output node
-	FailureNode   string                 `protobuf:"bytes,16,opt,name=failure_node,json=failureNode,proto3" json:"failure_node,omitempty"`  // kind end: node to blame
-	Waiting       []*Waiting             `protobuf:"bytes,17,rep,name=waiting,proto3" json:"waiting,omitempty"`                             // kind end
-	WaitingTotal  uint32                 `protobuf:"varint,18,opt,name=waiting_total,json=waitingTotal,proto3" json:"waiting_total,omitempty"`
+	Charges       uint32                 `protobuf:"varint,11,opt,name=charges,proto3" json:"charges,omitempty"`                           // crashes charged to the node execution
+	Child         []byte                 `protobuf:"bytes,12,opt,name=child,proto3" json:"child,omitempty"`                                // id of the execution that a nested agent began
+	Result        *Output                `protobuf:"bytes,13,opt,name=result,proto3" json:"result,omitempty"`                              // an output node whose value differs from its first output (format)
+	ResultName    string                 `protobuf:"bytes,14,opt,name=result_name,json=resultName,proto3" json:"result_name,omitempty"`    // the name of an output node
+	FailureNode   string                 `protobuf:"bytes,15,opt,name=failure_node,json=failureNode,proto3" json:"failure_node,omitempty"` // kind end: node to blame
+	Waiting       []*Waiting             `protobuf:"bytes,16,rep,name=waiting,proto3" json:"waiting,omitempty"`                            // kind end
+	WaitingTotal  uint32                 `protobuf:"varint,17,opt,name=waiting_total,json=waitingTotal,proto3" json:"waiting_total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -153,13 +152,6 @@ func (x *Step) GetPluginVersion() string {
 func (x *Step) GetCharges() uint32 {
 	if x != nil {
 		return x.Charges
-	}
-	return 0
-}
-
-func (x *Step) GetQueueNumber() uint32 {
-	if x != nil {
-		return x.QueueNumber
 	}
 	return 0
 }
@@ -349,7 +341,7 @@ type Move struct {
 	//
 	//	*Move_Assign_
 	//	*Move_Queue_
-	//	*Move_Start
+	//	*Move_Start_
 	Move          isMove_Move `protobuf_oneof:"move"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,13 +402,13 @@ func (x *Move) GetQueue() *Move_Queue {
 	return nil
 }
 
-func (x *Move) GetStart() uint32 {
+func (x *Move) GetStart() *Move_Start {
 	if x != nil {
-		if x, ok := x.Move.(*Move_Start); ok {
+		if x, ok := x.Move.(*Move_Start_); ok {
 			return x.Start
 		}
 	}
-	return 0
+	return nil
 }
 
 type isMove_Move interface {
@@ -431,15 +423,15 @@ type Move_Queue_ struct {
 	Queue *Move_Queue `protobuf:"bytes,2,opt,name=queue,proto3,oneof"`
 }
 
-type Move_Start struct {
-	Start uint32 `protobuf:"varint,3,opt,name=start,proto3,oneof"` // node execution
+type Move_Start_ struct {
+	Start *Move_Start `protobuf:"bytes,3,opt,name=start,proto3,oneof"`
 }
 
 func (*Move_Assign_) isMove_Move() {}
 
 func (*Move_Queue_) isMove_Move() {}
 
-func (*Move_Start) isMove_Move() {}
+func (*Move_Start_) isMove_Move() {}
 
 type Waiting struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -507,7 +499,7 @@ type Move_Assign struct {
 	Link          uint32                 `protobuf:"varint,1,opt,name=link,proto3" json:"link,omitempty"`     // index in the plan
 	Source        uint32                 `protobuf:"varint,2,opt,name=source,proto3" json:"source,omitempty"` // node execution
 	Output        uint32                 `protobuf:"varint,3,opt,name=output,proto3" json:"output,omitempty"`
-	Target        uint32                 `protobuf:"varint,4,opt,name=target,proto3" json:"target,omitempty"` // node execution
+	Target        uint32                 `protobuf:"varint,4,opt,name=target,proto3" json:"target,omitempty"` // number of the waiting place, unlike that of the node execution it may become
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -570,13 +562,13 @@ func (x *Move_Assign) GetTarget() uint32 {
 	return 0
 }
 
-// A node execution is complete.
+// What waited is complete and becomes the node execution with the next number.
 type Move_Queue struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Target        uint32                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`
+	Target        uint32                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`  // 0: a starting node, which never waited
 	Fills         []*Input               `protobuf:"bytes,2,rep,name=fills,proto3" json:"fills,omitempty"`     // values that static pins brought
 	Invalid       string                 `protobuf:"bytes,3,opt,name=invalid,proto3" json:"invalid,omitempty"` // its input does not fit: it fails instead of running
-	Node          uint32                 `protobuf:"varint,4,opt,name=node,proto3" json:"node,omitempty"`      // kind begin: the starting node
+	Node          uint32                 `protobuf:"varint,4,opt,name=node,proto3" json:"node,omitempty"`      // with target 0
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -639,11 +631,64 @@ func (x *Move_Queue) GetNode() uint32 {
 	return 0
 }
 
+// A node execution starts, with the commit of this row.
+type Move_Start struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        uint32                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`
+	Node          uint32                 `protobuf:"varint,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move_Start) Reset() {
+	*x = Move_Start{}
+	mi := &file_journal_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move_Start) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move_Start) ProtoMessage() {}
+
+func (x *Move_Start) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move_Start.ProtoReflect.Descriptor instead.
+func (*Move_Start) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{3, 2}
+}
+
+func (x *Move_Start) GetTarget() uint32 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *Move_Start) GetNode() uint32 {
+	if x != nil {
+		return x.Node
+	}
+	return 0
+}
+
 var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
 	"\n" +
-	"\rjournal.proto\x12\x13patchbay.journal.v1\"\x87\x05\n" +
+	"\rjournal.proto\x12\x13patchbay.journal.v1\"\xe4\x04\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
@@ -657,15 +702,14 @@ const file_journal_proto_rawDesc = "" +
 	"\x06plugin\x18\t \x01(\tR\x06plugin\x12%\n" +
 	"\x0eplugin_version\x18\n" +
 	" \x01(\tR\rpluginVersion\x12\x18\n" +
-	"\acharges\x18\v \x01(\rR\acharges\x12!\n" +
-	"\fqueue_number\x18\f \x01(\rR\vqueueNumber\x12\x14\n" +
-	"\x05child\x18\r \x01(\fR\x05child\x123\n" +
-	"\x06result\x18\x0e \x01(\v2\x1b.patchbay.journal.v1.OutputR\x06result\x12\x1f\n" +
-	"\vresult_name\x18\x0f \x01(\tR\n" +
+	"\acharges\x18\v \x01(\rR\acharges\x12\x14\n" +
+	"\x05child\x18\f \x01(\fR\x05child\x123\n" +
+	"\x06result\x18\r \x01(\v2\x1b.patchbay.journal.v1.OutputR\x06result\x12\x1f\n" +
+	"\vresult_name\x18\x0e \x01(\tR\n" +
 	"resultName\x12!\n" +
-	"\ffailure_node\x18\x10 \x01(\tR\vfailureNode\x126\n" +
-	"\awaiting\x18\x11 \x03(\v2\x1c.patchbay.journal.v1.WaitingR\awaiting\x12#\n" +
-	"\rwaiting_total\x18\x12 \x01(\rR\fwaitingTotal\"\\\n" +
+	"\ffailure_node\x18\x0f \x01(\tR\vfailureNode\x126\n" +
+	"\awaiting\x18\x10 \x03(\v2\x1c.patchbay.journal.v1.WaitingR\awaiting\x12#\n" +
+	"\rwaiting_total\x18\x11 \x01(\rR\fwaitingTotal\"\\\n" +
 	"\x06Output\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x16\n" +
@@ -675,11 +719,11 @@ const file_journal_proto_rawDesc = "" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12%\n" +
 	"\x0enode_execution\x18\x02 \x01(\rR\rnodeExecution\x12\x16\n" +
 	"\x06output\x18\x03 \x01(\rR\x06output\x12\x12\n" +
-	"\x04link\x18\x04 \x01(\rR\x04link\"\x82\x03\n" +
+	"\x04link\x18\x04 \x01(\rR\x04link\"\xd8\x03\n" +
 	"\x04Move\x12:\n" +
 	"\x06assign\x18\x01 \x01(\v2 .patchbay.journal.v1.Move.AssignH\x00R\x06assign\x127\n" +
-	"\x05queue\x18\x02 \x01(\v2\x1f.patchbay.journal.v1.Move.QueueH\x00R\x05queue\x12\x16\n" +
-	"\x05start\x18\x03 \x01(\rH\x00R\x05start\x1ad\n" +
+	"\x05queue\x18\x02 \x01(\v2\x1f.patchbay.journal.v1.Move.QueueH\x00R\x05queue\x127\n" +
+	"\x05start\x18\x03 \x01(\v2\x1f.patchbay.journal.v1.Move.StartH\x00R\x05start\x1ad\n" +
 	"\x06Assign\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\rR\x04link\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\rR\x06source\x12\x16\n" +
@@ -689,7 +733,10 @@ const file_journal_proto_rawDesc = "" +
 	"\x06target\x18\x01 \x01(\rR\x06target\x120\n" +
 	"\x05fills\x18\x02 \x03(\v2\x1a.patchbay.journal.v1.InputR\x05fills\x12\x18\n" +
 	"\ainvalid\x18\x03 \x01(\tR\ainvalid\x12\x12\n" +
-	"\x04node\x18\x04 \x01(\rR\x04nodeB\x06\n" +
+	"\x04node\x18\x04 \x01(\rR\x04node\x1a3\n" +
+	"\x05Start\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\rR\x06target\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\rR\x04nodeB\x06\n" +
 	"\x04move\"K\n" +
 	"\aWaiting\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x12\n" +
@@ -708,7 +755,7 @@ func file_journal_proto_rawDescGZIP() []byte {
 	return file_journal_proto_rawDescData
 }
 
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_journal_proto_goTypes = []any{
 	(*Step)(nil),        // 0: patchbay.journal.v1.Step
 	(*Output)(nil),      // 1: patchbay.journal.v1.Output
@@ -717,6 +764,7 @@ var file_journal_proto_goTypes = []any{
 	(*Waiting)(nil),     // 4: patchbay.journal.v1.Waiting
 	(*Move_Assign)(nil), // 5: patchbay.journal.v1.Move.Assign
 	(*Move_Queue)(nil),  // 6: patchbay.journal.v1.Move.Queue
+	(*Move_Start)(nil),  // 7: patchbay.journal.v1.Move.Start
 }
 var file_journal_proto_depIdxs = []int32{
 	1, // 0: patchbay.journal.v1.Step.outputs:type_name -> patchbay.journal.v1.Output
@@ -726,12 +774,13 @@ var file_journal_proto_depIdxs = []int32{
 	4, // 4: patchbay.journal.v1.Step.waiting:type_name -> patchbay.journal.v1.Waiting
 	5, // 5: patchbay.journal.v1.Move.assign:type_name -> patchbay.journal.v1.Move.Assign
 	6, // 6: patchbay.journal.v1.Move.queue:type_name -> patchbay.journal.v1.Move.Queue
-	2, // 7: patchbay.journal.v1.Move.Queue.fills:type_name -> patchbay.journal.v1.Input
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	7, // 7: patchbay.journal.v1.Move.start:type_name -> patchbay.journal.v1.Move.Start
+	2, // 8: patchbay.journal.v1.Move.Queue.fills:type_name -> patchbay.journal.v1.Input
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -742,7 +791,7 @@ func file_journal_proto_init() {
 	file_journal_proto_msgTypes[3].OneofWrappers = []any{
 		(*Move_Assign_)(nil),
 		(*Move_Queue_)(nil),
-		(*Move_Start)(nil),
+		(*Move_Start_)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -750,7 +799,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,196 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// Bounds of the outputs that wait for their tree, and of those of a block that records them with its end.
+const (
+	maxStreamed       = 256
+	maxStreamedBytes  = 4 << 20
+	maxCollectedBytes = 256 << 20
+)
+
+// attempt is one run of a block for a node execution.
+type attempt struct {
+	t *tree
+	c command
+
+	mu        sync.Mutex
+	room      chan struct{} // closed when streamed outputs were taken
+	waiting   []output      // streamed ones that the tree has not taken
+	collected []output
+	size      int
+	problem   string // why the run failed here, whatever the plugin says
+}
+
+// streamedEvent tells a tree that outputs wait for it.
+type streamedEvent struct {
+	run     uuid.UUID
+	exec    uint32
+	number  uint32
+	attempt *attempt
+}
+
+func newAttempt(t *tree, c command) *attempt {
+	return &attempt{t: t, c: c, room: make(chan struct{})}
+}
+
+// errEnough ends a run whose node execution has failed already.
+var errEnough = errors.New("the node execution has failed")
+
+func (a *attempt) run(ctx context.Context) {
+	s := a.t.s
+	if !s.awaitLease(ctx) {
+		return
+	}
+	traits := a.c.block.Traits
+	r := plugin.Run{
+		Block: a.c.block.ID, Input: a.c.input, Context: a.context(), Isolated: a.c.isolated, Streaming: traits.Streaming,
+		Output:   func(pin string, v json.RawMessage) error { return a.output(ctx, pin, v) },
+		Progress: a.progress,
+	}
+	if a.c.attempt > 1 && traits.Streaming {
+		for _, o := range a.c.recorded {
+			r.Recorded = append(r.Recorded, &proto.PinValue{Pin: o.pin, Value: o.value.raw})
+		}
+	}
+	ev := doneEvent{run: a.c.run.id, exec: a.c.exec.id, attempt: a.c.attempt}
+	if b, ok := s.blocks.Block(a.c.block.ID); ok {
+		ev.plugin, ev.pluginVersion = b.Plugin.Name, b.Plugin.Version
+	}
+	result := s.runner.Run(ctx, r)
+	if ctx.Err() != nil {
+		return // nobody asks any more
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if result.Crashed != nil && a.problem == "" {
+		a.t.post(crashEvent{run: ev.run, exec: ev.exec, attempt: ev.attempt, alone: result.Crashed.Alone, detail: result.Crashed.Detail})
+		return
+	}
+	ev.outputs = append(a.waiting, a.collected...)
+	a.waiting = nil
+	switch {
+	case a.problem != "":
+		ev.failed, ev.message = true, a.problem
+	case result.Err != nil:
+		ev.failed, ev.message = true, result.Err.GetMessage()
+		if ev.message == "" {
+			ev.message = "the block failed without a message"
+		}
+	}
+	a.t.post(ev)
+}
+
+func (a *attempt) context() *proto.RunContext {
+	r, e := a.c.run, a.c.exec
+	return &proto.RunContext{
+		UserId: r.userID, GraphId: r.plan.Graph.ID, GraphVersion: uint32(r.plan.Graph.Version), ExecutionId: r.id.String(), RootExecutionId: r.root.String(),
+		NodeId: e.plan().node.ID, NodeExecutionId: nodeExecutionID(r.id, e.id), Attempt: a.c.attempt,
+		IdempotencyKey: nodeExecutionID(r.id, e.id), Timezone: a.t.s.timezone,
+	}
+}
+
+// output takes a value. One that does not fit the block's own declaration fails the run and goes nowhere
+// (execution.md 4.4).
+func (a *attempt) output(ctx context.Context, pin string, v json.RawMessage) error {
+	if pin == errorPin {
+		return a.give((&value{raw: v}).text())
+	}
+	if a.c.block.Kind == block.Standard {
+		p, ok := a.c.block.Output(pin)
+		if !ok {
+			return a.give(fmt.Sprintf("invalid output: the block has no output pin %q", pin))
+		}
+		if err := p.Check(v); err != nil {
+			return a.give("invalid output: " + err.Error())
+		}
+	}
+	o := output{pin: pin, value: &value{raw: v}}
+	if a.c.block.Traits.Streaming {
+		return a.stream(ctx, o)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.size += len(v); a.size > maxCollectedBytes {
+		a.problem = fmt.Sprintf("the block's outputs are larger than %d MiB together", maxCollectedBytes>>20)
+		return errEnough
+	}
+	a.collected = append(a.collected, o)
+	return nil
+}
+
+func (a *attempt) give(problem string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.problem == "" {
+		a.problem = problem
+	}
+	return errEnough
+}
+
+// stream hands an output to the tree and waits while too many wait there: the plugin is not allowed more until then.
+func (a *attempt) stream(ctx context.Context, o output) error {
+	a.mu.Lock()
+	for len(a.waiting) >= maxStreamed || a.size >= maxStreamedBytes {
+		room := a.room
+		a.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		a.mu.Lock()
+	}
+	first := len(a.waiting) == 0
+	a.waiting = append(a.waiting, o)
+	a.size += len(o.value.raw)
+	a.mu.Unlock()
+	if first {
+		a.t.post(streamedEvent{a.c.run.id, a.c.exec.id, a.c.attempt, a})
+	}
+	return nil
+}
+
+// take gives the waiting outputs to the tree.
+func (a *attempt) take(use func([]output)) {
+	a.mu.Lock()
+	outputs := a.waiting
+	a.waiting, a.size = nil, 0
+	close(a.room)
+	a.room = make(chan struct{})
+	a.mu.Unlock()
+	if len(outputs) > 0 {
+		use(outputs)
+	}
+}
+
+func (a *attempt) progress(p *proto.Progress) {
+	r, e := a.c.run, a.c.exec
+	a.t.s.hub.publishProgress(r.id, func() json.RawMessage {
+		f := newFrame("node.progress", r.id, 0, time.Now())
+		f.text("node_id", e.plan().node.ID)
+		if p.Text != "" {
+			f.text("text", p.Text)
+		}
+		if p.Delta != "" {
+			f.text("delta", p.Delta)
+		}
+		if p.Percent != 0 {
+			f.raw("percent", json.RawMessage(fmt.Sprint(p.Percent)))
+		}
+		return f.bytes()
+	})
+}

@@ -1,0 +1,352 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/patchbay-io/patchbay/core/graph"
+)
+
+// generation is everything that lives as long as one hold of the server's lease: the writer, the trees, the queue.
+type generation struct {
+	*Service
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	writer   *writer
+	timezone string
+
+	mu       sync.Mutex
+	entries  map[uuid.UUID]*entry
+	queue    []*entry // those without a slot, oldest first
+	slots    int
+	draining bool
+	idle     *sync.Cond
+	trees    sync.WaitGroup
+}
+
+// entry is a root execution that this server owns and that has not ended.
+type entry struct {
+	id       uuid.UUID
+	root     *run        // nil: it is read from the database first
+	accepted func(error) // of a new one
+	tree     *tree       // while it runs
+	stops    []uuid.UUID // executions of the tree to stop as soon as it runs
+	retried  bool        // its rows were refused by the database once
+}
+
+func newGeneration(ctx context.Context, s *Service) *generation {
+	g := &generation{
+		Service: s, timezone: s.config.Timezone, writer: newWriter(s.db, s.config.ServerID, s.log),
+		entries: map[uuid.UUID]*entry{}, slots: s.config.Concurrency,
+	}
+	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	g.idle = sync.NewCond(&g.mu)
+	return g
+}
+
+// start takes the lease and what this server owns.
+func (g *generation) start() error {
+	if err := g.writer.acquire(g.ctx); err != nil {
+		return err
+	}
+	return g.claim(g.ctx)
+}
+
+// run works until the lease is lost or the service shuts down.
+func (g *generation) run() error {
+	group, ctx := errgroup.WithContext(g.ctx)
+	group.Go(func() error { return g.writer.run(ctx) })
+	group.Go(func() error { return g.keepHouse(ctx) })
+	<-ctx.Done()
+	g.cancel(context.Cause(ctx))
+	err := group.Wait()
+	g.trees.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range g.entries {
+		if e.accepted != nil {
+			e.accepted(errFenced)
+		}
+	}
+	return err
+}
+
+// has says that the end of this root execution is still to be published.
+func (g *generation) has(id uuid.UUID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entries[id]
+	return e != nil && (e.tree == nil || !e.tree.ended.Load())
+}
+
+// enqueue gives an entry a slot now or later. A new execution is committed as queued when it has to wait.
+func (g *generation) enqueue(e *entry) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.entries[e.id] != nil {
+		return
+	}
+	if g.draining || g.ctx.Err() != nil {
+		if e.accepted != nil {
+			e.accepted(errFenced)
+		}
+		return
+	}
+	g.entries[e.id] = e
+	if g.slots > 0 {
+		g.launch(e)
+		return
+	}
+	if e.accepted == nil {
+		g.queue = append(g.queue, e)
+		return
+	}
+	accepted := e.accepted
+	e.accepted = nil
+	c := &commit{inserts: []*executionWrite{writeOf(e.root)}, bytes: len(e.root.inputs)}
+	c.done = func(err error) {
+		g.mu.Lock()
+		if err == nil {
+			g.queue = append(g.queue, e)
+			g.fill()
+		} else {
+			delete(g.entries, e.id)
+		}
+		g.mu.Unlock()
+		accepted(err)
+	}
+	g.trees.Add(1)
+	go func() {
+		defer g.trees.Done()
+		g.writer.submit(g.ctx, c)
+	}()
+}
+
+// launch runs an entry in a slot. The lock is held.
+func (g *generation) launch(e *entry) {
+	g.slots--
+	g.trees.Add(1)
+	go func() {
+		defer g.trees.Done()
+		err := g.drive(e)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.slots++
+		delete(g.entries, e.id)
+		switch {
+		case err == nil || g.ctx.Err() != nil:
+		case errors.Is(err, errUnreadable), errors.Is(err, errPoison) && e.retried:
+			g.log.Error("an execution cannot go on", "execution", e.id, "error", err)
+			g.trees.Add(1)
+			go func() {
+				defer g.trees.Done()
+				g.giveUp(e.id, err)
+			}()
+		default:
+			g.log.Warn("an execution is read again from its last commit", "execution", e.id, "error", err)
+			again := &entry{id: e.id, retried: errors.Is(err, errPoison)}
+			g.entries[e.id] = again
+			g.trees.Add(1)
+			go func() {
+				defer g.trees.Done()
+				g.later(again)
+			}()
+		}
+		g.fill()
+		g.idle.Broadcast()
+	}()
+}
+
+// later queues an entry after a moment, so that a database that is away is not asked in a loop.
+func (g *generation) later(e *entry) {
+	select {
+	case <-time.After(200 * time.Millisecond):
+	case <-g.ctx.Done():
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.queue = append(g.queue, e)
+	g.fill()
+}
+
+// fill gives free slots to the queue. The lock is held.
+func (g *generation) fill() {
+	for g.slots > 0 && len(g.queue) > 0 && !g.draining && g.ctx.Err() == nil {
+		e := g.queue[0]
+		g.queue = g.queue[1:]
+		g.launch(e)
+	}
+}
+
+// drive runs one tree from its acceptance or recovery to its end.
+func (g *generation) drive(e *entry) error {
+	var t *tree
+	if e.root == nil {
+		m, careful, err := g.recover(g.ctx, e.id)
+		if err != nil || m == nil {
+			return err
+		}
+		t = newTree(g, m.top, m)
+		if m.top.begun {
+			t.post(resumeEvent{careful: careful})
+		} else {
+			starting, err := startingNodes(m.top.plan, m.top.inputs)
+			if err != nil {
+				return err
+			}
+			t.post(beginEvent{starting})
+		}
+	} else {
+		starting, err := startingNodes(e.root.plan, e.root.inputs)
+		if err != nil {
+			if e.accepted != nil {
+				e.accepted(err)
+			}
+			return nil
+		}
+		t = newTree(g, e.root, newMachine(e.root))
+		if e.accepted != nil {
+			t.accept(e.accepted)
+			e.accepted = nil
+		}
+		t.post(beginEvent{starting})
+	}
+	g.mu.Lock()
+	e.tree = t
+	stops, draining := e.stops, g.draining
+	g.mu.Unlock()
+	for _, id := range stops {
+		t.first(stopEvent{id})
+	}
+	if draining {
+		t.post(drainEvent{})
+	}
+	err := t.run(g.ctx)
+	if t.accepted != nil {
+		t.accepted(errFenced)
+	}
+	return err
+}
+
+// stopExecution stops an execution of a tree that this server owns, also one that waits for a slot.
+func (g *generation) stopExecution(root, id uuid.UUID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entries[root]
+	if e == nil {
+		return
+	}
+	if e.tree != nil {
+		e.tree.post(stopEvent{id})
+		return
+	}
+	e.stops = append(e.stops, id)
+	for i, waiting := range g.queue {
+		if waiting == e {
+			g.queue = append(g.queue[:i:i], g.queue[i+1:]...)
+			g.launch(e) // ending it takes no slot's worth of work
+			return
+		}
+	}
+}
+
+// drain lets running node executions end, until ctx does.
+func (g *generation) drain(ctx context.Context) {
+	g.mu.Lock()
+	g.draining = true
+	for _, e := range g.entries {
+		if e.tree != nil {
+			e.tree.post(drainEvent{})
+		}
+	}
+	g.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.idle.Broadcast()
+	})
+	defer stop()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.slots < g.config.Concurrency && ctx.Err() == nil && g.ctx.Err() == nil {
+		g.idle.Wait()
+	}
+}
+
+// release hands what has not ended back to the queue, for this server's next start or for another one.
+func (g *generation) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := g.db.ExecContext(ctx, `
+		WITH l AS (UPDATE lease SET until = now() WHERE server_id = ? AND epoch = ? RETURNING server_id)
+		UPDATE execution SET owner = NULL FROM l WHERE owner = l.server_id AND ended_at IS NULL AND parent_id IS NULL`, g.config.ServerID, g.writer.epoch)
+	if err != nil {
+		return fmt.Errorf("hand executions back: %w", err)
+	}
+	return nil
+}
+
+func (g *generation) awaitLease(ctx context.Context) bool {
+	for !g.writer.leased() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func (g *generation) publish(rows []*row) { g.hub.publish(rows) }
+
+func (g *generation) storeValue(ctx context.Context, execution uuid.UUID, digest []byte, data []byte) error {
+	_, err := g.db.ExecContext(ctx, `INSERT INTO value (execution_id, digest, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, execution, digest, data)
+	if err != nil {
+		return fmt.Errorf("store a large value: %w", err)
+	}
+	return nil
+}
+
+// loadChild finds the graph of a nested agent and checks that it can run with these inputs.
+func (g *generation) loadChild(ctx context.Context, c command, inputs json.RawMessage, node *graph.Node) childEvent {
+	ev := childEvent{run: c.run.id, exec: c.exec.id}
+	nested := graph.NestedAgent(node)
+	version := nested.Version
+	child, err := g.config.Graphs.ForRun(ctx, c.run.userID, nested.GraphID, version)
+	if err != nil {
+		ev.err = fmt.Errorf("graph %s, version %d, of the nested agent: %w", nested.GraphID, version, err)
+		return ev
+	}
+	if err := graph.ValidateForRun(child, g.blocks, inputs); err != nil {
+		ev.err = fmt.Errorf("the nested agent cannot run: %w", err)
+		return ev
+	}
+	if ev.plan, ev.err = g.plan(ctx, child); ev.err != nil {
+		return ev
+	}
+	if ev.starting, ev.err = startingNodes(ev.plan, inputs); ev.err != nil {
+		return ev
+	}
+	ev.id, ev.err = uuid.NewV7()
+	return ev
+}
+
+// startingNodes are the nodes that run because the execution begins.
+func startingNodes(p *Plan, inputs json.RawMessage) ([]startingNode, error) {
+	var nodes []startingNode
+	for _, start := range graph.Starting(p.Graph, p, inputs) {
+		nodes = append(nodes, startingNode{node: start.Node, hasValue: len(start.Data) > 0})
+	}
+	if len(nodes) == 0 {
+		return nil, &graph.Invalid{Message: "the graph has no starting node"}
+	}
+	return nodes, nil
+}

@@ -1,0 +1,85 @@
+package execution
+
+import (
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+)
+
+// hub brings committed rows to those who watch. It holds nothing for a slow one: who misses rows reads them from the
+// database.
+type hub struct {
+	mu       sync.Mutex
+	watchers map[uuid.UUID]map[*watcher]struct{}
+}
+
+// watcher is one interest in one execution.
+type watcher struct {
+	rows     chan *row
+	progress chan json.RawMessage
+	lost     atomic.Bool // rows were left out since the channel was full
+}
+
+// Bounds of what waits for one watcher. The rows are shared with all others.
+const (
+	watcherRows     = 256
+	watcherProgress = 64
+)
+
+func newHub() *hub { return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}} }
+
+func (h *hub) watch(execution uuid.UUID) *watcher {
+	w := &watcher{rows: make(chan *row, watcherRows), progress: make(chan json.RawMessage, watcherProgress)}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.watchers[execution] == nil {
+		h.watchers[execution] = map[*watcher]struct{}{}
+	}
+	h.watchers[execution][w] = struct{}{}
+	return w
+}
+
+func (h *hub) unwatch(execution uuid.UUID, w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers[execution], w)
+	if len(h.watchers[execution]) == 0 {
+		delete(h.watchers, execution)
+	}
+}
+
+// publish never blocks. A watcher whose channel is full is told that it lost rows; the channel keeps the older ones,
+// so that there is something to wake it.
+func (h *hub) publish(rows []*row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.watchers) == 0 {
+		return
+	}
+	for _, r := range rows {
+		for w := range h.watchers[r.run.id] {
+			select {
+			case w.rows <- r:
+			default:
+				w.lost.Store(true)
+			}
+		}
+	}
+}
+
+func (h *hub) publishProgress(execution uuid.UUID, frame func() json.RawMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.watchers[execution]) == 0 {
+		return
+	}
+	payload := frame()
+	for w := range h.watchers[execution] {
+		select {
+		case w.progress <- payload:
+		default: // progress is what a slow watcher loses first
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package execution
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/patchbay-io/patchbay/core/block"
+)
+
+// Pins of the structural blocks.
+const (
+	valuePin  = "value"
+	namePin   = "name"
+	resultPin = "result"
+	outputPin = "output"
+	formatPin = "format"
+)
+
+// templateBlock renders the format of an output node. It is a block id of the reference, not a plugin: whichever
+// plugin provides it is asked.
+const templateBlock = "db7d8f02-2f44-4c55-ab7a-eae0941f0c30"
+
+// runInternal runs a node execution that needs no plugin: input and output nodes, nested agents, and those that
+// failed before they could start.
+func (m *machine) runInternal(r *run, e *nodeExec) {
+	switch {
+	case e.failure != "":
+		m.fail(r, e, nil, e.failure)
+	case e.kind() == block.Agent:
+		e.state = execRunning
+		if r.depth+1 >= maxDepth {
+			m.fail(r, e, nil, fmt.Sprintf("agents are nested deeper than %d", maxDepth))
+			return
+		}
+		m.unit.commands = append(m.unit.commands, command{kind: loadChild, run: r, exec: e, attempt: e.attempt, input: e.input})
+		// The command stands alone: nothing is recorded before the child is known.
+	case e.kind() == block.Input:
+		e.begin(m)
+		m.complete(r, e, inputNodeOutputs(e))
+	default:
+		e.begin(m)
+		v := e.pinValue(valuePin)
+		m.complete(r, e, []output{{pin: outputPin, value: v}, {pin: namePin, value: &value{raw: quote(e.outputName())}}})
+	}
+}
+
+// begin marks an instant node execution as started at this moment.
+func (e *nodeExec) begin(m *machine) {
+	e.attempt, e.startedAt = 1, m.now
+}
+
+// instant says whether the machine runs e itself, at once.
+func (e *nodeExec) instant() bool {
+	switch e.kind() {
+	case block.Input:
+		return true
+	case block.Output:
+		return !e.renders()
+	default:
+		return false
+	}
+}
+
+// renders says whether e is an output node with a format, which a plugin renders.
+func (e *nodeExec) renders() bool {
+	if e.kind() != block.Output {
+		return false
+	}
+	format := gjson.GetBytes(e.input, formatPin)
+	return format.Type == gjson.String && format.Str != ""
+}
+
+// inputNodeOutputs are what an input node yields: its value, and nothing for null (execution.md 2.1).
+func inputNodeOutputs(e *nodeExec) []output {
+	v := e.pinValue(valuePin)
+	if !v.null() {
+		return []output{{pin: resultPin, value: v}}
+	}
+	p, ok := e.plan().block.Input(valuePin)
+	if !ok {
+		return nil
+	}
+	if p.Default != nil && !isNull(p.Default) { // a toggle always has a value
+		return []output{{pin: resultPin, value: &value{raw: p.Default}}}
+	}
+	if gjson.GetBytes(p.Schema, "format").Str == "table" {
+		return []output{{pin: resultPin, value: &value{raw: json.RawMessage("[]")}}}
+	}
+	return nil
+}
+
+// templateInput is what the template block gets for an output node with a format: one variable, called like the node.
+func (e *nodeExec) templateInput() json.RawMessage {
+	var b bytes.Buffer
+	b.WriteString(`{"values":{`)
+	b.Write(quote(e.outputName()))
+	b.WriteByte(':')
+	b.Write(e.pinValue(valuePin).raw)
+	b.WriteString(`},"format":`)
+	b.WriteString(gjson.GetBytes(e.input, formatPin).Raw)
+	if escape := gjson.GetBytes(e.input, "escape_html"); escape.Exists() && escape.Type != gjson.Null {
+		b.WriteString(`,"escape_html":`)
+		b.WriteString(escape.Raw)
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// outputName is the name under which an output node publishes.
+func (e *nodeExec) outputName() string {
+	return gjson.GetBytes(e.input, namePin).String()
+}
+
+// beginChild starts the execution of a nested agent, or fails the node that cannot have one.
+func (m *machine) beginChild(r *run, e *nodeExec, ev childEvent) {
+	if ev.err != nil {
+		m.fail(r, e, nil, ev.err.Error())
+		return
+	}
+	w := m.nodeRow(r, e, Running)
+	w.step.Child = ev.id[:]
+	child := newRun(ev.id, r.userID, ev.plan, e.input)
+	child.root, child.parent, child.parentExec, child.depth = r.root, r, e, r.depth+1
+	child.createdAt = m.now
+	e.child = child
+	m.runs[child.id] = child
+	m.unit.begun = append(m.unit.begun, child)
+	m.begin(child, ev.starting)
+}
+
+// childOutput passes an output of a nested agent on to the node that stands for it.
+func (m *machine) childOutput(child *run, e *nodeExec, outputs []output) {
+	r, agent := child.parent, child.parentExec
+	if agent.state != execRunning {
+		return
+	}
+	var passed []output
+	for _, o := range outputs {
+		if o.pin == outputPin {
+			passed = append(passed, output{pin: e.outputName(), value: o.value})
+		}
+	}
+	if len(passed) == 0 {
+		return
+	}
+	if passed[0].pin == errorPin { // every value on error ends a node (execution.md 6.1)
+		m.stop(child)
+		m.fail(r, agent, nil, passed[0].value.text())
+		return
+	}
+	w := m.nodeRow(r, agent, Running)
+	m.record(r, agent, w, passed)
+	m.settle(r, agent.node)
+}
+
+// childEnded ends the node that stands for a nested agent, as that ended.
+func (m *machine) childEnded(child *run) {
+	r, agent := child.parent, child.parentExec
+	if r == nil || r.ended != "" || agent.state != execRunning {
+		return
+	}
+	switch child.ended {
+	case Failed:
+		m.fail(r, agent, nil, "the nested agent failed: "+child.failure.Message)
+	case Terminated:
+		m.fail(r, agent, nil, "the nested agent was stopped")
+	default:
+		m.complete(r, agent, nil)
+	}
+}

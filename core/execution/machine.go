@@ -1,0 +1,518 @@
+package execution
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/execution/journal"
+)
+
+// Limits of the machine (contract: bounds, durability 5).
+const (
+	maxRunning = 64 // node executions of one execution at once
+	maxDepth   = 32 // nesting of agents
+	maxCharges = 3  // crashes charged to one node execution
+)
+
+// machine decides everything that happens in one tree of executions: a root and its nested agents. It is pure: an
+// event and the time go in, a unit of rows and commands comes out, and it never asks anybody anything. One goroutine
+// owns it.
+//
+// Its state is changed only by the functions of state.go, which recovery calls with recorded decisions, so that a
+// machine refolded from its rows equals the one that wrote them.
+type machine struct {
+	top      *run               // the root
+	runs     map[uuid.UUID]*run // those that have not ended
+	internal []*nodeExec        // node executions that need no plugin, in the order in which they became ready
+	limit    int
+	draining bool // nothing more is started
+	careful  bool // after repeated deaths of the server: one at a time, each charged
+	now      time.Time
+	unit     *unit
+	woken    []*run // looked at when the unit closes, although it has no row of theirs
+}
+
+// unit is what commits together or not at all.
+type unit struct {
+	rows     []*row
+	begun    []*run
+	ended    []*run
+	commands []command
+}
+
+// rowKind tells the journal's rows apart. The numbers are stored.
+type rowKind int16
+
+const (
+	rowBegin    rowKind = 1 // the execution starts
+	rowNode     rowKind = 2 // outputs of a node execution, its end, or both
+	rowAttempt  rowKind = 3 // a later attempt begins
+	rowDispatch rowKind = 4 // starts that no other row carries
+	rowEnd      rowKind = 5 // the execution ends
+)
+
+// row is one row of the journal, in memory.
+type row struct {
+	run      *run
+	exec     *nodeExec // nil for rows of the execution itself
+	pos      int
+	seq      int64 // number of its last event
+	events   int
+	kind     rowKind
+	nodeExec uint32
+	status   Status
+	isOutput bool
+	at       time.Time
+	step     *journal.Step
+}
+
+func (r *row) countEvents() int {
+	n := len(r.step.Outputs)
+	if r.step.Started || r.kind == rowBegin || r.kind == rowEnd {
+		n++
+	}
+	if r.kind == rowNode && (r.status == Completed || r.status == Failed) {
+		n++
+	}
+	for _, m := range r.step.Moves {
+		if m.GetStart() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// command is what the worker must do for the machine.
+type command struct {
+	kind    commandKind
+	run     *run
+	exec    *nodeExec
+	attempt uint32
+	// For runBlock:
+	block       *block.Block
+	input       json.RawMessage
+	recorded    []output
+	isolated    bool
+	afterCommit bool // only when the unit is committed
+}
+
+type commandKind int
+
+const (
+	runBlock commandKind = iota
+	cancelBlock
+	loadChild // find the graph of a nested agent
+)
+
+// Events of the machine.
+type (
+	beginEvent   struct{ starting []startingNode }
+	outputsEvent struct {
+		run     uuid.UUID
+		exec    uint32
+		attempt uint32
+		outputs []output
+	}
+	doneEvent struct {
+		run                   uuid.UUID
+		exec                  uint32
+		attempt               uint32
+		outputs               []output // of a block that does not stream
+		failed                bool
+		message               string
+		plugin, pluginVersion string
+	}
+	crashEvent struct {
+		run     uuid.UUID
+		exec    uint32
+		attempt uint32
+		alone   bool
+		detail  string
+	}
+	childEvent struct {
+		run      uuid.UUID
+		exec     uint32
+		id       uuid.UUID
+		plan     *Plan
+		starting []startingNode
+		err      error
+	}
+	stopEvent struct{ run uuid.UUID }
+	// resumeEvent goes on after the state was refolded from the journal.
+	resumeEvent struct{ careful bool }
+	// tickEvent records the start of pure node executions that take long enough for somebody to notice.
+	tickEvent struct{}
+)
+
+// startingNode is a node that runs because the execution begins.
+type startingNode struct {
+	node     int
+	hasValue bool // its value comes from the execution's inputs
+}
+
+func newMachine(root *run) *machine {
+	return &machine{top: root, runs: map[uuid.UUID]*run{root.id: root}, limit: maxRunning}
+}
+
+// handle takes one event. Events about something that has ended meanwhile are dropped.
+func (m *machine) handle(now time.Time, event any) *unit {
+	m.open(now)
+	switch ev := event.(type) {
+	case beginEvent:
+		for _, r := range m.runs {
+			m.begin(r, ev.starting)
+		}
+	case outputsEvent:
+		if r, e := m.find(ev.run, ev.exec, ev.attempt); e != nil {
+			m.takeOutputs(r, e, ev.outputs)
+		}
+	case doneEvent:
+		if r, e := m.find(ev.run, ev.exec, ev.attempt); e != nil {
+			e.plugin, e.pluginVersion = ev.plugin, ev.pluginVersion
+			m.done(r, e, ev)
+		}
+	case crashEvent:
+		if r, e := m.find(ev.run, ev.exec, ev.attempt); e != nil {
+			m.crashed(r, e, ev)
+		}
+	case childEvent:
+		if r, e := m.find(ev.run, ev.exec, 1); e != nil && e.child == nil {
+			m.beginChild(r, e, ev)
+		}
+	case stopEvent:
+		if r := m.runs[ev.run]; r != nil {
+			m.stop(r)
+			m.childEnded(r)
+		}
+	case tickEvent:
+		m.recordStarts()
+	case resumeEvent:
+		m.resume(ev)
+	default:
+		panic(fmt.Sprintf("execution: unknown event %T", event))
+	}
+	return m.close()
+}
+
+// pending says whether step has something to do.
+func (m *machine) pending() bool { return len(m.internal) > 0 }
+
+// step runs one node execution that needs no plugin.
+func (m *machine) step(now time.Time) *unit {
+	m.open(now)
+	e := m.internal[0]
+	m.internal = m.internal[1:]
+	if e.state == execInternal && m.runs[e.run.id] != nil {
+		m.runInternal(e.run, e)
+	}
+	return m.close()
+}
+
+func (m *machine) open(now time.Time) {
+	m.now, m.unit = now, &unit{}
+}
+
+// close ends what has nothing left to do, starts what may start, and numbers the unit's events.
+func (m *machine) close() *unit {
+	for again := true; again; {
+		again = false
+		for _, r := range m.touched() {
+			m.startReady(r)
+			if r.ended == "" && r.begun && r.idle() {
+				m.end(r, r.outcome())
+				m.childEnded(r)
+				again = true
+			}
+		}
+	}
+	for _, row := range m.unit.rows {
+		row.events = row.countEvents()
+		row.run.seq += int64(row.events)
+		row.seq = row.run.seq
+		row.run.current = nil
+	}
+	u := m.unit
+	m.unit, m.woken = nil, nil
+	return u
+}
+
+// touched are the executions that the unit changed, each once, in the order of their first rows.
+func (m *machine) touched() []*run {
+	runs := slices.Clone(m.woken)
+	for _, row := range m.unit.rows {
+		known := false
+		for _, r := range runs {
+			known = known || r == row.run
+		}
+		if !known {
+			runs = append(runs, row.run)
+		}
+	}
+	return runs
+}
+
+func (m *machine) find(id uuid.UUID, exec, attempt uint32) (*run, *nodeExec) {
+	r := m.runs[id]
+	if r == nil {
+		return nil, nil
+	}
+	e := r.execs[exec]
+	if e == nil || e.state != execRunning || e.attempt != attempt {
+		return nil, nil
+	}
+	return r, e
+}
+
+// row appends a row of r to the unit; the decisions that follow ride on it.
+func (m *machine) row(r *run, kind rowKind, e *nodeExec, status Status) *row {
+	r.pos++
+	w := &row{run: r, exec: e, pos: r.pos, kind: kind, status: status, at: m.now, step: &journal.Step{}}
+	if e != nil {
+		w.nodeExec = e.id
+		s := w.step
+		s.Node, s.Attempt, s.Charges = uint32(e.node), e.attempt, e.charges
+		s.Plugin, s.PluginVersion = e.plugin, e.pluginVersion
+		if !e.recorded {
+			e.recorded = true
+			s.Inputs = inputsOf(e.pins)
+		}
+		if !e.startedAt.IsZero() {
+			s.StartedAt = e.startedAt.UnixMicro()
+		}
+	}
+	m.unit.rows = append(m.unit.rows, w)
+	r.current = w
+	return w
+}
+
+// carrier is the row on which a decision about r rides.
+func (m *machine) carrier(r *run) *row {
+	if r.current == nil {
+		m.row(r, rowDispatch, nil, Running)
+	}
+	return r.current
+}
+
+func (m *machine) begin(r *run, starting []startingNode) {
+	r.begun, r.startedAt = true, m.now
+	w := m.row(r, rowBegin, nil, Running)
+	for _, s := range starting {
+		q := &journal.Move_Queue{Node: uint32(s.node)}
+		if s.hasValue {
+			q.Fills = []*journal.Input{{Pin: valuePin}}
+		}
+		w.step.Moves = append(w.step.Moves, &journal.Move{Move: &journal.Move_Queue_{Queue: q}})
+		r.queue(q)
+	}
+}
+
+// startReady starts what is ready, first come, first served.
+func (m *machine) startReady(r *run) {
+	for r.ended == "" && len(r.ready) > 0 && !m.draining {
+		e := r.ready[0]
+		e.prepare()
+		if m.careful && e.charges >= maxCharges && e.failure == "" {
+			e.failure = "the server died each time this block ran"
+		}
+		if e.failure != "" || e.instant() {
+			r.ready = r.ready[1:]
+			e.state = execInternal
+			m.internal = append(m.internal, e)
+			continue
+		}
+		if r.running >= m.limitOf() {
+			return
+		}
+		r.ready = r.ready[1:]
+		r.running++
+		e.holdsPlace = true
+		if e.kind() == block.Agent {
+			e.attempt, e.startedAt, e.state = 1, m.now, execInternal
+			m.internal = append(m.internal, e)
+			continue
+		}
+		e.state = execRunning
+		if e.attempt > 0 || m.careful {
+			m.again(r, e, false)
+			continue
+		}
+		e.attempt, e.startedAt = 1, m.now
+		durable := !e.runs().Traits.Pure
+		if durable {
+			m.carry(r, &journal.Move{Move: &journal.Move_Start_{Start: &journal.Move_Start{Target: e.id, Node: uint32(e.node)}}})
+			e.startRecorded = true
+		}
+		m.dispatch(e, durable, false)
+	}
+}
+
+func (m *machine) limitOf() int {
+	if m.careful {
+		return 1
+	}
+	return m.limit
+}
+
+func (m *machine) dispatch(e *nodeExec, afterCommit, isolated bool) {
+	m.unit.commands = append(m.unit.commands, command{
+		kind: runBlock, run: e.run, exec: e, attempt: e.attempt, block: e.runs(), input: e.blockInput(),
+		recorded: e.outputs, isolated: isolated, afterCommit: afterCommit,
+	})
+}
+
+// recordStarts gives node executions that run without a record of their start one, so that it can be seen.
+func (m *machine) recordStarts() {
+	for _, r := range m.runs {
+		for _, e := range r.sortedExecs() {
+			if e.state == execRunning && !e.startRecorded && e.kind() != block.Agent {
+				w := m.row(r, rowNode, e, Running)
+				w.step.Started, e.startRecorded = true, true
+			}
+		}
+	}
+}
+
+// takeOutputs records and delivers what a streaming block emitted.
+func (m *machine) takeOutputs(r *run, e *nodeExec, outputs []output) {
+	fresh, err := e.repeated(outputs)
+	if len(fresh) > 0 {
+		w := m.nodeRow(r, e, Running)
+		m.record(r, e, w, fresh)
+		m.settle(r, e.node)
+	}
+	if err != "" {
+		m.unit.commands = append(m.unit.commands, command{kind: cancelBlock, run: r, exec: e, attempt: e.attempt})
+		m.fail(r, e, nil, err)
+	}
+}
+
+func (m *machine) done(r *run, e *nodeExec, ev doneEvent) {
+	fresh, err := e.repeated(ev.outputs)
+	switch {
+	case err != "":
+		m.fail(r, e, fresh, err)
+	case ev.failed && e.renders():
+		// A template that fails shows its error where the text would be (execution.md 2.1).
+		m.complete(r, e, []output{{pin: outputPin, value: &value{raw: quote(ev.message)}}})
+	case ev.failed:
+		m.fail(r, e, fresh, ev.message)
+	case e.repeat != nil && e.missesRecorded():
+		m.fail(r, e, fresh, "a repeated attempt ended without outputs that were recorded before")
+	default:
+		m.complete(r, e, fresh)
+	}
+}
+
+// nodeRow is a row of e's own, with e's start where no row has it yet.
+func (m *machine) nodeRow(r *run, e *nodeExec, status Status) *row {
+	w := m.row(r, rowNode, e, status)
+	if !e.startRecorded && !e.startedAt.IsZero() && status != Terminated {
+		w.step.Started, e.startRecorded = true, true
+	}
+	return w
+}
+
+func (m *machine) record(r *run, e *nodeExec, w *row, outputs []output) {
+	for _, o := range outputs {
+		w.step.Outputs = append(w.step.Outputs, &journal.Output{Pin: o.pin, Value: o.value.raw, Digest: o.value.digest, Size: o.value.size})
+	}
+	e.outputs = append(e.outputs, outputs...)
+}
+
+func (m *machine) complete(r *run, e *nodeExec, outputs []output) {
+	w := m.nodeRow(r, e, Completed)
+	m.record(r, e, w, outputs)
+	if e.kind() == block.Output {
+		w.isOutput = true
+		w.step.ResultName = e.outputName()
+		if e.renders() {
+			v := e.pinValue(valuePin)
+			w.step.Result = &journal.Output{Value: v.raw, Digest: v.digest, Size: v.size}
+		}
+	}
+	r.finish(e, Completed, "")
+	m.settle(r, e.node)
+	if e.kind() == block.Output && r.parentExec != nil {
+		m.childOutput(r, e, outputs)
+	}
+}
+
+func (m *machine) fail(r *run, e *nodeExec, outputs []output, message string) {
+	text := fmt.Sprintf("raised by %s with message: %s. block_id: %s", e.plan().block.Name, message, e.plan().block.ID)
+	w := m.nodeRow(r, e, Failed)
+	m.record(r, e, w, append(outputs, output{pin: errorPin, value: &value{raw: quote(text)}}))
+	w.step.Error = message
+	r.finish(e, Failed, message)
+	m.settle(r, e.node)
+}
+
+// crashed is told that the process of e's plugin died. A crash is charged only to a run that was alone in it.
+func (m *machine) crashed(r *run, e *nodeExec, ev crashEvent) {
+	if e.runs().Traits.Once {
+		m.fail(r, e, nil, "interrupted: the plugin's process died while the block ran, and the block must not be repeated by itself. "+ev.detail)
+		return
+	}
+	if ev.alone {
+		e.charges++
+	}
+	if e.charges >= maxCharges {
+		m.done(r, e, doneEvent{failed: true, message: fmt.Sprintf("the plugin's process died %d times while it ran this block alone. %s", e.charges, ev.detail), plugin: e.plugin})
+		return
+	}
+	m.again(r, e, true)
+}
+
+// again records an attempt, a later one or one that is charged; it starts when that is committed.
+func (m *machine) again(r *run, e *nodeExec, isolated bool) {
+	e.attempt++
+	if m.careful {
+		e.charges++
+	}
+	if e.startedAt.IsZero() {
+		e.startedAt = m.now
+	}
+	w := m.row(r, rowAttempt, e, Running)
+	if !e.startRecorded {
+		w.step.Started, e.startRecorded = true, true
+	}
+	if e.attempt > 1 {
+		e.repeat = map[string]int{}
+	}
+	m.dispatch(e, true, isolated)
+}
+
+// stop ends r and what is nested in it, innermost first.
+func (m *machine) stop(r *run) {
+	for _, e := range r.sortedExecs() {
+		switch e.state {
+		case execReady, execRunning, execInternal:
+		default:
+			continue
+		}
+		if e.child != nil && e.child.ended == "" {
+			m.stop(e.child)
+		}
+		if e.state == execRunning && e.kind() != block.Agent {
+			m.unit.commands = append(m.unit.commands, command{kind: cancelBlock, run: r, exec: e, attempt: e.attempt})
+		}
+		m.nodeRow(r, e, Terminated)
+		r.finish(e, Terminated, "")
+	}
+	m.end(r, Terminated)
+}
+
+func (m *machine) end(r *run, status Status) {
+	w := m.row(r, rowEnd, nil, status)
+	if status == Failed {
+		w.step.Error, w.step.FailureNode = r.failure.Message, r.failure.NodeID
+	}
+	w.step.Waiting, w.step.WaitingTotal = r.waitingList()
+	r.ended, r.endedAt = status, m.now
+	delete(m.runs, r.id)
+	m.unit.ended = append(m.unit.ended, r)
+}

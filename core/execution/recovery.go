@@ -1,0 +1,303 @@
+package execution
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/patchbay-io/patchbay/core/execution/journal"
+)
+
+// errUnreadable means that what the database holds of an execution cannot be followed.
+var errUnreadable = errors.New("the journal of the execution cannot be followed")
+
+// houseEvery is how often a server looks for executions without an owner, dead owners and requests to stop.
+const houseEvery = 1 * time.Second
+
+// maxClaims is how often a server may die with a tree in its hands, without a step committed, before the tree's node
+// executions run one at a time (contract: durability 5).
+const maxClaims = 3
+
+// keepHouse claims what nobody runs and stops what somebody wants stopped.
+func (g *generation) keepHouse(ctx context.Context) error {
+	tick := time.NewTicker(houseEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := g.houseRound(ctx, n); err != nil && ctx.Err() == nil {
+			g.log.Warn("housekeeping failed, trying again", "error", err)
+		}
+	}
+}
+
+func (g *generation) houseRound(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if n%3 == 0 {
+		if err := g.inherit(ctx); err != nil {
+			return err
+		}
+	}
+	if n%3600 == 0 {
+		if _, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'`); err != nil {
+			return fmt.Errorf("forget old idempotency keys: %w", err)
+		}
+	}
+	return g.claimAndStop(ctx)
+}
+
+// claimAndStop finds, in one query over the partial indexes execution_unfinished and execution_stopping, what is to
+// be claimed and what is to be stopped.
+func (g *generation) claimAndStop(ctx context.Context) error {
+	rows, err := g.db.QueryContext(ctx, `
+		SELECT id, root_id, true FROM execution x WHERE stop_requested AND ended_at IS NULL
+			AND EXISTS (SELECT FROM execution r WHERE r.id = x.root_id AND r.owner = ?)
+		UNION ALL
+		(SELECT id, root_id, false FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL LIMIT 1)`, g.config.ServerID)
+	if err != nil {
+		return fmt.Errorf("look for executions: %w", err)
+	}
+	defer rows.Close()
+	claim := false
+	for rows.Next() {
+		var id, root uuid.UUID
+		var stop bool
+		if err := rows.Scan(&id, &root, &stop); err != nil {
+			return fmt.Errorf("read an execution to stop: %w", err)
+		}
+		if stop {
+			g.stopExecution(root, id)
+		}
+		claim = claim || !stop
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("look for executions: %w", err)
+	}
+	if claim {
+		return g.claim(ctx)
+	}
+	return nil
+}
+
+// inherit takes over the executions of servers whose lease has run out. It uses execution_unfinished.
+func (g *generation) inherit(ctx context.Context) error {
+	var dead []uuid.UUID
+	err := g.db.NewRaw(`
+		WITH dead AS (
+			UPDATE lease SET epoch = epoch + 1 WHERE until < now() AND server_id <> ?
+			AND EXISTS (SELECT FROM execution WHERE owner = server_id AND ended_at IS NULL AND parent_id IS NULL) RETURNING server_id)
+		UPDATE execution SET owner = NULL FROM dead WHERE owner = dead.server_id AND ended_at IS NULL AND parent_id IS NULL RETURNING dead.server_id`,
+		g.config.ServerID).Scan(ctx, &dead)
+	if err != nil {
+		return fmt.Errorf("take over executions of dead servers: %w", err)
+	}
+	if len(dead) > 0 {
+		g.log.Warn("took over executions of a server whose lease had run out", "executions", len(dead), "server", dead[0])
+	}
+	return nil
+}
+
+// claim makes executions without an owner this server's, and queues all that it owns and does not run.
+func (g *generation) claim(ctx context.Context) error {
+	var ids []uuid.UUID
+	_, err := g.db.ExecContext(ctx, `
+		UPDATE execution SET owner = ? WHERE id IN (
+			SELECT id FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL
+			ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`, g.config.ServerID)
+	if err != nil {
+		return fmt.Errorf("claim executions: %w", err)
+	}
+	err = g.db.NewRaw(`SELECT id FROM execution WHERE owner = ? AND ended_at IS NULL AND parent_id IS NULL ORDER BY created_at, id`, g.config.ServerID).Scan(ctx, &ids)
+	if err != nil {
+		return fmt.Errorf("find the executions of this server: %w", err)
+	}
+	for _, id := range ids {
+		g.enqueue(&entry{id: id})
+	}
+	return nil
+}
+
+// recover reads a tree's state from the database. The machine is nil when the tree has ended.
+func (g *generation) recover(ctx context.Context, root uuid.UUID) (m *machine, careful bool, err error) {
+	runs, claims, err := g.readTree(ctx, root)
+	if err != nil || len(runs) == 0 {
+		return nil, false, err
+	}
+	if m, err = refold(runs); err != nil {
+		return nil, false, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	values := map[string]json.RawMessage{}
+	for _, v := range m.unresolved() {
+		if _, ok := values[string(v.digest)]; ok {
+			continue
+		}
+		raw, err := g.readValue(ctx, root, v.digest)
+		if err != nil {
+			return nil, false, err
+		}
+		values[string(v.digest)] = raw
+	}
+	if err := m.resolve(values); err != nil {
+		return nil, false, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return m, claims >= maxClaims, nil
+}
+
+// readTree reads the executions of a tree that have not ended, parents first, and counts the claim: how many claims
+// there were since a step of the tree was committed.
+func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int, error) {
+	rows, err := g.db.QueryContext(ctx, `
+		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at
+		FROM execution x JOIN execution_plan p ON p.id = x.plan_id WHERE x.root_id = ? AND x.ended_at IS NULL`, root)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read executions: %w", err)
+	}
+	defer rows.Close()
+	found := map[uuid.UUID]*run{}
+	children := map[uuid.UUID][]*run{}
+	for rows.Next() {
+		var id uuid.UUID
+		var parent uuid.NullUUID
+		var user, document, inputs string
+		var planID []byte
+		var created time.Time
+		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created); err != nil {
+			return nil, 0, fmt.Errorf("read an execution: %w", err)
+		}
+		p, err := g.plans.stored(planID, document)
+		if err != nil {
+			return nil, 0, fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+		r := newRun(id, user, p, json.RawMessage(inputs))
+		r.root, r.createdAt = root, created.UTC()
+		found[id] = r
+		if parent.Valid {
+			children[parent.UUID] = append(children[parent.UUID], r)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, fmt.Errorf("read executions: %w", err)
+	}
+	if found[root] == nil {
+		return nil, 0, nil
+	}
+	runs := []*run{found[root]}
+	for i := 0; i < len(runs); i++ {
+		runs = append(runs, children[runs[i].id]...)
+	}
+	steps := 0
+	for _, r := range runs {
+		if err := readRows(ctx, g.db, r.id, 0, func(w storedRow) error {
+			if err := r.apply(w.kind, w.pos, w.seq, w.nodeExec, w.status, w.at, w.step); err != nil {
+				return fmt.Errorf("%w: %w", errUnreadable, err)
+			}
+			return nil
+		}); err != nil {
+			return nil, 0, err
+		}
+		steps += r.pos
+	}
+	if steps == 0 {
+		return runs, 0, nil
+	}
+	var claims int
+	err = g.db.QueryRowContext(ctx, `
+		UPDATE execution SET claims = CASE WHEN claimed_at_pos = ?0 THEN claims + 1 ELSE 1 END, claimed_at_pos = ?0 WHERE id = ?1 RETURNING claims`, steps, root).Scan(&claims)
+	if err != nil {
+		return nil, 0, fmt.Errorf("count the claim: %w", err)
+	}
+	return runs, claims, nil
+}
+
+// readValue reads a large value of any execution of the tree.
+func (g *generation) readValue(ctx context.Context, root uuid.UUID, digest []byte) (json.RawMessage, error) {
+	var data []byte
+	err := g.db.QueryRowContext(ctx, `SELECT v.data FROM value v JOIN execution x ON x.id = v.execution_id WHERE x.root_id = ? AND v.digest = ? LIMIT 1`, root, digest).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("%w: value %x is missing", errUnreadable, digest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a large value: %w", err)
+	}
+	return data, nil
+}
+
+// storedRow is a row of the journal as it is read.
+type storedRow struct {
+	pos      int
+	seq      int64
+	events   int
+	kind     rowKind
+	nodeExec uint32
+	status   Status
+	at       time.Time
+	step     *journal.Step
+}
+
+const journalColumns = `pos, seq, events, kind, node_execution, status, at, step`
+
+// readRows reads the rows of an execution behind a position, oldest first, by the primary key.
+func readRows(ctx context.Context, db bun.IDB, execution uuid.UUID, after int, use func(storedRow) error) error {
+	rows, err := db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND pos > ? ORDER BY pos`, execution, after)
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	return scanRows(rows, use)
+}
+
+func scanRows(rows *sql.Rows, use func(storedRow) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		var w storedRow
+		var status int
+		var data []byte
+		if err := rows.Scan(&w.pos, &w.seq, &w.events, &w.kind, &w.nodeExec, &status, &w.at, &data); err != nil {
+			return fmt.Errorf("read a journal row: %w", err)
+		}
+		if status >= len(statusNumbers) {
+			return fmt.Errorf("%w: row %d has status %d", errUnreadable, w.pos, status)
+		}
+		w.status, w.at, w.step = statusNumbers[status], w.at.UTC(), &journal.Step{}
+		if err := proto.Unmarshal(data, w.step); err != nil {
+			return fmt.Errorf("%w: row %d: %w", errUnreadable, w.pos, err)
+		}
+		if err := use(w); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	return nil
+}
+
+// giveUp ends a tree that cannot go on, so that it does not look as if it ran for ever.
+func (g *generation) giveUp(root uuid.UUID, cause error) {
+	ctx, cancel := context.WithTimeout(g.ctx, 10*time.Second)
+	defer cancel()
+	message := "internal error: the execution could not go on"
+	step, err := proto.Marshal(&journal.Step{Error: message})
+	if err == nil {
+		_, err = g.db.ExecContext(ctx, `
+			WITH l AS (SELECT FROM lease WHERE server_id = ?0 AND epoch = ?1 FOR UPDATE),
+			x AS (UPDATE execution SET status = 'FAILED', ended_at = now(), error_message = ?3 FROM l WHERE root_id = ?2 AND ended_at IS NULL RETURNING id)
+			INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
+			SELECT x.id, coalesce(j.pos, 0) + 1, coalesce(j.seq, 0) + 1, 1, ?4, 0, ?5, false, now(), ?6
+			FROM x LEFT JOIN LATERAL (SELECT pos, seq FROM journal WHERE execution_id = x.id ORDER BY pos DESC LIMIT 1) j ON true`,
+			g.config.ServerID, g.writer.epoch, root, message, rowEnd, Failed.number(), step)
+	}
+	if err != nil {
+		g.log.Error("could not end an execution that cannot go on", "execution", root, "cause", cause, "error", err)
+	}
+}

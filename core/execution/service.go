@@ -1,0 +1,383 @@
+package execution
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
+	"github.com/uptrace/bun"
+
+	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/plugin"
+)
+
+// Errors that callers decide by.
+var (
+	ErrNotFound    = errors.New("execution not found")
+	ErrConflict    = errors.New("conflict")
+	ErrUnavailable = errors.New("the server takes no executions at the moment")
+)
+
+// Graphs finds what is to be executed.
+type Graphs interface {
+	// ForRun is a version of a graph that the user may run; version 0 is the active one.
+	ForRun(ctx context.Context, userID, graphID string, version int) (*graph.Graph, error)
+}
+
+// Runner runs blocks; core/plugin's Host is one.
+type Runner interface {
+	Run(ctx context.Context, r plugin.Run) plugin.Result
+}
+
+// Config is what a Service needs. All but Concurrency and Timezone are required.
+type Config struct {
+	DB          *bun.DB
+	ServerID    uuid.UUID // the same for every start on one data folder
+	Blocks      graph.Blocks
+	Graphs      Graphs
+	Runner      Runner
+	Logger      hclog.Logger
+	Concurrency int    // root executions at once; 0: by the number of cores
+	Timezone    string // of users who set none; empty: UTC
+}
+
+// Service accepts executions, runs those of this server, and shows all.
+type Service struct {
+	config Config
+	db     *bun.DB
+	log    hclog.Logger
+	blocks graph.Blocks
+	runner Runner
+	hub    *hub
+	plans  planCache
+
+	mu       sync.Mutex
+	current  *generation // nil while the server has no lease
+	closing  bool
+	stopped  chan struct{}
+	shutdown context.CancelFunc
+}
+
+// New makes a service; Start lets it run.
+func New(c Config) (*Service, error) {
+	if c.Concurrency == 0 {
+		c.Concurrency = 32 * runtime.NumCPU()
+	}
+	if c.Timezone == "" {
+		c.Timezone = "UTC"
+	}
+	if _, err := time.LoadLocation(c.Timezone); err != nil {
+		return nil, fmt.Errorf("time zone %q: %w", c.Timezone, err)
+	}
+	return &Service{
+		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
+		plans: planCache{plans: map[planKey]*cachedPlan{}},
+	}, nil
+}
+
+// Start takes the server's lease, takes over the executions that an earlier process left, and begins to accept.
+func (s *Service) Start(ctx context.Context) error {
+	ctx, s.shutdown = context.WithCancel(context.WithoutCancel(ctx))
+	g, err := s.lead(ctx)
+	if err != nil {
+		s.shutdown()
+		return err
+	}
+	s.stopped = make(chan struct{})
+	go s.main(ctx, g)
+	return nil
+}
+
+// main keeps a generation going: when the lease was lost, everything in memory is thrown away and read again.
+func (s *Service) main(ctx context.Context, g *generation) {
+	defer close(s.stopped)
+	for {
+		err := g.run()
+		s.mu.Lock()
+		s.current = nil
+		closing := s.closing
+		s.mu.Unlock()
+		if closing || ctx.Err() != nil {
+			return
+		}
+		s.log.Error("lost the executions, taking them up again", "error", err)
+		for {
+			if g, err = s.lead(ctx); err == nil {
+				break
+			}
+			s.log.Error("could not take the lease, trying again", "error", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (s *Service) lead(ctx context.Context) (*generation, error) {
+	g := newGeneration(ctx, s)
+	if err := g.start(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = g
+	return g, nil
+}
+
+// Close accepts nothing more, lets running node executions end until ctx does, cuts off the rest, and hands what has
+// not ended back to the queue.
+func (s *Service) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	g := s.current
+	s.mu.Unlock()
+	if g != nil {
+		g.drain(ctx)
+	}
+	s.shutdown()
+	<-s.stopped
+	if g == nil {
+		return nil
+	}
+	return g.release(context.WithoutCancel(ctx))
+}
+
+func (s *Service) generation() (*generation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil || s.closing {
+		return nil, ErrUnavailable
+	}
+	return s.current, nil
+}
+
+// Execute accepts an execution: when it returns, the execution is committed. It answers *graph.Invalid when the graph
+// or the inputs do not do, and ErrConflict for a reused idempotency key.
+func (s *Service) Execute(ctx context.Context, r Request) (string, error) {
+	g, err := s.config.Graphs.ForRun(ctx, r.UserID, r.GraphID, r.Version)
+	if err != nil {
+		return "", err
+	}
+	if len(r.Inputs) == 0 {
+		r.Inputs = []byte("{}")
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make an execution id: %w", err)
+	}
+	if r.IdempotencyKey != "" {
+		known, err := s.claimKey(ctx, r, id)
+		if err != nil || known != "" {
+			return known, err
+		}
+	}
+	if err := s.accept(ctx, id, g, r); err != nil {
+		if r.IdempotencyKey != "" {
+			s.dropKey(context.WithoutCancel(ctx), r)
+		}
+		return "", err
+	}
+	return id.String(), nil
+}
+
+func (s *Service) accept(ctx context.Context, id uuid.UUID, g *graph.Graph, r Request) error {
+	if err := graph.ValidateForRun(g, s.blocks, r.Inputs); err != nil {
+		return err
+	}
+	p, err := s.plan(ctx, g)
+	if err != nil {
+		return err
+	}
+	gen, err := s.generation()
+	if err != nil {
+		return err
+	}
+	root := newRun(id, r.UserID, p, r.Inputs)
+	root.createdAt = time.Now().UTC()
+	accepted := make(chan error, 1)
+	gen.enqueue(&entry{id: id, root: root, accepted: func(err error) { accepted <- err }})
+	select {
+	case err := <-accepted:
+		if errors.Is(err, errFenced) || errors.Is(err, context.Canceled) {
+			return ErrUnavailable
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// claimKey reserves an idempotency key for an execution that is about to be accepted, or finds the one it stands for.
+func (s *Service) claimKey(ctx context.Context, r Request, id uuid.UUID) (string, error) {
+	digest := sha256.Sum256(append([]byte(r.GraphID+"\n"), r.Body...))
+	for range 3 {
+		res, err := s.db.ExecContext(ctx, `
+			INSERT INTO idempotency_key (user_id, key, request, execution_id) VALUES (?, ?, ?, ?)
+			ON CONFLICT (user_id, key) DO UPDATE SET request = excluded.request, execution_id = excluded.execution_id, created_at = now()
+			WHERE idempotency_key.created_at < now() - interval '24 hours'`, r.UserID, r.IdempotencyKey, digest[:], id)
+		if err != nil {
+			return "", fmt.Errorf("claim idempotency key: %w", err)
+		}
+		if n, _ := res.RowsAffected(); n == 1 {
+			return "", nil
+		}
+		var request []byte
+		var known uuid.UUID
+		var accepted, stale bool
+		err = s.db.QueryRowContext(ctx, `
+			SELECT k.request, k.execution_id, k.created_at < now() - interval '1 minute', EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id)
+			FROM idempotency_key k WHERE k.user_id = ? AND k.key = ?`, r.UserID, r.IdempotencyKey).Scan(&request, &known, &stale, &accepted)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			continue
+		case err != nil:
+			return "", fmt.Errorf("read idempotency key: %w", err)
+		case string(request) != string(digest[:]):
+			return "", fmt.Errorf("%w: the idempotency key was used with another request", ErrConflict)
+		case accepted:
+			return known.String(), nil
+		case stale: // its server died before it accepted anything
+			s.dropKey(ctx, r)
+		default:
+			return "", fmt.Errorf("%w: a request with this idempotency key is in flight", ErrConflict)
+		}
+	}
+	return "", fmt.Errorf("%w: the idempotency key is contended", ErrConflict)
+}
+
+func (s *Service) dropKey(ctx context.Context, r Request) {
+	if _, err := s.db.ExecContext(ctx, `
+		DELETE FROM idempotency_key k WHERE user_id = ? AND key = ? AND NOT EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id)`,
+		r.UserID, r.IdempotencyKey); err != nil {
+		s.log.Warn("could not give an idempotency key back", "error", err)
+	}
+}
+
+// Wait returns when the execution has ended, or with ctx's error.
+func (s *Service) Wait(ctx context.Context, userID, id string) error {
+	key, err := cleanID(id)
+	if err != nil {
+		return err
+	}
+	w := s.hub.watch(key)
+	defer s.hub.unwatch(key, w)
+	again := time.NewTicker(2 * time.Second) // another server may run it
+	defer again.Stop()
+	for {
+		if !s.live(key) {
+			x, err := s.Get(ctx, userID, id)
+			if err != nil {
+				return err
+			}
+			if x.Status.Ended() {
+				return nil
+			}
+		}
+		for waiting := true; waiting; {
+			select {
+			case r := <-w.rows:
+				if r.kind == rowEnd {
+					return nil
+				}
+				waiting = len(w.rows) < cap(w.rows)-1
+			case <-again.C:
+				waiting = false
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// live says that the execution is a root that this server runs or is about to; its end will be published here.
+func (s *Service) live(id uuid.UUID) bool {
+	g, err := s.generation()
+	return err == nil && g.has(id)
+}
+
+// Stop ends an execution and what is nested in it, and answers when they have ended, after 15 s at the latest. An
+// execution that has ended is left as it is.
+func (s *Service) Stop(ctx context.Context, userID, id string) (*Execution, error) {
+	x, err := s.Get(ctx, userID, id)
+	if err != nil || x.Status.Ended() {
+		return x, err
+	}
+	var root uuid.UUID
+	err = s.db.QueryRowContext(ctx, `UPDATE execution SET stop_requested = true WHERE id = ? AND user_id = ? AND ended_at IS NULL RETURNING root_id`, id, userID).Scan(&root)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return s.Get(ctx, userID, id)
+	case err != nil:
+		return nil, fmt.Errorf("request stop: %w", err)
+	}
+	if g, err := s.generation(); err == nil {
+		g.stopExecution(root, uuid.MustParse(x.ID))
+	}
+	wctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := s.Wait(wctx, userID, id); err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return s.Get(ctx, userID, id)
+}
+
+// StopGraph stops all executions of a graph.
+func (s *Service) StopGraph(ctx context.Context, userID, graphID string) error {
+	if _, err := uuid.Parse(graphID); err != nil {
+		return nil
+	}
+	var ids []string
+	if err := s.db.NewRaw(`SELECT id FROM execution WHERE user_id = ? AND graph_id = ? AND ended_at IS NULL AND parent_id IS NULL`, userID, graphID).Scan(ctx, &ids); err != nil {
+		return fmt.Errorf("find executions of graph %s: %w", graphID, err)
+	}
+	for _, id := range ids {
+		if _, err := s.Stop(ctx, userID, id); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Delete removes an execution that has ended, with what is nested in it. One that runs is ErrConflict.
+func (s *Service) Delete(ctx context.Context, userID, id string) error {
+	x, err := s.Get(ctx, userID, id)
+	if err != nil {
+		return err
+	}
+	if !x.Status.Ended() {
+		return fmt.Errorf("%w: the execution has not ended; stop it first", ErrConflict)
+	}
+	return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		const nested = `WITH RECURSIVE t AS (SELECT id FROM execution WHERE id = ? AND user_id = ? UNION ALL SELECT e.id FROM execution e JOIN t ON e.parent_id = t.id) `
+		for _, table := range []string{"journal", "value"} {
+			if _, err := tx.ExecContext(ctx, nested+`DELETE FROM `+table+` WHERE execution_id IN (SELECT id FROM t)`, id, userID); err != nil {
+				return fmt.Errorf("delete from %s: %w", table, err)
+			}
+		}
+		if _, err := tx.ExecContext(ctx, nested+`DELETE FROM execution WHERE id IN (SELECT id FROM t)`, id, userID); err != nil {
+			return fmt.Errorf("delete execution: %w", err)
+		}
+		return nil
+	})
+}
+
+func cleanID(id string) (uuid.UUID, error) {
+	if strings.ContainsAny(id, "{}") || len(id) != 36 {
+		return uuid.UUID{}, ErrNotFound
+	}
+	u, err := uuid.Parse(id)
+	if err != nil {
+		return uuid.UUID{}, ErrNotFound
+	}
+	return u, nil
+}

@@ -1,0 +1,190 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/patchbay-io/patchbay/core/execution/journal"
+)
+
+// Subscription delivers the events of one execution: first the recorded ones, then live ones, without gap, duplicate
+// or reordering. It pulls: a slow reader holds nothing in memory but its place.
+type Subscription struct {
+	s       *Service
+	header  *run // what events say of their execution
+	watcher *watcher
+	status  Status
+	lastSeq int64
+	pos     int   // of the last row that was delivered
+	after   int64 // events up to this one are left out
+	pending []Event
+	replay  []*row
+	ended   bool
+	live    bool // the rows follow what the hub delivers
+}
+
+// replayRows is how many rows are read at a time, within replayBytes.
+const (
+	replayRows  = 256
+	replayBytes = 4 << 20
+	pollEvery   = 2 * time.Second // in case another server runs the execution
+)
+
+// Subscribe starts after the event with the given number; 0 is the whole story.
+func (s *Service) Subscribe(ctx context.Context, userID, id string, after int64) (*Subscription, error) {
+	key, err := cleanID(id)
+	if err != nil {
+		return nil, err
+	}
+	sub := &Subscription{s: s, after: after, watcher: s.hub.watch(key)}
+	if err := sub.open(ctx, userID, key); err != nil {
+		s.hub.unwatch(key, sub.watcher)
+		return nil, err
+	}
+	return sub, nil
+}
+
+func (sub *Subscription) open(ctx context.Context, userID string, id uuid.UUID) error {
+	x, err := sub.s.Get(ctx, userID, id.String())
+	if err != nil {
+		return err
+	}
+	h, err := sub.s.header(ctx, id)
+	if err != nil {
+		return err
+	}
+	sub.header, sub.status = newRun(id, userID, h, nil), x.Status
+	err = sub.s.db.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM journal WHERE execution_id = ?`, id).Scan(&sub.lastSeq)
+	if err != nil {
+		return fmt.Errorf("read the last event: %w", err)
+	}
+	return nil
+}
+
+// header is the plan of an execution.
+func (s *Service) header(ctx context.Context, id uuid.UUID) (*Plan, error) {
+	var planID []byte
+	var document string
+	if err := s.db.QueryRowContext(ctx, `SELECT p.id, p.plan FROM execution x JOIN execution_plan p ON p.id = x.plan_id WHERE x.id = ?`, id).Scan(&planID, &document); err != nil {
+		return nil, fmt.Errorf("read plan: %w", err)
+	}
+	return s.plans.stored(planID, document)
+}
+
+// Status is the execution's as of the subscription.
+func (sub *Subscription) Status() Status { return sub.status }
+
+// LastSeq is the number of the newest recorded event as of the subscription.
+func (sub *Subscription) LastSeq() int64 { return sub.lastSeq }
+
+// Progress delivers passing progress, as frames of the API. Some is lost when it is not taken.
+func (sub *Subscription) Progress() <-chan json.RawMessage { return sub.watcher.progress }
+
+// Close ends the subscription.
+func (sub *Subscription) Close() { sub.s.hub.unwatch(sub.header.id, sub.watcher) }
+
+// Next is the next event. After the terminal one it is io.EOF.
+func (sub *Subscription) Next(ctx context.Context) (Event, error) {
+	for {
+		for len(sub.pending) > 0 {
+			ev := sub.pending[0]
+			sub.pending = sub.pending[1:]
+			if ev.Seq > sub.after {
+				return ev, nil
+			}
+		}
+		if sub.ended {
+			return Event{}, io.EOF
+		}
+		if err := sub.advance(ctx); err != nil {
+			return Event{}, err
+		}
+	}
+}
+
+// advance takes the next row: one that was read before, one that the hub brought, or one from the database.
+func (sub *Subscription) advance(ctx context.Context) error {
+	if len(sub.replay) > 0 {
+		r := sub.replay[0]
+		sub.replay = sub.replay[1:]
+		return sub.take(ctx, r)
+	}
+	if !sub.live {
+		if err := sub.read(ctx); err != nil {
+			return err
+		}
+		sub.live = len(sub.replay) == 0
+		return nil
+	}
+	poll := time.NewTimer(pollEvery)
+	defer poll.Stop()
+	select {
+	case r := <-sub.watcher.rows:
+		switch {
+		case sub.watcher.lost.Swap(false), r.pos > sub.pos+1: // the database has what was lost
+			sub.live = false
+		case r.pos == sub.pos+1:
+			return sub.take(ctx, r)
+		}
+		return nil
+	case <-poll.C:
+		sub.live = false
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (sub *Subscription) take(ctx context.Context, r *row) error {
+	if r.seq > sub.after {
+		for _, o := range r.step.Outputs {
+			if o.Value == nil && o.Digest != nil {
+				h := history{s: sub.s, id: sub.header.id}
+				if _, err := h.value(ctx, o); err != nil {
+					return err
+				}
+			}
+		}
+		sub.pending = expand(r)
+	}
+	sub.pos = r.pos
+	sub.ended = r.kind == rowEnd
+	return nil
+}
+
+// read gets the next rows from the database.
+func (sub *Subscription) read(ctx context.Context) error {
+	rows, err := sub.s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND pos > ? ORDER BY pos LIMIT ?`, sub.header.id, sub.pos, replayRows)
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	full := errors.New("enough")
+	size := 0
+	err = scanRows(rows, func(w storedRow) error {
+		sub.replay = append(sub.replay, &row{
+			run: sub.header, pos: w.pos, seq: w.seq, events: w.events, kind: w.kind, nodeExec: w.nodeExec, status: w.status, at: w.at, step: w.step,
+		})
+		if size += sizeOf(w.step); size > replayBytes {
+			return full
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, full) {
+		return err
+	}
+	return nil
+}
+
+func sizeOf(s *journal.Step) int {
+	n := 0
+	for _, o := range s.Outputs {
+		n += len(o.Value)
+	}
+	return n
+}

@@ -1,0 +1,395 @@
+package execution
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/patchbay-io/patchbay/core/execution/journal"
+)
+
+// Bounds of what a tree may be ahead of the database (contract: durability 4).
+const (
+	maxAheadRows  = 1000
+	maxAheadBytes = 16 << 20
+	// inlineValue is the largest value that lies in the journal itself.
+	inlineValue = 8 << 10
+	// startsVisibleAfter is when a pure node execution that still runs is shown as started.
+	startsVisibleAfter = 25 * time.Millisecond
+)
+
+// tree drives the machine of one root execution: one goroutine feeds it events, hands its rows to the writer, and
+// starts and cancels blocks as it commands.
+type tree struct {
+	s    *generation
+	root *run
+	m    *machine
+
+	mu    sync.Mutex
+	inbox []any
+	acks  []ack
+	wake  chan struct{}
+
+	pending  *commit // what the events handled so far want committed
+	after    []command
+	rows     []*row
+	ahead    int // rows handed to the writer and not committed
+	bytes    int
+	stored   map[storedValue]struct{}
+	cancels  map[execKey]context.CancelFunc
+	blocks   sync.WaitGroup
+	draining bool
+	unseen   bool        // a block runs whose start is not recorded
+	accepted func(error) // called once, when the execution is committed
+	ended    atomic.Bool // the root's end is committed
+}
+
+type execKey struct {
+	run  uuid.UUID
+	exec uint32
+}
+
+type storedValue struct {
+	run    uuid.UUID
+	digest [sha256.Size]byte
+}
+
+// ack is the writer's answer to one commit.
+type ack struct {
+	err      error
+	commands []command
+	rows     int
+	bytes    int
+}
+
+// drainEvent asks a tree to start nothing more.
+type drainEvent struct{}
+
+func newTree(s *generation, root *run, m *machine) *tree {
+	return &tree{
+		s: s, root: root, m: m, wake: make(chan struct{}, 1),
+		stored: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{},
+	}
+}
+
+// post hands the tree an event, from any goroutine.
+func (t *tree) post(event any) {
+	t.mu.Lock()
+	if a, ok := event.(ack); ok {
+		t.acks = append(t.acks, a)
+	} else {
+		t.inbox = append(t.inbox, event)
+	}
+	t.mu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// first hands the tree an event that goes before all others.
+func (t *tree) first(event any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inbox = append([]any{event}, t.inbox...)
+}
+
+func (t *tree) take() ([]any, []ack) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	acks := t.acks
+	t.acks = nil
+	if t.ahead >= maxAheadRows || t.bytes >= maxAheadBytes {
+		return nil, acks
+	}
+	events := t.inbox
+	t.inbox = nil
+	return events, acks
+}
+
+// run goes on until the root has ended and everything is committed (nil), until nothing runs any more while the
+// server drains (nil), until ctx ends, or until the database refuses a commit.
+func (t *tree) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer t.blocks.Wait()
+	defer cancel()
+	visible := time.NewTimer(time.Hour)
+	defer visible.Stop()
+	armed := false
+	for {
+		events, acks := t.take()
+		for _, a := range acks {
+			t.ahead -= a.rows
+			t.bytes -= a.bytes
+			if a.err != nil {
+				return a.err
+			}
+			for _, c := range a.commands {
+				t.launch(ctx, c)
+			}
+		}
+		for _, ev := range events {
+			t.handle(ctx, ev)
+		}
+		if err := t.flush(ctx); err != nil {
+			return err
+		}
+		if t.finished() {
+			return nil
+		}
+		if t.unseen && !armed {
+			visible.Reset(startsVisibleAfter)
+			armed = true
+		}
+		select {
+		case <-t.wake:
+		case <-visible.C:
+			armed, t.unseen = false, false
+			t.apply(ctx, t.m.handle(time.Now(), tickEvent{}))
+			if err := t.flush(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (t *tree) finished() bool {
+	if t.ahead > 0 {
+		return false
+	}
+	return t.root.ended != "" || t.draining && len(t.cancels) == 0
+}
+
+func (t *tree) handle(ctx context.Context, ev any) {
+	switch ev := ev.(type) {
+	case drainEvent:
+		t.draining, t.m.draining = true, true
+		return
+	case streamedEvent:
+		// The outputs stay with their run until they are taken, so that the run feels it when they are not.
+		ev.attempt.take(func(outputs []output) {
+			t.apply(ctx, t.m.handle(time.Now(), outputsEvent{ev.run, ev.exec, ev.number, outputs}))
+		})
+	case doneEvent:
+		t.forget(execKey{ev.run, ev.exec})
+		t.apply(ctx, t.m.handle(time.Now(), ev))
+	case crashEvent:
+		t.forget(execKey{ev.run, ev.exec})
+		t.apply(ctx, t.m.handle(time.Now(), ev))
+	case childEvent:
+		t.forget(execKey{ev.run, ev.exec})
+		t.apply(ctx, t.m.handle(time.Now(), ev))
+	case continueEvent:
+	default:
+		t.apply(ctx, t.m.handle(time.Now(), ev))
+	}
+	// A loop of nodes that the machine runs itself must not run ahead of the database for ever.
+	for t.m.pending() {
+		if t.ahead+len(t.rows) >= maxAheadRows || t.bytes >= maxAheadBytes {
+			t.post(continueEvent{})
+			return
+		}
+		t.apply(ctx, t.m.step(time.Now()))
+	}
+}
+
+// continueEvent lets a tree go on that had to wait for the database.
+type continueEvent struct{}
+
+// forget drops the cancel function of an attempt that is over.
+func (t *tree) forget(key execKey) {
+	if cancel := t.cancels[key]; cancel != nil {
+		cancel()
+		delete(t.cancels, key)
+	}
+}
+
+// apply takes over what the machine decided.
+func (t *tree) apply(ctx context.Context, u *unit) {
+	c := t.open()
+	for _, r := range u.begun {
+		c.inserts = append(c.inserts, writeOf(r))
+	}
+	for _, w := range u.rows {
+		t.rows = append(t.rows, w)
+		if w.kind == rowBegin && w.run.parent == nil {
+			c.updates = append(c.updates, writeOf(w.run))
+		}
+	}
+	for _, r := range u.ended {
+		c.updates = append(c.updates, writeOf(r))
+	}
+	for _, cmd := range u.commands {
+		switch {
+		case cmd.kind == cancelBlock:
+			t.forget(execKey{cmd.run.id, cmd.exec.id})
+		case cmd.afterCommit:
+			t.after = append(t.after, cmd)
+		default:
+			t.launch(ctx, cmd)
+		}
+	}
+}
+
+func (t *tree) open() *commit {
+	if t.pending == nil {
+		t.pending = &commit{}
+	}
+	return t.pending
+}
+
+// accept makes the execution itself part of the next commit.
+func (t *tree) accept(done func(error)) {
+	t.accepted = done
+	t.open().inserts = append(t.open().inserts, writeOf(t.root))
+}
+
+// flush hands what is pending to the writer, after the large values among it are stored.
+func (t *tree) flush(ctx context.Context) error {
+	c := t.pending
+	if c == nil || len(t.rows) == 0 && len(c.inserts) == 0 && len(c.updates) == 0 {
+		return nil
+	}
+	for _, w := range t.rows {
+		stored, err := t.encode(ctx, w)
+		if err != nil {
+			return err
+		}
+		c.rows = append(c.rows, stored)
+		c.bytes += len(stored.step)
+	}
+	for _, x := range c.inserts {
+		c.bytes += len(x.inputs)
+	}
+	rows, commands, accepted := t.rows, t.after, t.accepted
+	n, size := len(rows), c.bytes
+	t.pending, t.rows, t.after, t.accepted = nil, nil, nil, nil
+	t.ahead += n
+	t.bytes += size
+	c.done = func(err error) {
+		if accepted != nil {
+			accepted(err)
+		}
+		if err == nil {
+			if n > 0 && rows[n-1].kind == rowEnd && rows[n-1].run == t.root {
+				t.ended.Store(true)
+			}
+			t.s.publish(rows)
+		}
+		t.post(ack{err: err, commands: commands, rows: n, bytes: size})
+	}
+	t.s.writer.submit(ctx, c)
+	return nil
+}
+
+// encode makes the stored form of a row. Large values go into a table of their own, on a connection of their own, so
+// that they do not hold up everybody's batch.
+func (t *tree) encode(ctx context.Context, w *row) (journalRow, error) {
+	step := w.step
+	for _, o := range append(step.Outputs, step.Result) {
+		if o == nil || len(o.Value) <= inlineValue {
+			continue
+		}
+		step = withoutValues(w.step)
+		break
+	}
+	if step != w.step {
+		for _, o := range w.step.Outputs {
+			kept, err := t.store(ctx, w.run.id, o)
+			if err != nil {
+				return journalRow{}, err
+			}
+			step.Outputs = append(step.Outputs, kept)
+		}
+		if w.step.Result != nil {
+			kept, err := t.store(ctx, w.run.id, w.step.Result)
+			if err != nil {
+				return journalRow{}, err
+			}
+			step.Result = kept
+		}
+	}
+	data, err := proto.Marshal(step)
+	if err != nil {
+		return journalRow{}, fmt.Errorf("encode journal row: %w", err)
+	}
+	return journalRow{w.run.id, w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, data}, nil
+}
+
+// withoutValues is a step that shares everything with s but its values.
+func withoutValues(s *journal.Step) *journal.Step {
+	return &journal.Step{
+		Node: s.Node, Attempt: s.Attempt, Started: s.Started, StartedAt: s.StartedAt, Inputs: s.Inputs, Moves: s.Moves, Error: s.Error,
+		Plugin: s.Plugin, PluginVersion: s.PluginVersion, Charges: s.Charges, Child: s.Child,
+		ResultName: s.ResultName, FailureNode: s.FailureNode, Waiting: s.Waiting, WaitingTotal: s.WaitingTotal,
+	}
+}
+
+func (t *tree) store(ctx context.Context, run uuid.UUID, o *journal.Output) (*journal.Output, error) {
+	if len(o.Value) <= inlineValue {
+		return o, nil
+	}
+	digest := sha256.Sum256(o.Value)
+	key := storedValue{run, digest}
+	if _, ok := t.stored[key]; !ok {
+		if err := t.s.storeValue(ctx, run, digest[:], o.Value); err != nil {
+			return nil, err
+		}
+		t.stored[key] = struct{}{}
+	}
+	return &journal.Output{Pin: o.Pin, Digest: digest[:], Size: uint64(len(o.Value))}, nil
+}
+
+// writeOf is a copy of what the execution's row shows, since the writer is another goroutine.
+func writeOf(r *run) *executionWrite {
+	x := &executionWrite{
+		id: r.id, root: r.root, parent: r.parent, userID: r.userID, plan: r.plan, inputs: string(r.inputs),
+		createdAt: r.createdAt, startedAt: r.startedAt, endedAt: r.endedAt, status: Queued,
+		total: int(r.queued), completed: r.completed, failed: r.failed,
+	}
+	if r.parentExec != nil {
+		x.parentExec = r.parentExec.id
+	}
+	if r.begun {
+		x.status = Running
+	}
+	if r.ended != "" {
+		x.status = r.ended
+	}
+	if r.ended == Failed {
+		x.failure = r.failure
+	}
+	return x
+}
+
+// launch starts what the machine commanded, if it still wants it.
+func (t *tree) launch(ctx context.Context, c command) {
+	if c.exec.state != execRunning || c.exec.attempt != c.attempt {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	t.cancels[execKey{c.run.id, c.exec.id}] = cancel
+	t.blocks.Add(1)
+	if c.kind == loadChild {
+		input, node := c.input, c.exec.plan().node
+		go func() {
+			defer t.blocks.Done()
+			t.post(t.s.loadChild(ctx, c, input, node))
+		}()
+		return
+	}
+	t.unseen = t.unseen || !c.afterCommit
+	a := newAttempt(t, c)
+	go func() {
+		defer t.blocks.Done()
+		a.run(ctx)
+	}()
+}
