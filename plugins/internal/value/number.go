@@ -1,6 +1,7 @@
 package value
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -150,20 +151,10 @@ func decimalOf(number string) decimal {
 func (d decimal) compare(other decimal) int {
 	switch {
 	case d.sign != other.sign:
-		return compare(d.sign, other.sign)
+		return cmp.Compare(d.sign, other.sign)
 	case d.exponent != other.exponent && d.sign != 0:
-		return d.sign * compare(d.exponent, other.exponent)
+		return d.sign * cmp.Compare(d.exponent, other.exponent)
 	default:
 		return d.sign * strings.Compare(d.digits, other.digits)
 	}
-}
-
-func compare[T int | int64](a, b T) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
 }

@@ -1,45 +1,94 @@
 package jinja
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
-func TestExploration(t *testing.T) {
-	for _, c := range [][2]string{
-		{`{{hello}}, {{ world }} {{name}}`, `{"name": "Alice", "hello": "Hello", "world": "World!"}`},
-		{`{% for item in list %}{{ item }}{% endfor %}`, `{"list": ["Hello", " World!"]}`},
-		{`{% set name = 'Alice' %}Hello, World! {{ name }}`, `{}`},
-		{`{{ a }}|{{ b }}|{{ c }}|{{ d }}|{{ e }}|{{ missing }}|{{ f }}`, `{"a":["a",1,1.0,null,true,{"z":1,"a":"it's"}],"b":true,"c":null,"d":1.0,"e":{"z":[],"a":{}},"f":123456789012345678901234567890}`},
-		{`{{ a.b }}|{{ a['c d'] }}|{{ a.x }}|{{ l[0].q }}|{{ l[-1] }}`, `{"a":{"b":null,"c d":7},"l":[{"q":"é"},2]}`},
-		{`{% for k, v in d.items() %}{{k}}={{v}};{% endfor %}{% for k in d %}{{k}}{% endfor %}{% for c in "aé日" %}[{{c}}]{% endfor %}`, `{"d":{"z":1,"a":2,"m":null}}`},
-		{`{{ data | safe }}{{ none | safe }}`, `{"data":["<b>"],"none":null}`},
-		{`{{ 3.14159 | format("%.2f") }} {{ n | format("%05d") }} {{ "%s-%d"|format("a", 3) }}`, `{"n":42}`},
-		{`{{ missing.x }}`, `{}`},
-		{`{{ 1/0 }}`, `{}`},
-		{`{{ 1 % 0 }}`, `{}`},
-		{`{{ x | tojson }}`, `{"x":1}`},
-		{`{{ `, `{}`},
-		{`{% if x %}`, `{}`},
-		{`{% include "a" %}`, `{}`},
-		{`{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}`, `{}`},
-		{`{{ range(3)|list }} {% for i in range(2) %}{{ loop.index }}{{ i }}{% endfor %}`, `{}`},
-		{`{{ a if a else "no" }}{{ b if b }}`, `{"a":{}}`},
-		{`{% set l = [1,'a'] %}{% do l.append(2) %}{{ l }}{% set _ = l.append(3) %}{{ l|length }}`, `{}`},
-		{`{% set ns = namespace(t=0) %}{% for x in l %}{% set ns.t = ns.t + x %}{% endfor %}{{ ns.t }}`, `{"l":[1,2,3]}`},
-		{`{{ d }} {{ d|length }} {{ d.items()|list }} {{ d.keys() }} {{ d.get('q', 5) }}`, `{"d":{"z":1,"a":2}}`},
-		{"{{ x|join(', ') }} {{ s|upper }} {{ s.split(',') }} {{ s|replace('a','b') }} {{ x|first }} {{ x | sort }} {{s|trim}} {{ s|title }}", `{"x":["b","a"],"s":"a,b"}`},
-		{"line\n{% if true %}\nx\n{% endif %}\nend\n", `{}`},
-		{`{{ 7 // 2 }} {{ -7 // 2 }} {{ 2 ** 3 }} {{ 7 / 2 }} {{ "a" * 3 }} {{ 1 + 1.5 }} {{ "a" ~ 1 ~ l }} {{ x == none }} {{ not x }}`, `{"l":["q"],"x":null}`},
-		{`{{ (1, 2) }} {{ {'a': 1} }} {{ x is defined }} {{ x is none }} {{ "b" in "abc" }} {{ 2 in [1,2] }} {{ 'k' in d }}`, `{"x":null,"d":{"k":1}}`},
-		{`{% with a = 1 %}{{ a }}{{ n }}{% endwith %}{% set b %}[{{ n }}]{% endset %}{{ b }}{% filter upper %}x{{ n }}{% endfilter %}`, `{"n":null}`},
-		{`{% raw %}{{ x }}{% endraw %}{# c #}`, `{}`},
-		{`{{ x.__class__ }} {{ x.Len }}`, `{"x":[1]}`},
-		{`{{ "\u00e9\n" }}{{ x }}`, `{"x":"a\nb"}`},
-		{`{{ x|int + 1 }} {{ x|float }} {{ 10|round }} {{ 2.567|round(2) }} {{ [1,2,3]|sum }}`, `{"x":"41"}`},
-		{`{{ [{"a":1},{"a":2}]|map(attribute="a")|list }} {{ l|selectattr("a","equalto",2)|list }}`, `{"l":[{"a":1},{"a":2}]}`},
-		{`{{ (l|first).a }} {{ l|length > 1 }} {{ l[:1] }} {{ "abc"[1:] }} {{ x|default("q") }} {{ 1 < 2 and 3 }}`, `{"l":[{"a":1},{"a":2}]}`},
+func TestTemplatesPrintAsPythonDoes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ template, values, want string }{
+		{`{{hello}}, {{ world }} {{name}}`, `{"name": "Alice", "hello": "Hello", "world": "World!"}`, `Hello, World! Alice`},
+		{`{{ l }}`, `{"l":["a",1,1.0,null,true,{"z":1,"a":"it's"},[],"\"'\\\n\u0001é"]}`, `['a', 1, 1.0, None, True, {'z': 1, 'a': "it's"}, [], '"\'\\\n\x01é']`},
+		{`{{ a }}|{{ b }}|{{ c }}|{{ d }}|{{ missing }}`, `{"a":true,"b":null,"c":1.0,"d":123456789012345678901234567890}`, `True|None|1.0|123456789012345678901234567890|`},
+		{`{{ x }} {{ y }} {{ z }} {{ n }}`, `{"x":1e16,"y":0.00001,"z":1e400,"n":-0.5}`, `1e+16 1e-05 1e400 -0.5`},
+		{`{{ a.b }}|{{ a['c d'] }}|{{ a.x }}|{{ l[0].q }}|{{ l[-1] }}|{{ l[9] }}`, `{"a":{"b":null,"c d":7},"l":[{"q":"é"},2]}`, `None|7||é|2|`},
+		{`{% for k, v in d.items() %}{{k}}={{v}};{% endfor %}`, `{"d":{"z":1,"a":2,"m":null}}`, `z=1;a=2;m=None;`},
+		{`{% for k in d %}{{k}}{% else %}none{% endfor %}{% for c in "aé日" %}[{{c}}]{% endfor %}`, `{"d":{"z":1,"a":2}}`, `za[a][é][日]`},
+		{`{{ data | safe }} {{ nothing | safe }}`, `{"data":["<b>"],"nothing":null}`, `['<b>'] None`},
+		{`{{ 3.14159 | format("%.2f") }} {{ n | format("%05d") }} {{ n | format("%s!") }} {{ "2.5" | format("%.1f%%") }}`, `{"n":42}`, `3.14 00042 42.0! 2.5%`},
+		{`{{ "%s-%d" | format("a", 3) }}`, `{}`, `a-3`},
+		{`{{ range(3) | list }}{% for i in range(2) %} {{ loop.index }}{{ i }}{% endfor %}`, `{}`, `[0, 1, 2] 10 21`},
+		{`{{ a if a else "no" }}{{ b if b }}`, `{"a":{}}`, `no`},
+		{`{% set l = [1,'a'] %}{% do l.append(2) %}{{ l }}`, `{}`, `[1, 'a', 2]`},
+		{`{% set ns = namespace(t=0) %}{% for x in l %}{% set ns.t = ns.t + x %}{% endfor %}{{ ns.t }}`, `{"l":[1,2,3]}`, `6`},
+		{`{{ d }} {{ d | length }} {{ d.items() | list }} {{ d.keys() }} {{ d.get('q', 5) }}`, `{"d":{"z":1,"a":2}}`, `{'z': 1, 'a': 2} 2 [('z', 1), ('a', 2)] ['z', 'a'] 5`},
+		{`{{ x | join(', ') }} {{ s | upper }} {{ s.split(',') }} {{ x | first }} {{ x | sort }}`, `{"x":["b","a"],"s":"a,b"}`, `b, a A,B ['a', 'b'] b ['a', 'b']`},
+		{"line\n{% if true %}\nx\n{% endif %}\nend\n", `{}`, "line\n\nx\n\nend"},
+		{`{% with a = 1 %}{{ a }}{{ n }}{% endwith %}{% set b %}[{{ n }}]{% endset %}{{ b }}{% filter upper %}x{{ n }}{% endfilter %}`, `{"n":null}`, `1None[None]XNONE`},
+		{`{% raw %}{{ x }}{% endraw %}{# c #}`, `{}`, `{{ x }}`},
+		{`{{ x | int + 1 }} {{ [1,2,3] | sum }} {{ 2.567 | round(2) }}`, `{"x":"41"}`, `42 6 2.57`},
+		{`{{ l | map(attribute="a") | list }} {{ l | selectattr("a", "equalto", 2) | list }}`, `{"l":[{"a":1},{"a":2}]}`, `[1, 2] [{'a': 2}]`},
+		{`{% if x %}yes{% elif y is defined %}y{% else %}no{% endif %}`, `{"x":[]}`, `no`},
+		{`no template at all`, `{}`, `no template at all`},
+		{``, `{}`, ``},
 	} {
-		got, err := newEngine().render(c[0], []byte(c[1]), false)
-		t.Logf("%s\n   → %q %v", c[0], got, err)
+		got, err := newEngine().render(c.template, []byte(c.values), false)
+		if err != nil || got != c.want {
+			t.Errorf("%s\n got %q, %v\nwant %q", c.template, got, err, c.want)
+		}
 	}
-	got, err := newEngine().render(`{{ x }}{{ l }}<{{ x|safe }}{{ x|escape }}`, []byte(`{"x":"<b>'\"&","l":["<"]}`), true)
-	t.Log(got, err)
+}
+
+func TestEscapingForHTML(t *testing.T) {
+	t.Parallel()
+	got, err := newEngine().render(`{{ x }}{{ l }}{{ x | safe }}<`, []byte(`{"x":"<b>&","l":["'"]}`), true)
+	if want := `&lt;b&gt;&amp;[&#34;&#39;&#34;]<b>&<`; err != nil || got != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+}
+
+func TestErrorsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for template, want := range map[string]string{
+		"a\n{{ missing.x }}":              "line 2 of the template: Unable to evaluate missing.x",
+		`{{ x | tojson }}`:                "filter 'tojson' not found",
+		`{{ x | pprint }}`:                "filter 'pprint' not found",
+		`{{ x | urlize }}`:                "filter 'urlize' not found",
+		`{{ x | xmlattr }}`:               "filter 'xmlattr' not found",
+		`{{ x | random }}`:                "filter 'random' not found",
+		`{{ `:                             "the template is malformed",
+		`{% if x %}`:                      "expected tag elif or else or endif",
+		`{% include "a" %}`:               "tag 'include' not found",
+		`{% extends "a" %}`:               "tag 'extends' not found",
+		`{% from "a" import b %}`:         "tag 'from' not found",
+		`{% macro m() %}{% endmacro %}`:   "tag 'macro' not found",
+		`{{ lipsum() }}`:                  "not callable",
+		`{{ 1 | format("%q") }}`:          "unknown conversion",
+		`{{ "abc" | format("%d") }}`:      `"abc" is no number`,
+		`{{ d.update({}) }}`:              "unknown method 'update'",
+		`{{ range(0, 5, 0) }}`:            "step of range()",
+		strings.Repeat("x", 5000) + "{{ ": "the template is malformed",
+	} {
+		text, err := newEngine().render(template, []byte(`{"x":[1],"d":{"a":1}}`), false)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\x00") || len(err.Error()) > 1100 {
+			t.Errorf("%.60s\n got %q and error %v\nwant one with %q", template, text, err, want)
+		}
+	}
+}
+
+// FuzzTemplates goes through the real thing, children with limits, since a template may ask for anything.
+func FuzzTemplates(f *testing.F) {
+	for _, seed := range []string{`{{ x }}`, `{% for a in l %}{{ a|join }}{% endfor %}`, `{{ l[-1:] ~ d.k }}`, `{% set x %}{% endset %}`, `{{ {'a':(1,)} }}`, `{%- raw -%}`} {
+		f.Add(seed)
+	}
+	var r Renderer
+	f.Cleanup(r.Close)
+	f.Fuzz(func(t *testing.T, template string) {
+		if _, err := r.Render(t.Context(), template, []byte(`{"x":"a","l":[1,null,"b"],"d":{"k":1.5}}`), false); err != nil {
+			if strings.Contains(err.Error(), "the renderer ended") {
+				t.Fatalf("%q: %v", template, err)
+			}
+		}
+	})
 }
