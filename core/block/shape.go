@@ -13,8 +13,8 @@ import (
 type shapeKind byte
 
 const (
-	shapeAny     shapeKind = iota
-	shapeOpaque            // never coerced: enums, literals, structured models, dates
+	shapeAny    shapeKind = iota
+	shapeOpaque           // never coerced: enums, literals, structured models, dates
 	shapeNull
 	shapeString
 	shapeInteger

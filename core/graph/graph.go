@@ -32,6 +32,7 @@ type Graph struct {
 	SubGraphs         []Graph // flat: all graphs that nested agents lead to; not stored with the graph
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
+	unbound           []Missing // nested agents that are not there
 }
 
 // Node is a block placed in a graph.

@@ -54,7 +54,7 @@ func ValidateForRun(g *Graph, blocks Blocks, inputs json.RawMessage) error {
 	const what = "Graph validation failed"
 	r := report{}
 	validateTree(g, blocks, &r, true)
-	for _, m := range r.missing {
+	for _, m := range append(r.missing, g.unbound...) {
 		r.add(m.NodeID, m.Pin, "%s", m.Message)
 	}
 	fields := validateInputs(g, blocks, inputs, &r)

@@ -1,0 +1,184 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/patchbay-io/patchbay/core/block"
+)
+
+// Service is what clients do with graphs: everything is validated before it is stored.
+type Service struct {
+	*Store
+	blocks Blocks
+}
+
+// NewService returns a service over a store and the blocks that there are.
+func NewService(store *Store, blocks Blocks) *Service { return &Service{Store: store, blocks: blocks} }
+
+// Options are how strict saving is.
+type Options struct {
+	AllowMissing    bool // store a graph although blocks, pins or nested agents are missing
+	ExpectedVersion int  // update: the latest version that the client knows; 0 takes any
+}
+
+// Create stores a body (see Decode) as a new graph of the user, its sub-graphs as further ones. It tells what is
+// missing where that is allowed. Errors: *Malformed, *Invalid.
+func (s *Service) Create(ctx context.Context, user string, body []byte, o Options) (*Graph, []Missing, error) {
+	g, err := Decode(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	id := uuid.NewString()
+	missing, err := s.prepare(ctx, user, g, id, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	g.ID = id
+	if err := s.Store.Create(ctx, user, g); err != nil {
+		return nil, nil, err
+	}
+	return g, missing, nil
+}
+
+// Update stores a body as the next version of a graph and makes it the active one. Errors: those of Create,
+// ErrNotFound, ErrConflict.
+func (s *Service) Update(ctx context.Context, user, id string, body []byte, o Options) (*Graph, []Missing, error) {
+	if _, err := s.head(ctx, user, id); err != nil {
+		return nil, nil, err
+	}
+	g, err := Decode(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	missing, err := s.prepare(ctx, user, g, "", o)
+	if err != nil {
+		return nil, nil, err
+	}
+	g.ID = id
+	if err := s.Store.Update(ctx, user, g, o.ExpectedVersion); err != nil {
+		return nil, nil, err
+	}
+	return g, missing, nil
+}
+
+// ForRun is a version of a graph for ValidateForRun and for a run; version 0 is the active one. It comes with its
+// sub-graphs, and knows which of them are missing.
+func (s *Service) ForRun(ctx context.Context, user, id string, version int) (*Graph, error) {
+	var g *Graph
+	var err error
+	if version == 0 {
+		g, err = s.Active(ctx, user, id)
+	} else {
+		g, err = s.Get(ctx, user, id, version)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.withSubGraphs(ctx, user, g)
+}
+
+// Show is a version of a graph as the API shows it, the latest one for version 0.
+func (s *Service) Show(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
+	g, err := s.Get(ctx, user, id, version)
+	if err != nil {
+		return nil, err
+	}
+	return s.Render(ctx, user, g)
+}
+
+// Render is a graph as the API shows it.
+func (s *Service) Render(ctx context.Context, user string, g *Graph) (json.RawMessage, error) {
+	g, err := s.withSubGraphs(ctx, user, g)
+	if err != nil {
+		return nil, err
+	}
+	return render(g, s.blocks), nil
+}
+
+// Export is a version of a graph as a file for others, with its sub-graphs and without secrets; the latest one for
+// version 0.
+func (s *Service) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
+	g, err := s.Get(ctx, user, id, version)
+	if err != nil {
+		return nil, err
+	}
+	if g, err = s.withSubGraphs(ctx, user, g); err != nil {
+		return nil, err
+	}
+	return renderExport(g, s.blocks), nil
+}
+
+// prepare binds nested agents, forces static links and validates.
+func (s *Service) prepare(ctx context.Context, user string, g *Graph, ownID string, o Options) ([]Missing, error) {
+	unbound, err := bind(g, user, ownID, s.blocks, func(ref Nested) (bool, error) { return s.mayRun(ctx, user, ref) })
+	if err != nil {
+		return nil, err
+	}
+	ForceStatic(g, s.blocks)
+	for i := range g.SubGraphs {
+		ForceStatic(&g.SubGraphs[i], s.blocks)
+	}
+	missing, err := Validate(g, s.blocks)
+	missing = append(missing, unbound...)
+	if !o.AllowMissing {
+		return nil, withMissing(err, "Graph validation failed", missing)
+	}
+	return missing, err
+}
+
+func (s *Service) mayRun(ctx context.Context, user string, ref Nested) (bool, error) {
+	_, err := s.nested(ctx, user, ref)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *Service) nested(ctx context.Context, user string, ref Nested) (*Graph, error) {
+	if ref.Version == 0 { // would be the latest
+		return nil, ErrNotFound
+	}
+	return s.Get(ctx, user, ref.GraphID, ref.Version)
+}
+
+// withSubGraphs is a copy of g with the graphs that its nested agents lead to, breadth first, each once (execution.md
+// 1.5); g itself where it has no nested agents.
+func (s *Service) withSubGraphs(ctx context.Context, user string, g *Graph) (*Graph, error) {
+	whole := *g
+	whole.SubGraphs = nil
+	seen := map[string]bool{g.ID: true}
+	found := false
+	for queue := []*Graph{g}; len(queue) > 0; queue = queue[1:] {
+		for i := range queue[0].Nodes {
+			n := &queue[0].Nodes[i]
+			if n.BlockID != block.AgentID {
+				continue
+			}
+			found = true
+			ref := NestedAgent(n)
+			sub, err := s.nested(ctx, user, ref)
+			if errors.Is(err, ErrNotFound) {
+				whole.unbound = append(whole.unbound, missingAgent(n))
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read nested agent %s: %w", ref.GraphID, err)
+			}
+			if seen[sub.ID] {
+				continue
+			}
+			seen[sub.ID] = true
+			whole.SubGraphs = append(whole.SubGraphs, *sub)
+			queue = append(queue, sub)
+		}
+	}
+	if !found {
+		return g, nil
+	}
+	return &whole, nil
+}

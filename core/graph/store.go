@@ -1,0 +1,314 @@
+package graph
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Errors that callers decide by.
+var (
+	ErrNotFound = errors.New("graph not found")
+	ErrConflict = errors.New("the graph has been changed meanwhile")
+)
+
+// Store keeps graphs in the tables graph and graph_version. Every query is bounded by the owner. What changes a graph
+// drops it from the cache afterwards, also where it is not known whether the change was committed.
+type Store struct {
+	db    *bun.DB
+	cache *cache
+}
+
+// NewStore returns a store over db.
+func NewStore(db *bun.DB) *Store { return &Store{db: db, cache: newCache()} }
+
+// Filter selects graphs of a list.
+type Filter struct {
+	Search        string // plain text in name or description, whatever its case
+	Offset, Limit int
+}
+
+// Create stores a graph and its sub-graphs as version 1 of new graphs of the user, all or none. Their ids are set.
+func (s *Store) Create(ctx context.Context, user string, g *Graph) error {
+	return s.inTx(ctx, "create graph", func(ctx context.Context, tx bun.Tx) error {
+		if err := insertSubGraphs(ctx, tx, user, g); err != nil {
+			return err
+		}
+		return insertGraph(ctx, tx, user, g)
+	})
+}
+
+// Update stores g as the next version of the graph with its id, and makes it the active one. Its sub-graphs become
+// graphs of their own, as with Create. With expected, the latest version must be that one, or it is ErrConflict;
+// expected 0 takes any.
+func (s *Store) Update(ctx context.Context, user string, g *Graph, expected int) error {
+	id, ok := parseID(g.ID)
+	if !ok {
+		return ErrNotFound
+	}
+	defer s.cache.drop(id)
+	return s.inTx(ctx, "update graph", func(ctx context.Context, tx bun.Tx) error {
+		var latest int
+		// The lock on the row puts concurrent updates one behind the other.
+		err := tx.QueryRowContext(ctx, `SELECT latest_version FROM graph WHERE id = ? AND user_id = ? FOR UPDATE`, id, user).Scan(&latest)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return ErrNotFound
+		case err != nil:
+			return fmt.Errorf("lock graph: %w", err)
+		case expected != 0 && expected != latest:
+			return ErrConflict
+		}
+		if err := insertSubGraphs(ctx, tx, user, g); err != nil {
+			return err
+		}
+		g.Version = latest + 1
+		err = tx.QueryRowContext(ctx, `
+			UPDATE graph SET latest_version = ?, active_version = ?, updated_at = greatest(updated_at, clock_timestamp())
+			WHERE id = ? RETURNING updated_at`, g.Version, g.Version, id).Scan(&g.UpdatedAt)
+		if err != nil {
+			return fmt.Errorf("advance graph: %w", err)
+		}
+		return insertVersion(ctx, tx, user, g)
+	})
+}
+
+// Get is a version of a graph of the user, the latest one for version 0. It is shared and must not be changed.
+func (s *Store) Get(ctx context.Context, user, graphID string, version int) (*Graph, error) {
+	return s.get(ctx, user, graphID, version, func(h head) int { return h.latest })
+}
+
+// Active is the version that runs where none is named. It is shared and must not be changed.
+func (s *Store) Active(ctx context.Context, user, graphID string) (*Graph, error) {
+	return s.get(ctx, user, graphID, 0, func(h head) int { return h.active })
+}
+
+// Versions are the versions of a graph, newest first.
+func (s *Store) Versions(ctx context.Context, user, graphID string) ([]Summary, error) {
+	id, ok := parseID(graphID)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	rows, err := s.db.QueryContext(ctx, `
+		SELECT g.id, v.version, v.name, v.description, v.version = g.active_version, g.created_at, v.created_at
+		FROM graph g JOIN graph_version v ON v.graph_id = g.id
+		WHERE g.id = ? AND g.user_id = ? ORDER BY v.version DESC`, id, user)
+	if err != nil {
+		return nil, fmt.Errorf("list versions: %w", err)
+	}
+	versions, err := scanSummaries(rows)
+	if err == nil && len(versions) == 0 {
+		err = ErrNotFound
+	}
+	return versions, err
+}
+
+// SetActive makes a version the one that runs where none is named.
+func (s *Store) SetActive(ctx context.Context, user, graphID string, version int) error {
+	id, ok := parseID(graphID)
+	if !ok {
+		return ErrNotFound
+	}
+	defer s.cache.drop(id)
+	res, err := s.db.ExecContext(ctx, `
+		UPDATE graph g SET active_version = v.version, updated_at = greatest(g.updated_at, clock_timestamp())
+		FROM graph_version v WHERE g.id = ? AND g.user_id = ? AND v.graph_id = g.id AND v.version = ?`, id, user, version)
+	if err != nil {
+		return fmt.Errorf("activate version: %w", err)
+	}
+	return foundOne(res)
+}
+
+// List shows the active versions of the user's graphs, those updated last first, and how many there are in all.
+func (s *Store) List(ctx context.Context, user string, f Filter) ([]Summary, int, error) {
+	if !utf8.ValidString(f.Search) || strings.ContainsRune(f.Search, 0) {
+		return []Summary{}, 0, nil // no text in the database is like that
+	}
+	const from = ` FROM graph g JOIN graph_version v ON v.graph_id = g.id AND v.version = g.active_version WHERE g.user_id = ?`
+	const matching = ` AND (position(lower(?) IN lower(v.name)) > 0 OR position(lower(?) IN lower(v.description)) > 0)`
+	where, args := from, []any{user}
+	if f.Search != "" {
+		where, args = from+matching, []any{user, f.Search, f.Search}
+	}
+	var total int
+	count := `SELECT count(*)` + where
+	if f.Search == "" { // index graph_by_user alone
+		count = `SELECT count(*) FROM graph WHERE user_id = ?`
+	}
+	if err := s.db.QueryRowContext(ctx, count, args...).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("count graphs: %w", err)
+	}
+	rows, err := s.db.QueryContext(ctx, `
+		SELECT g.id, v.version, v.name, v.description, true, g.created_at, g.updated_at`+where+`
+		ORDER BY g.updated_at DESC, g.id LIMIT ? OFFSET ?`, append(args, f.Limit, f.Offset)...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list graphs: %w", err)
+	}
+	list, err := scanSummaries(rows)
+	return list, total, err
+}
+
+// Delete removes a graph and all its versions.
+func (s *Store) Delete(ctx context.Context, user, graphID string) error {
+	id, ok := parseID(graphID)
+	if !ok {
+		return ErrNotFound
+	}
+	defer s.cache.drop(id)
+	res, err := s.db.ExecContext(ctx, `DELETE FROM graph WHERE id = ? AND user_id = ?`, id, user)
+	if err != nil {
+		return fmt.Errorf("delete graph: %w", err)
+	}
+	return foundOne(res)
+}
+
+// head is what changes of a graph.
+type head struct {
+	active, latest int
+	createdAt      time.Time
+}
+
+// head finds what changes of a graph.
+func (s *Store) head(ctx context.Context, user, graphID string) (head, error) {
+	id, ok := parseID(graphID)
+	if !ok {
+		return head{}, ErrNotFound
+	}
+	var h head
+	err := s.db.QueryRowContext(ctx, `SELECT active_version, latest_version, created_at FROM graph WHERE id = ? AND user_id = ?`, id, user).
+		Scan(&h.active, &h.latest, &h.createdAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return head{}, ErrNotFound
+	}
+	if err != nil {
+		return head{}, fmt.Errorf("find graph: %w", err)
+	}
+	return h, nil
+}
+
+func (s *Store) get(ctx context.Context, user, graphID string, version int, choose func(head) int) (*Graph, error) {
+	id, ok := parseID(graphID)
+	if !ok || version < 0 {
+		return nil, ErrNotFound
+	}
+	if version != 0 {
+		if g, ok := s.cache.get(id, version, user); ok {
+			return g, nil
+		}
+	}
+	mark := s.cache.mark()
+	h, err := s.head(ctx, user, id)
+	if err != nil {
+		return nil, err
+	}
+	if version == 0 {
+		version = choose(h)
+	}
+	if g, ok := s.cache.confirm(id, version, user, h.active); ok {
+		return g, nil
+	}
+	g, size, err := s.load(ctx, user, id, version, h)
+	if err != nil {
+		return nil, err
+	}
+	s.cache.put(mark, g, size)
+	return g, nil
+}
+
+func (s *Store) load(ctx context.Context, user, id string, version int, h head) (*Graph, int, error) {
+	var name, description, document string
+	var createdAt time.Time
+	err := s.db.QueryRowContext(ctx, `
+		SELECT name, description, document, created_at FROM graph_version WHERE graph_id = ? AND version = ?`, id, version).
+		Scan(&name, &description, &document, &createdAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, 0, ErrNotFound
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read graph: %w", err)
+	}
+	g, err := Decode([]byte(document))
+	if err != nil {
+		return nil, 0, fmt.Errorf("read graph %s, version %d: %w", id, version, err)
+	}
+	g.ID, g.Version, g.UserID, g.Name, g.Description = id, version, user, name, description
+	g.IsActive, g.CreatedAt, g.UpdatedAt = version == h.active, h.createdAt, createdAt
+	return g, len(document), nil
+}
+
+func (s *Store) inTx(ctx context.Context, what string, do func(context.Context, bun.Tx) error) error {
+	err := s.db.RunInTx(ctx, nil, do)
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func insertSubGraphs(ctx context.Context, tx bun.Tx, user string, g *Graph) error {
+	for i := range g.SubGraphs {
+		if err := insertGraph(ctx, tx, user, &g.SubGraphs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func insertGraph(ctx context.Context, tx bun.Tx, user string, g *Graph) error {
+	g.Version = 1
+	err := tx.QueryRowContext(ctx, `
+		INSERT INTO graph (id, user_id, active_version, latest_version, created_at, updated_at)
+		VALUES (?, ?, 1, 1, clock_timestamp(), clock_timestamp()) RETURNING created_at, updated_at`, g.ID, user).
+		Scan(&g.CreatedAt, &g.UpdatedAt)
+	if err != nil {
+		return fmt.Errorf("insert graph: %w", err)
+	}
+	return insertVersion(ctx, tx, user, g)
+}
+
+func insertVersion(ctx context.Context, tx bun.Tx, user string, g *Graph) error {
+	g.UserID, g.IsActive = user, true
+	err := tx.QueryRowContext(ctx, `
+		INSERT INTO graph_version (graph_id, version, name, description, document, created_at)
+		VALUES (?, ?, ?, ?, ?, ?) RETURNING (SELECT created_at FROM graph WHERE id = graph_id)`,
+		g.ID, g.Version, g.Name, g.Description, encodeDocument(g), g.UpdatedAt).Scan(&g.CreatedAt)
+	if err != nil {
+		return fmt.Errorf("insert version: %w", err)
+	}
+	return nil
+}
+
+func scanSummaries(rows *sql.Rows) ([]Summary, error) {
+	defer func() { _ = rows.Close() }()
+	list := []Summary{}
+	for rows.Next() {
+		var s Summary
+		if err := rows.Scan(&s.ID, &s.Version, &s.Name, &s.Description, &s.IsActive, &s.CreatedAt, &s.UpdatedAt); err != nil {
+			return nil, fmt.Errorf("read graphs: %w", err)
+		}
+		list = append(list, s)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read graphs: %w", err)
+	}
+	return list, nil
+}
+
+func foundOne(res sql.Result) error {
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(ErrNotFound, err)
+	}
+	return nil
+}
+
+// parseID accepts UUIDs in their usual form only; everything else names nothing.
+func parseID(id string) (string, bool) {
+	parsed, err := uuid.Parse(id)
+	return parsed.String(), err == nil && len(id) == 36
+}
