@@ -19,9 +19,9 @@ func Execute(ctx context.Context, block Definition, input json.RawMessage, out E
 	if err != nil {
 		return err
 	}
-	run := RunFrom(ctx)
-	run.Input = input
-	return b.execute(WithRun(ctx, run), input, checked{b, out})
+	s := scopeOf(ctx)
+	s.run.Input, s.block = input, b.name
+	return b.execute(context.WithValue(ctx, scopeKey{}, s), input, checked{b, out})
 }
 
 type checked struct {
@@ -68,6 +68,9 @@ func (b bound) output(pin string, value any) (json.RawMessage, error) {
 	raw, err := encode(value)
 	if err != nil {
 		return nil, fmt.Errorf("output pin %q: %w", pin, err)
+	}
+	if len(raw) > proto.MaxValue {
+		return nil, fmt.Errorf("output pin %q: a value of %d bytes, at most %d are taken", pin, len(raw), proto.MaxValue)
 	}
 	return raw, nil
 }

@@ -23,6 +23,7 @@ type field struct {
 	required bool
 	fallback json.RawMessage // value of an absent pin; nil: the field stays zero
 	schema   json.RawMessage
+	untyped  bool // any value may be somewhere inside
 }
 
 var inputTypes sync.Map // reflect.Type to *inputType: reflection happens once for a type
@@ -78,7 +79,7 @@ func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
 		if !isObject(input) {
 			return InvalidInput("the input is not a JSON object")
 		}
-		if err := unmarshal(input, into.Addr()); err != nil {
+		if err := unmarshal(input, into.Addr(), true); err != nil {
 			return InvalidInput("the input does not fit: %w", err)
 		}
 		return nil
@@ -96,9 +97,9 @@ func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
 		case f.fallback == nil:
 			continue
 		default:
-			value = f.fallback
+			value = bytes.Clone(f.fallback) // a block may change what it gets
 		}
-		if err := unmarshal(value, into.FieldByIndex(f.index).Addr()); err != nil {
+		if err := unmarshal(value, into.FieldByIndex(f.index).Addr(), f.untyped); err != nil {
 			return InvalidInput("pin %q: %w", f.name, err)
 		}
 	}
@@ -107,14 +108,19 @@ func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
 
 // unmarshal decodes a value behind a pointer. Raw values are taken as they are, and numbers of untyped fields as
 // json.Number, since a float64 would lose digits.
-func unmarshal(value json.RawMessage, pointer reflect.Value) error {
+func unmarshal(value json.RawMessage, pointer reflect.Value, untyped bool) error {
 	if raw, ok := pointer.Interface().(*json.RawMessage); ok {
-		*raw = bytes.Clone(value) // the caller's bytes may be shared, a block may change its own
+		*raw = value
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(value))
-	d.UseNumber()
-	err := d.Decode(pointer.Interface())
+	var err error
+	if untyped {
+		d := json.NewDecoder(bytes.NewReader(value))
+		d.UseNumber()
+		err = d.Decode(pointer.Interface())
+	} else {
+		err = json.Unmarshal(value, pointer.Interface())
+	}
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
 		at := ""
@@ -124,4 +130,24 @@ func unmarshal(value json.RawMessage, pointer reflect.Value) error {
 		return fmt.Errorf("%s does not fit %s%s", mismatch.Value, mismatch.Type, at)
 	}
 	return err
+}
+
+// untyped says whether a value of a type may hold an any. A type that contains itself is taken for one that does.
+func untyped(t reflect.Type, depth int) bool {
+	if depth > 16 {
+		return true
+	}
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return untyped(t.Elem(), depth+1)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if untyped(t.Field(i).Type, depth+1) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -36,14 +36,13 @@ type Value struct {
 }
 
 // RunFrom gives the run that a block's context belongs to.
-func RunFrom(ctx context.Context) Run {
-	run, _ := ctx.Value(runKey{}).(Run)
-	return run
-}
+func RunFrom(ctx context.Context) Run { return scopeOf(ctx).run }
 
 // WithRun makes a context for calling a block by hand, as blocktest does.
 func WithRun(ctx context.Context, run Run) context.Context {
-	return context.WithValue(ctx, runKey{}, run)
+	s := scopeOf(ctx)
+	s.run = run
+	return context.WithValue(ctx, scopeKey{}, s)
 }
 
 // Location is the user's time zone, UTC where it is unknown.
@@ -55,26 +54,37 @@ func (r Run) Location() *time.Location {
 }
 
 // Setting gives a setting of the plugin as the server's administrator set it, or its default.
-func Setting(ctx context.Context, name string) string {
-	settings, _ := ctx.Value(settingsKey{}).(map[string]string)
-	return settings[name]
-}
+func Setting(ctx context.Context, name string) string { return scopeOf(ctx).settings[name] }
 
 // WithSettings makes a context with settings for calling a block by hand, as blocktest does.
 func WithSettings(ctx context.Context, settings map[string]string) context.Context {
-	return context.WithValue(ctx, settingsKey{}, settings)
+	s := scopeOf(ctx)
+	s.settings = settings
+	return context.WithValue(ctx, scopeKey{}, s)
 }
 
 // Logger gives the logger of a run. What it writes appears in the server's log with plugin, block and execution.
 func Logger(ctx context.Context) hclog.Logger {
-	if logger, ok := ctx.Value(loggerKey{}).(hclog.Logger); ok {
-		return logger
+	s := scopeOf(ctx)
+	if s.logger == nil {
+		return hclog.NewNullLogger()
 	}
-	return hclog.NewNullLogger()
+	return s.logger.With("block", s.block, "execution", s.run.ExecutionID, "node", s.run.NodeID, "attempt", s.run.Attempt)
 }
 
-type (
-	runKey      struct{}
-	settingsKey struct{}
-	loggerKey   struct{}
-)
+// scope is all that a block's context carries, in one value. Most runs log nothing, so the logger is made when asked.
+type scope struct {
+	run      Run
+	block    string
+	settings map[string]string
+	logger   hclog.Logger // of the plugin
+}
+
+type scopeKey struct{}
+
+func scopeOf(ctx context.Context) scope {
+	if s, ok := ctx.Value(scopeKey{}).(scope); ok {
+		return s
+	}
+	return scope{}
+}

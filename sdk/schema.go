@@ -46,7 +46,7 @@ func (r *reflection) properties(t reflect.Type, path []int) ([]field, error) {
 		if err != nil {
 			return nil, fmt.Errorf("input field %s.%s: %w", t, f.Name, err)
 		}
-		property.name, property.index = name, index
+		property.name, property.index, property.untyped = name, index, untyped(f.Type, 0)
 		fields = append(fields, property)
 	}
 	return fields, nil
@@ -230,7 +230,10 @@ func fallback(f reflect.StructField) (json.RawMessage, error) {
 	if t.Kind() == reflect.String && t != numberType || !json.Valid(value) && (t == rawType || t.Kind() == reflect.Interface) {
 		value = mustEncode(text)
 	}
-	if err := unmarshal(value, reflect.New(f.Type)); err != nil {
+	if !json.Valid(value) {
+		return nil, fmt.Errorf("tag default: %q is not JSON", text)
+	}
+	if err := unmarshal(value, reflect.New(f.Type), false); err != nil {
 		return nil, fmt.Errorf("tag default: %w", err)
 	}
 	return value, nil

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -124,12 +123,7 @@ func (s *session) start(start *proto.Start) error {
 
 // do runs a block and reports its end.
 func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
-	logger := s.server.logger.With("run", start.Run, "execution", start.GetContext().GetExecutionId(), "node", start.GetContext().GetNodeId())
-	err := s.execute(ctx, r, start, logger)
-	var panicked *panicError
-	if errors.As(err, &panicked) {
-		logger.Error("a block panicked", "panic", panicked.Error(), "stack", panicked.stack)
-	}
+	err := s.execute(ctx, r, start)
 	failure := protoError(ctx, err)
 	if failure.GetKind() == proto.ErrorKind_ERROR_KIND_CANCELLED {
 		s.server.bulk.drop(r.number)
@@ -138,12 +132,11 @@ func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
 	s.mu.Lock()
 	delete(s.runs, r.number)
 	s.mu.Unlock()
-	s.send(s.ctx, &proto.SessionResponse{Frame: &proto.SessionResponse_Done{
-		Done: &proto.Done{Run: r.number, Error: failure},
-	}})
+	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{Run: r.number, Error: failure}}}
+	_ = s.send(s.ctx, done) // it fails when the session has ended, and nobody asks any more
 }
 
-func (s *session) execute(ctx context.Context, r *run, start *proto.Start, logger hclog.Logger) error {
+func (s *session) execute(ctx context.Context, r *run, start *proto.Start) error {
 	input := start.Input
 	if start.InputBulk != "" {
 		var ok bool
@@ -156,11 +149,15 @@ func (s *session) execute(ctx context.Context, r *run, start *proto.Start, logge
 		return InvalidInput("plugin %s has no block %q", s.server.description.Name, start.Block)
 	}
 	r.block = block
-	ctx = WithRun(ctx, runOf(start, input))
-	ctx = WithSettings(ctx, s.server.settings)
-	ctx = context.WithValue(ctx, loggerKey{}, logger.With("block", block.name))
-	r.ctx = ctx
-	return block.execute(ctx, input, r)
+	r.ctx = context.WithValue(ctx, scopeKey{}, scope{
+		run: runOf(start, input), block: block.name, settings: s.server.settings, logger: s.server.logger,
+	})
+	err := block.execute(r.ctx, input, r)
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		Logger(r.ctx).Error("a block panicked", "panic", panicked.Error(), "stack", panicked.stack)
+	}
+	return err
 }
 
 // send queues a frame; it fails when ctx or the session ends first.

@@ -20,6 +20,8 @@ const (
 	InlineLimit = 256 << 10
 	// PieceSize is the size in bytes in which Put and Fetch cut values.
 	PieceSize = 1 << 20
+	// MaxValue is the largest value in bytes that either side takes, inline or beside the session.
+	MaxValue = 64 << 20
 	// MaxMessage is the largest message in bytes that either side accepts.
 	MaxMessage = 64 << 20
 )
