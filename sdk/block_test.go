@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestEncode(t *testing.T) {
@@ -130,4 +132,55 @@ func TestPanicIsAnError(t *testing.T) {
 	if first, _, _ := strings.Cut(panicked.stack, "\n"); !strings.Contains(first, "TestPanicIsAnError") {
 		t.Errorf("the stack begins with %s", first)
 	}
+}
+
+func TestMembersKeepTheirBytes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		object string
+		want   []member
+	}{
+		{` { } `, nil},
+		{`{"a":1}`, []member{{"a", json.RawMessage(`1`)}}},
+		{"{ \"b\" :\t-1e400 , \"a\\u0022\": [ {\"x\":\"]}\\\\\"} , \"\\\"\" ]\n,\"b\":true,\"\":null}", []member{
+			{"b", json.RawMessage(`-1e400`)}, {`a"`, json.RawMessage(`[ {"x":"]}\\"} , "\"" ]`)}, {"b", json.RawMessage(`true`)}, {"", json.RawMessage(`null`)},
+		}},
+		{`{"o":{"p":{}},"s":"}"}`, []member{{"o", json.RawMessage(`{"p":{}}`)}, {"s", json.RawMessage(`"}"`)}}},
+	}
+	for _, test := range tests {
+		got, err := membersOf([]byte(test.object))
+		if err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s\ngot  %s, %v\nwant %s", test.object, got, err, test.want)
+		}
+	}
+	for _, text := range []string{``, `[]`, `{`, `{"a":1} 2`, `"{}"`} {
+		if got, err := membersOf([]byte(text)); err == nil {
+			t.Errorf("%s was split into %s", text, got)
+		}
+	}
+}
+
+// FuzzMembers compares the split with encoding/json's.
+func FuzzMembers(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"a":[1,{"b":"\\\""}] , "c" : -0.1e5}`, `{"a":{},"a":"}"}`, `{"\u0041":null}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, object []byte) {
+		var want map[string]json.RawMessage
+		err := json.Unmarshal(object, &want)
+		got, gotErr := membersOf(object)
+		if (err == nil && want != nil) != (gotErr == nil) {
+			t.Fatalf("%q: error %v, encoding/json says %v", object, gotErr, err)
+		}
+		if gotErr != nil || !utf8.Valid(object) { // encoding/json replaces broken UTF-8 in keys
+			return
+		}
+		last := map[string]json.RawMessage{}
+		for _, m := range got {
+			last[m.key] = m.value
+		}
+		if len(last)+len(want) > 0 && !reflect.DeepEqual(last, want) {
+			t.Fatalf("%q: got %s, encoding/json says %s", object, last, want)
+		}
+	})
 }

@@ -84,14 +84,14 @@ func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
 		}
 		return nil
 	}
-	var pins map[string]json.RawMessage
-	if err := json.Unmarshal(input, &pins); err != nil || pins == nil {
+	pins, err := membersOf(input)
+	if err != nil {
 		return InvalidInput("the input is not a JSON object")
 	}
 	for _, f := range p.fields {
-		value, ok := pins[f.name]
+		value := valueOf(pins, f.name)
 		switch {
-		case ok && string(value) != "null": // the host removes nulls; by hand they mean the same
+		case value != nil && string(value) != "null": // the host removes nulls; by hand they mean the same
 		case f.required:
 			return InvalidInput("pin %q is required", f.name)
 		case f.fallback == nil:
@@ -101,6 +101,16 @@ func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
 		}
 		if err := unmarshal(value, into.FieldByIndex(f.index).Addr(), f.untyped); err != nil {
 			return InvalidInput("pin %q: %w", f.name, err)
+		}
+	}
+	return nil
+}
+
+// valueOf finds a pin's value, the last one where a key comes twice, as encoding/json does. Blocks have few pins.
+func valueOf(pins []member, name string) json.RawMessage {
+	for i := len(pins) - 1; i >= 0; i-- {
+		if pins[i].key == name {
+			return pins[i].value
 		}
 	}
 	return nil

@@ -13,27 +13,84 @@ type member struct {
 	value json.RawMessage
 }
 
-// membersOf reads an object without losing the order of its keys.
+// membersOf splits an object. Order and duplicates of keys are kept, and the values are the very bytes of the object:
+// a large one is read over twice and never copied.
 func membersOf(object []byte) ([]member, error) {
-	d := json.NewDecoder(bytes.NewReader(object))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	if !isObject(object) {
 		return nil, errors.New("not a JSON object")
 	}
 	var members []member
-	for d.More() {
-		key, err := d.Token()
+	// The object is valid, so a scan only needs to know where strings and brackets begin and end.
+	i := bytes.IndexByte(object, '{') + 1
+	for {
+		i += bytes.IndexAny(object[i:], `"}`)
+		if object[i] == '}' {
+			return members, nil
+		}
+		end := skipString(object, i)
+		key, err := keyOf(object[i:end])
 		if err != nil {
 			return nil, err
 		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
+		i = end + bytes.IndexByte(object[end:], ':') + 1
+		for isSpace(object[i]) {
+			i++
 		}
-		members = append(members, member{key.(string), value}) // a key is a string, or Token had failed
+		end = skipValue(object, i)
+		// An append to the value must not overwrite what follows it.
+		members = append(members, member{key, object[i:end:end]})
+		i = end
 	}
-	_, err := d.Token()
-	return members, err
 }
+
+func keyOf(quoted []byte) (key string, err error) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1]), nil
+	}
+	err = json.Unmarshal(quoted, &key)
+	return key, err
+}
+
+// skipString gives the place after the string that begins at i.
+func skipString(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// skipValue gives the place after the value that begins at i, inside an object.
+func skipValue(b []byte, i int) int {
+	depth := 0
+	for {
+		switch b[i] {
+		case '"':
+			i = skipString(b, i)
+			if depth == 0 {
+				return i
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 { // of the object around a number or a word
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+		i++
+	}
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // objectOf writes members in their order.
 func objectOf(members []member) json.RawMessage {

@@ -1,6 +1,7 @@
 package blocktest_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -297,6 +298,47 @@ func TestProcessExitsWhenTheSessionEnds(t *testing.T) {
 	}
 	if _, err := call.Next(ctx); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the cut-off run ended with %v", err)
+	}
+}
+
+// A shell starts the plugin and goes away before there is a session.
+func TestProcessExitsWhenItsParentDies(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "/bin/sh", "-c", `"$0" & read line`, trial)
+	shell.Env = []string{proto.Handshake.MagicCookieKey + "=" + proto.Handshake.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1"}
+	lifeline, err := shell.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The plugin inherits the pipe's end, so the pipe closes when the plugin is gone.
+	stdout, end, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	shell.Stdout = end
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := end.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := stdout.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(stdout)
+	line, err := r.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "1|1|unix|") {
+		t.Fatalf("handshake %q, %v", line, err)
+	}
+	if err := lifeline.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_ = shell.Wait() // read fails at the end of its input: that is the shell's exit code
+	if rest, err := r.ReadString('\n'); !errors.Is(err, io.EOF) {
+		t.Errorf("the plugin lives on: %q, %v", rest, err)
 	}
 }
 
