@@ -1,0 +1,83 @@
+// Package api puts the REST and the WebSocket API together, each of which stands in a room of its own, and holds the
+// document that describes the former. It knows the core by the interfaces that those rooms declare, and starts nothing.
+package api
+
+import (
+	"context"
+	_ "embed"
+	"net/http"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/api/rest"
+	"github.com/patchbay-io/patchbay/api/ws"
+)
+
+// Document is the OpenAPI document of the REST API.
+//
+//go:embed openapi.yaml
+var Document []byte
+
+// Config is what the APIs need.
+type Config struct {
+	Logger        hclog.Logger
+	Authenticator *auth.Authenticator
+	Graphs        rest.Graphs
+	Blocks        rest.Blocks
+	Executions    rest.Executions
+	Subscribe     Subscribe
+	MaxBody       int64    // bytes of a request's body
+	Origins       []string // of pages that may call, beside those of the same host
+}
+
+// Subscribe opens a view of an execution's events, those after a number.
+type Subscribe func(ctx context.Context, user, executionID string, afterSeq int64) (ws.Subscription, error)
+
+// API serves REST, and WebSockets at /ws.
+type API struct {
+	rest *rest.API
+	ws   *ws.Handler
+}
+
+// New builds the handlers.
+func New(c Config) (*API, error) {
+	r, err := rest.New(rest.Config{
+		Document: Document, Logger: c.Logger.Named("rest"), Authenticate: c.Authenticator.Authenticate,
+		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, MaxBody: c.MaxBody, Origins: c.Origins,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &API{rest: r, ws: ws.New(ws.Config{
+		Logger: c.Logger.Named("ws"), Authenticate: c.Authenticator.Authenticate, Token: c.Authenticator.Token,
+		Subscribe: c.Subscribe, Origins: c.Origins, Limits: ws.DefaultLimits,
+	})}, nil
+}
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/ws" {
+		rest.Identified(a.ws).ServeHTTP(w, r)
+		return
+	}
+	a.rest.ServeHTTP(w, r)
+}
+
+// WebSocket serves the WebSocket's own port: /ws, and 404 for all else.
+func (a *API) WebSocket() http.Handler {
+	return rest.Identified(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ws" {
+			a.ws.ServeHTTP(w, r)
+			return
+		}
+		problem.Write(w, problem.NotFound("there is nothing at this path"))
+	}))
+}
+
+// Shutdown ends what lives longer than a request: waits for executions at once, and WebSockets, which it waits for to
+// the end of the context. Requests are the http.Server's to finish.
+func (a *API) Shutdown(ctx context.Context) error {
+	a.rest.Close()
+	return a.ws.Shutdown(ctx)
+}

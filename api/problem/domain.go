@@ -1,0 +1,57 @@
+package problem
+
+import (
+	"errors"
+	"maps"
+	"strings"
+
+	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/graph"
+)
+
+// rule says what one error of the domain is to clients.
+type rule struct {
+	matches func(error) bool
+	problem func(error) *Problem
+}
+
+// domain is the table of errors by which clients decide. What it lacks is INTERNAL_ERROR.
+var domain = []rule{
+	{is(execution.ErrNotFound), message(NotFound)},
+	{is(execution.ErrConflict), message(Conflict)},
+	{is(execution.ErrUnavailable), message(Unavailable)},
+	{is(graph.ErrNotFound), message(NotFound)},
+	{is(graph.ErrConflict), message(Conflict)},
+	{as[*graph.Malformed], malformedGraph},
+	{as[*graph.Invalid], invalidGraph},
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// message shows the error's own text, without the word that its code says already.
+func message(make func(string) *Problem) func(error) *Problem {
+	return func(err error) *Problem { return make(strings.TrimPrefix(err.Error(), "conflict: ")) }
+}
+
+func malformedGraph(err error) *Problem {
+	malformed, _ := errors.AsType[*graph.Malformed](err)
+	return Fields(maps.Clone(malformed.Fields))
+}
+
+func invalidGraph(err error) *Problem {
+	invalid, _ := errors.AsType[*graph.Invalid](err)
+	p := Invalid(invalid.Message)
+	p.Details = map[string]any{}
+	if len(invalid.Fields) > 0 {
+		p.Details["fields"] = maps.Clone(invalid.Fields)
+	}
+	if len(invalid.NodeErrors) > 0 {
+		p.Details["node_errors"] = invalid.NodeErrors
+	}
+	return p
+}

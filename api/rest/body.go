@@ -1,0 +1,149 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
+)
+
+type bodyKey struct{}
+
+// bodyOf is the body of a request as its bytes, for operations that have one; empty where none was sent.
+func bodyOf(ctx context.Context) []byte {
+	b, _ := ctx.Value(bodyKey{}).([]byte)
+	return b
+}
+
+// withBody reads the body and refuses what is too large, not declared as JSON, or not one JSON document in UTF-8.
+// Generated decoders would take the first document and leave what follows.
+func withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64) (*http.Request, error) {
+	if r.ContentLength > limit {
+		return r, problem.TooLarge(limit)
+	}
+	var buffer bytes.Buffer
+	if r.ContentLength > 0 {
+		buffer.Grow(int(r.ContentLength) + bytes.MinRead) // or reading grows it once more for the end
+	}
+	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return r, problem.TooLarge(limit)
+		}
+		return r, problem.Field("body", "the body could not be read to its end")
+	}
+	body := buffer.Bytes()
+	switch {
+	case len(body) == 0 && required:
+		return r, problem.Field("body", "a body is required")
+	case len(body) > 0:
+		if err := checkMediaType(r.Header); err != nil {
+			return r, err
+		}
+		if err := checkJSON(body); err != nil {
+			return r, err
+		}
+	}
+	r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return r, nil
+}
+
+func checkMediaType(h http.Header) error {
+	if h.Get("Content-Encoding") != "" {
+		return problem.UnsupportedMediaType("the body must not be compressed")
+	}
+	media, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return problem.UnsupportedMediaType("the body must be application/json")
+	}
+	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return problem.UnsupportedMediaType("the body must be UTF-8")
+	}
+	return nil
+}
+
+func checkJSON(body []byte) error {
+	if !utf8.Valid(body) {
+		return problem.Field("body", "the body is not UTF-8")
+	}
+	if json.Valid(body) {
+		return nil
+	}
+	var document json.RawMessage
+	err := json.Unmarshal(body, &document)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return problem.Field("body", fmt.Sprintf("the body is not JSON: %s (byte %d)", syntax, syntax.Offset))
+	}
+	return problem.Field("body", "the body is not JSON")
+}
+
+// envelope is the top level of a body whose values pass through: its members as they were sent, and what is wrong
+// with them.
+type envelope struct {
+	members map[string]json.RawMessage
+	wrong   map[string]string
+}
+
+// openEnvelope takes a JSON document apart that was checked to be one.
+func openEnvelope(body []byte) (*envelope, error) {
+	if jsonscan.KindOf(jsonscan.Trim(body)) != jsonscan.Object {
+		return nil, problem.Field("body", "the body must be an object")
+	}
+	e := &envelope{members: map[string]json.RawMessage{}, wrong: map[string]string{}}
+	for quoted, value := range jsonscan.Members(body) {
+		name := jsonscan.Unquote(quoted)
+		if _, known := e.members[name]; known {
+			e.wrong[name] = "is given more than once"
+		}
+		e.members[name] = value
+	}
+	return e, nil
+}
+
+// object is a member that must be an object; nil where it is missing.
+func (e *envelope) object(name string) json.RawMessage {
+	value, ok := e.members[name]
+	if ok && jsonscan.KindOf(value) != jsonscan.Object {
+		e.wrong[name] = "must be an object, not " + jsonscan.KindOf(value).String()
+	}
+	return value
+}
+
+// number is a member that must be an integer from 1; 0 where it is missing.
+func (e *envelope) number(name string) int {
+	value, ok := e.members[name]
+	if !ok {
+		return 0
+	}
+	var n int32
+	if err := json.Unmarshal(value, &n); err != nil || n < 1 || jsonscan.KindOf(value) != jsonscan.Number {
+		e.wrong[name] = "must be an integer from 1"
+	}
+	return int(n)
+}
+
+// refuse says of members that must not be there why.
+func (e *envelope) refuse(message string, names ...string) {
+	for _, name := range names {
+		if _, ok := e.members[name]; ok {
+			e.wrong[name] = message
+		}
+	}
+}
+
+func (e *envelope) problem() error {
+	if len(e.wrong) == 0 {
+		return nil
+	}
+	return problem.Fields(maps.Clone(e.wrong))
+}

@@ -1,0 +1,130 @@
+package rest
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/gorilla/mux"
+
+	"github.com/patchbay-io/patchbay/api/problem"
+)
+
+// checked lets only requests through that the document allows: parameters in full, bodies too unless the operation
+// declares "x-body: envelope". Such bodies hold values and may be large; of them only that they are one JSON document
+// is looked at, and their handlers look at the fields.
+func (s *server) checked(doc *document, maxBody int64) mux.MiddlewareFunc {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			template, err := mux.CurrentRoute(r).GetPathTemplate()
+			if err != nil {
+				s.failed(w, r, err)
+				return
+			}
+			route := doc.routes[routeKey{template, r.Method}]
+			joinLists(r.Header)
+			if err := checkParameters(r, route); err != nil {
+				s.failed(w, r, err)
+				return
+			}
+			if route.Operation.RequestBody != nil {
+				if r, err = withBody(w, r, route.Operation.RequestBody.Value.Required, maxBody); err != nil {
+					s.failed(w, r, err)
+					return
+				}
+				if route.Operation.Extensions["x-body"] != "envelope" {
+					if err := checkBody(r, route); err != nil {
+						s.failed(w, r, err)
+						return
+					}
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// joinLists makes one line of headers that may come in several; generated code takes no more than one.
+func joinLists(h http.Header) {
+	for _, name := range []string{"Prefer", "If-None-Match"} {
+		if values := h.Values(name); len(values) > 1 {
+			h.Set(name, strings.Join(values, ", "))
+		}
+	}
+}
+
+func checkParameters(r *http.Request, route *routers.Route) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return problem.Field("query", "the query string cannot be read")
+	}
+	return fieldProblem(openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
+		Request: r, QueryParams: query, PathParams: mux.Vars(r), Route: route,
+		Options: &openapi3filter.Options{
+			MultiError: true, SkipSettingDefaults: true, ExcludeRequestBody: true,
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+		},
+	}))
+}
+
+func checkBody(r *http.Request, route *routers.Route) error {
+	return fieldProblem(openapi3filter.ValidateRequestBody(r.Context(), &openapi3filter.RequestValidationInput{
+		Request: r, Route: route,
+		Options: &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true},
+	}, route.Operation.RequestBody.Value))
+}
+
+func fieldProblem(err error) error {
+	if err == nil {
+		return nil
+	}
+	fields := map[string]string{}
+	collect(err, "", fields)
+	return problem.Fields(fields)
+}
+
+// collect goes through what the validator found and keeps the first finding of each field.
+func collect(err error, field string, fields map[string]string) {
+	add := func(message string) {
+		if field == "" {
+			field = "body"
+		}
+		if _, known := fields[field]; !known {
+			fields[field] = message
+		}
+	}
+	var request *openapi3filter.RequestError
+	switch e := err.(type) {
+	case openapi3.MultiError:
+		for _, one := range e {
+			collect(one, field, fields)
+		}
+	case *openapi3filter.RequestError:
+		request = e
+		if request.Parameter != nil {
+			field = request.Parameter.Name
+		}
+		if request.Err != nil {
+			collect(request.Err, field, fields)
+			return
+		}
+		add(request.Reason)
+	case *openapi3.SchemaError:
+		if pointer := e.JSONPointer(); len(pointer) > 0 && field == "" {
+			field = strings.Join(pointer, ".")
+		}
+		add(e.Reason)
+	case *openapi3filter.ParseError:
+		add("has the wrong form")
+	default:
+		if errors.Is(err, openapi3filter.ErrInvalidRequired) || errors.Is(err, openapi3filter.ErrInvalidEmptyValue) {
+			add("a value is required")
+			return
+		}
+		add("has the wrong form")
+	}
+}

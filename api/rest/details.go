@@ -1,0 +1,142 @@
+package rest
+
+import "github.com/patchbay-io/patchbay/core/execution"
+
+// details are the members of ExecutionDetails.
+func (j *jsonWriter) details(d *execution.Details) {
+	j.key("id")
+	j.string(d.ID)
+	j.key("graph_id")
+	j.string(d.GraphID)
+	j.key("graph_version")
+	j.int(d.GraphVersion)
+	j.key("status")
+	j.string(string(d.Status))
+	j.key("created_at")
+	j.time(d.CreatedAt)
+	j.key("started_at")
+	j.timeOrNull(d.StartedAt)
+	j.key("ended_at")
+	j.timeOrNull(d.EndedAt)
+	j.key("parent_execution_id")
+	j.stringOrNull(d.ParentID)
+	j.key("stats")
+	j.stats(d.Stats)
+	j.key("error")
+	j.failure(d.Error)
+	j.key("inputs")
+	if len(d.Inputs) == 0 {
+		j.object(func() {})
+	} else {
+		j.value(d.Inputs)
+	}
+	j.key("outputs")
+	j.pinValues(d.Outputs)
+	j.nodeExecutions(d.NodeExecutions)
+	j.key("node_executions_total")
+	j.int(d.NodeExecutionsTotal)
+	j.key("waiting")
+	j.open('[')
+	for _, w := range d.Waiting {
+		j.object(func() {
+			j.key("node_id")
+			j.string(w.NodeID)
+			j.key("have")
+			j.strings(w.Have)
+			j.key("missing")
+			j.strings(w.Missing)
+		})
+	}
+	j.close(']')
+	j.key("waiting_total")
+	j.int(d.WaitingTotal)
+}
+
+func (j *jsonWriter) stats(s execution.Stats) {
+	j.object(func() {
+		j.key("total_nodes")
+		j.int(s.TotalNodes)
+		j.key("completed_nodes")
+		j.int(s.CompletedNodes)
+		j.key("failed_nodes")
+		j.int(s.FailedNodes)
+		j.key("total_run_time")
+		j.float(s.TotalRunTime)
+	})
+}
+
+func (j *jsonWriter) failure(f *execution.Failure) {
+	if f == nil {
+		j.null()
+		return
+	}
+	j.object(func() {
+		j.key("message")
+		j.string(f.Message)
+		j.key("node_id")
+		j.stringOrNull(f.NodeID)
+	})
+}
+
+func (j *jsonWriter) nodeExecutions(list []execution.NodeExecution) {
+	j.key("node_executions")
+	j.open('[')
+	for i := range list {
+		j.nodeExecution(&list[i])
+	}
+	j.close(']')
+}
+
+func (j *jsonWriter) nodeExecution(n *execution.NodeExecution) {
+	j.object(func() {
+		j.key("id")
+		j.string(n.ID)
+		j.key("node_id")
+		j.string(n.NodeID)
+		j.key("block_id")
+		j.string(n.BlockID)
+		j.key("status")
+		j.string(string(n.Status))
+		j.key("attempt")
+		j.int(n.Attempt)
+		j.key("input_data")
+		if len(n.Input) == 0 {
+			j.object(func() {})
+		} else {
+			j.value(n.Input)
+		}
+		j.key("output_data")
+		j.pinValues(n.Outputs)
+		j.key("started_at")
+		j.timeOrNull(n.StartedAt)
+		j.key("ended_at")
+		j.timeOrNull(n.EndedAt)
+		j.key("error")
+		j.stringOrNull(n.Error)
+		j.key("plugin")
+		if n.PluginName == "" {
+			j.null()
+			return
+		}
+		j.object(func() {
+			j.key("name")
+			j.string(n.PluginName)
+			j.key("version")
+			j.string(n.PluginVersion)
+		})
+	})
+}
+
+// pinValues writes each name with the list of its values.
+func (j *jsonWriter) pinValues(pins []execution.PinValues) {
+	j.object(func() {
+		for _, p := range pins {
+			j.key(p.Name)
+			j.open('[')
+			for _, v := range p.Values {
+				j.value(v)
+			}
+			j.close(']')
+		}
+	})
+}

@@ -1,0 +1,52 @@
+package rest
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
+)
+
+// unmatched answers where no route matches: 405 with the methods that the path has, else 404. It asks for no
+// credential: that a path exists is no secret, the document is public.
+func unmatched(router *mux.Router) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			probe := r.WithContext(r.Context())
+			probe.Method = method
+			var match mux.RouteMatch
+			if router.Match(probe, &match) && match.MatchErr == nil {
+				allowed = append(allowed, method)
+				if method == http.MethodGet {
+					allowed = append(allowed, http.MethodHead)
+				}
+			}
+		}
+		if len(allowed) == 0 {
+			problem.Write(w, problem.NotFound("there is nothing at this path"))
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		problem.Write(w, problem.MethodNotAllowed(r.Method))
+	})
+}
+
+// authenticated lets only requests through whose sender is known. It comes before anything that looks at parameters or
+// at the body.
+func authenticated(authenticate func(*http.Request) (auth.Principal, error)) mux.MiddlewareFunc {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p, err := authenticate(r)
+			if err != nil {
+				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
+				problem.Write(w, problem.Unauthorized(err))
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/core/graph"
+)
+
+// Graphs keeps graphs. Every method sees those of the user alone; version 0 is the latest one.
+type Graphs interface {
+	Create(ctx context.Context, user string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error)
+	Update(ctx context.Context, user, id string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error)
+	// Render is a graph as clients see it.
+	Render(ctx context.Context, user string, g *graph.Graph) (json.RawMessage, error)
+	Show(ctx context.Context, user, id string, version int) (json.RawMessage, error)
+	Export(ctx context.Context, user, id string, version int) (json.RawMessage, error)
+	List(ctx context.Context, user string, f graph.Filter) ([]graph.Summary, int, error)
+	// Versions are all of a graph, newest first.
+	Versions(ctx context.Context, user, id string) ([]graph.Summary, error)
+	SetActive(ctx context.Context, user, id string, version int) error
+	Delete(ctx context.Context, user, id string) error
+}
+
+// ListGraphs is GET /api/v2/builder/graphs.
+func (s *server) ListGraphs(ctx context.Context, r ListGraphsRequestObject) (ListGraphsResponseObject, error) {
+	p := pageOf(r.Params.Page, r.Params.PageSize)
+	list, total, err := s.graphs.List(ctx, auth.From(ctx).UserID, graph.Filter{Offset: p.offset(), Limit: p.size})
+	if err != nil {
+		return nil, err
+	}
+	return ListGraphs200JSONResponse{Graphs: graphSummaries(list), Pagination: p.of(total)}, nil
+}
+
+// CreateGraph is POST /api/v2/builder/graphs.
+func (s *server) CreateGraph(ctx context.Context, r CreateGraphRequestObject) (CreateGraphResponseObject, error) {
+	user, options := auth.From(ctx).UserID, saving(r.Params.AllowMissingBlocks)
+	g, missing, err := s.graphs.Create(ctx, user, bodyOf(ctx), options)
+	if err != nil {
+		return nil, err
+	}
+	return s.graph(ctx, user, http.StatusCreated, g, missing)
+}
+
+// GetGraph is GET /api/v2/builder/graphs/{graph_id}.
+func (s *server) GetGraph(ctx context.Context, r GetGraphRequestObject) (GetGraphResponseObject, error) {
+	version := 0
+	if r.Params.Version != nil {
+		version = *r.Params.Version
+	}
+	show := s.graphs.Show
+	if r.Params.ForExport != nil && *r.Params.ForExport {
+		show = s.graphs.Export
+	}
+	text, err := show(ctx, auth.From(ctx).UserID, r.GraphId, version)
+	if err != nil {
+		return nil, err
+	}
+	return graphAnswer{status: http.StatusOK, text: text}, nil
+}
+
+// UpdateGraph is PUT /api/v2/builder/graphs/{graph_id}.
+func (s *server) UpdateGraph(ctx context.Context, r UpdateGraphRequestObject) (UpdateGraphResponseObject, error) {
+	user, options := auth.From(ctx).UserID, saving(r.Params.AllowMissingBlocks)
+	g, missing, err := s.graphs.Update(ctx, user, r.GraphId, bodyOf(ctx), options)
+	if err != nil {
+		return nil, err
+	}
+	return s.graph(ctx, user, http.StatusOK, g, missing)
+}
+
+// DeleteGraph is DELETE /api/v2/builder/graphs/{graph_id}. The graph goes first, so that nothing new starts while what
+// runs is stopped.
+func (s *server) DeleteGraph(ctx context.Context, r DeleteGraphRequestObject) (DeleteGraphResponseObject, error) {
+	user := auth.From(ctx).UserID
+	if err := s.graphs.Delete(ctx, user, r.GraphId); err != nil {
+		return nil, err
+	}
+	// The client may leave now; half a stop would be worse than none.
+	if err := s.executions.StopGraph(context.WithoutCancel(ctx), user, r.GraphId); err != nil {
+		return nil, fmt.Errorf("stop executions of deleted graph %s: %w", r.GraphId, err)
+	}
+	return DeleteGraph204Response{}, nil
+}
+
+// ListGraphVersions is GET /api/v2/builder/graphs/{graph_id}/versions.
+func (s *server) ListGraphVersions(ctx context.Context, r ListGraphVersionsRequestObject) (ListGraphVersionsResponseObject, error) {
+	p := pageOf(r.Params.Page, r.Params.PageSize)
+	all, err := s.graphs.Versions(ctx, auth.From(ctx).UserID, r.GraphId)
+	if err != nil {
+		return nil, err
+	}
+	return ListGraphVersions200JSONResponse{Versions: graphSummaries(cut(all, p)), Pagination: p.of(len(all))}, nil
+}
+
+// SetActiveGraphVersion is PUT /api/v2/builder/graphs/{graph_id}/versions/active.
+func (s *server) SetActiveGraphVersion(ctx context.Context, r SetActiveGraphVersionRequestObject) (SetActiveGraphVersionResponseObject, error) {
+	user, version := auth.From(ctx).UserID, r.Body.ActiveGraphVersion
+	if err := s.graphs.SetActive(ctx, user, r.GraphId, version); err != nil {
+		return nil, err
+	}
+	versions, err := s.graphs.Versions(ctx, user, r.GraphId)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(versions, func(v graph.Summary) bool { return v.Version == version })
+	if i < 0 {
+		return nil, graph.ErrNotFound // deleted just now
+	}
+	return SetActiveGraphVersion200JSONResponse(graphSummary(&versions[i])), nil
+}
+
+func saving(allowMissing *AllowMissingBlocks) graph.Options {
+	return graph.Options{AllowMissing: allowMissing != nil && *allowMissing}
+}
+
+func (s *server) graph(ctx context.Context, user string, status int, g *graph.Graph, missing []graph.Missing) (graphAnswer, error) {
+	text, err := s.graphs.Render(ctx, user, g)
+	return graphAnswer{status: status, text: text, missing: missing}, err
+}
+
+func graphSummaries(list []graph.Summary) []GraphSummary {
+	out := make([]GraphSummary, len(list))
+	for i := range list {
+		out[i] = graphSummary(&list[i])
+	}
+	return out
+}
+
+func graphSummary(g *graph.Summary) GraphSummary {
+	return GraphSummary{
+		Id: g.ID, Version: g.Version, Name: g.Name, Description: g.Description, IsActive: g.IsActive,
+		CreatedAt: g.CreatedAt.UTC(), UpdatedAt: g.UpdatedAt.UTC(),
+	}
+}
+
+// graphAnswer answers with a graph, and with what it lacks where it was stored all the same.
+type graphAnswer struct {
+	status  int
+	text    json.RawMessage // an object with members
+	missing []graph.Missing
+}
+
+func (a graphAnswer) send(w http.ResponseWriter) error {
+	return answerJSON(w, a.status, func(j *jsonWriter) {
+		if len(a.missing) == 0 {
+			j.value(a.text)
+			return
+		}
+		j.value(a.text[:len(a.text)-1])
+		j.key("missing")
+		j.open('[')
+		for _, m := range a.missing {
+			j.object(func() {
+				j.key("node_id")
+				j.string(m.NodeID)
+				j.key("pin")
+				j.string(m.Pin)
+				j.key("message")
+				j.string(m.Message)
+			})
+		}
+		j.close(']')
+		j.close('}')
+	})
+}
+
+// VisitCreateGraphResponse implements CreateGraphResponseObject.
+func (a graphAnswer) VisitCreateGraphResponse(w http.ResponseWriter) error { return a.send(w) }
+
+// VisitGetGraphResponse implements GetGraphResponseObject.
+func (a graphAnswer) VisitGetGraphResponse(w http.ResponseWriter) error { return a.send(w) }
+
+// VisitUpdateGraphResponse implements UpdateGraphResponseObject.
+func (a graphAnswer) VisitUpdateGraphResponse(w http.ResponseWriter) error { return a.send(w) }

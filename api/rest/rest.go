@@ -1,0 +1,115 @@
+// Package rest is the REST API: routes, types and parameters generated from ../openapi.yaml, one file of handlers a
+// resource, and what every request passes on its way to them. It holds no rules of the domain: what a graph or an
+// execution may do is decided behind the interfaces that stand at the head of each resource's file. Values must pass
+// through it byte for byte.
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gorilla/mux"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
+)
+
+// Config is what the API needs.
+type Config struct {
+	Document     []byte // openapi.yaml
+	Logger       hclog.Logger
+	Authenticate func(*http.Request) (auth.Principal, error)
+	Graphs       Graphs
+	Blocks       Blocks
+	Executions   Executions
+	MaxBody      int64    // bytes of a request's body; over it 413
+	Origins      []string // origins whose pages may call the API from a browser; empty: those of the same host
+}
+
+// API serves everything under /api, and /openapi.json. Every other path is 404.
+type API struct {
+	handler http.Handler
+	close   context.CancelFunc
+}
+
+// New builds the API.
+func New(c Config) (*API, error) {
+	doc, err := parseDocument(c.Document)
+	if err != nil {
+		return nil, fmt.Errorf("read the API's document: %w", err)
+	}
+	if c.MaxBody <= 0 {
+		return nil, errors.New("the limit of request bodies is not set")
+	}
+	closing, cancel := context.WithCancel(context.Background())
+	s := &server{
+		log: c.Logger, graphs: c.Graphs, executions: c.Executions,
+		blocks: &blockList{source: c.Blocks}, closing: closing,
+	}
+
+	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
+	operations := router.NewRoute().Subrouter()
+	operations.Use(
+		authenticated(c.Authenticate),
+		s.checked(doc, c.MaxBody),
+	)
+	HandlerWithOptions(
+		NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
+			RequestErrorHandlerFunc:  s.unreadable,
+			ResponseErrorHandlerFunc: s.failed,
+		}),
+		GorillaServerOptions{BaseRouter: operations, ErrorHandlerFunc: s.unreadable},
+	)
+	router.NotFoundHandler = unmatched(router)
+	router.MethodNotAllowedHandler = router.NotFoundHandler
+
+	return &API{handler: surrounded(router, c.Logger, c.Origins), close: cancel}, nil
+}
+
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Close lets requests that wait for something end now, as if their time were over.
+func (a *API) Close() { a.close() }
+
+// server implements StrictServerInterface; its methods stand in the files of their resources.
+type server struct {
+	log        hclog.Logger
+	graphs     Graphs
+	blocks     *blockList
+	executions Executions
+	closing    context.Context
+}
+
+var _ StrictServerInterface = (*server)(nil)
+
+// unreadable answers to requests that generated code could not take apart. What the document forbids was refused
+// before, so this is the second line.
+func (s *server) unreadable(w http.ResponseWriter, _ *http.Request, err error) {
+	if format, ok := errors.AsType[*InvalidParamFormatError](err); ok {
+		problem.Write(w, problem.Field(format.ParamName, "has the wrong form"))
+		return
+	}
+	if many, ok := errors.AsType[*TooManyValuesForParamError](err); ok {
+		problem.Write(w, problem.Field(many.ParamName, "is given more than once"))
+		return
+	}
+	problem.Write(w, problem.Field("body", "has the wrong form"))
+}
+
+// failed answers when a handler, or the writing of its answer, failed.
+func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
+	id := w.Header().Get("X-Request-Id")
+	if r.Context().Err() != nil || begun(w) {
+		s.log.Debug("answer broke off", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
+		panic(http.ErrAbortHandler) // the client has gone, or must see that what it got is not whole
+	}
+	p := problem.Of(err)
+	if p.Status >= 500 {
+		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
+	}
+	problem.Write(w, p)
+}

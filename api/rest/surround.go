@@ -1,0 +1,118 @@
+package rest
+
+import (
+	"net/http"
+	"regexp"
+	"runtime/debug"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/rs/cors"
+
+	"github.com/patchbay-io/patchbay/api/problem"
+)
+
+// compressFrom is the size in bytes from which an answer is worth compressing.
+const compressFrom = 50 << 10
+
+// surrounded puts around next what holds for every request, on whatever path.
+func surrounded(next http.Handler, log hclog.Logger, origins []string) http.Handler {
+	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(compressFrom))
+	if err != nil {
+		panic("rest: " + err.Error()) // only of options, which are constant
+	}
+	h := recovered(headAsGet(next), log)
+	h = compress(h)
+	if len(origins) > 0 {
+		h = cors.New(cors.Options{
+			AllowedOrigins: origins,
+			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
+			AllowedHeaders: []string{"Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Prefer", "If-None-Match", "X-Request-Id"},
+			ExposedHeaders: []string{"X-Request-Id", "ETag", "Preference-Applied", "Retry-After", "WWW-Authenticate"},
+			MaxAge:         600,
+		}).Handler(h)
+	}
+	return Identified(h)
+}
+
+// Identified gives each answer the request's id, the client's own where it sent a sensible one, and the headers that
+// tell browsers to take no liberties with it.
+func Identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !requestID.MatchString(id) {
+			id = uuid.Must(uuid.NewV7()).String()
+		}
+		h := w.Header()
+		h.Set("X-Request-Id", id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "strict-origin-when-cross-origin")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// recovered turns a panic into a 500, or into a broken connection when the answer has begun.
+func recovered(next http.Handler, log hclog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := &answer{ResponseWriter: w}
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if cause == http.ErrAbortHandler {
+				panic(cause)
+			}
+			log.Error("request panicked", "method", r.Method, "path", r.URL.Path,
+				"request_id", w.Header().Get("X-Request-Id"), "panic", cause, "stack", string(debug.Stack()))
+			if answer.begun {
+				panic(http.ErrAbortHandler)
+			}
+			problem.Write(w, problem.Internal(nil))
+		}()
+		next.ServeHTTP(answer, r)
+	})
+}
+
+// answer knows whether something of it was sent.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.begun = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func begun(w http.ResponseWriter) bool {
+	a, ok := w.(*answer)
+	return ok && a.begun
+}
+
+// headAsGet serves HEAD as GET; net/http leaves out the body.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			get := r.WithContext(r.Context())
+			get.Method = http.MethodGet
+			r = get
+		}
+		next.ServeHTTP(w, r)
+	})
+}

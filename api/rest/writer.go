@@ -1,0 +1,153 @@
+package rest
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
+)
+
+// flushFrom is how many bytes a jsonWriter gathers before it writes them; larger values are written as they are.
+const flushFrom = 32 << 10
+
+// jsonWriter assembles an answer that holds values. encoding/json would compact and escape them; here they come out
+// byte for byte, and nothing is held that the client could have already. The first error of writing sticks.
+type jsonWriter struct {
+	to    io.Writer
+	text  []byte
+	comma bool // whether something stands before what comes next
+	err   error
+}
+
+// answerJSON sends what write assembles.
+func answerJSON(w http.ResponseWriter, status int, write func(*jsonWriter)) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	j := &jsonWriter{to: w, text: make([]byte, 0, 1024)}
+	write(j)
+	return j.end()
+}
+
+func (j *jsonWriter) end() error {
+	j.flush()
+	return j.err
+}
+
+func (j *jsonWriter) flush() {
+	if j.err == nil && len(j.text) > 0 {
+		_, j.err = j.to.Write(j.text)
+	}
+	j.text = j.text[:0]
+}
+
+// next begins a value or a key.
+func (j *jsonWriter) next() {
+	if j.comma {
+		j.text = append(j.text, ',')
+	}
+	j.comma = true
+	if len(j.text) >= flushFrom {
+		j.flush()
+	}
+}
+
+func (j *jsonWriter) key(name string) {
+	j.string(name)
+	j.text = append(j.text, ':')
+	j.comma = false
+}
+
+func (j *jsonWriter) open(bracket byte) {
+	j.next()
+	j.text = append(j.text, bracket)
+	j.comma = false
+}
+
+func (j *jsonWriter) close(bracket byte) {
+	j.text = append(j.text, bracket)
+	j.comma = true
+}
+
+func (j *jsonWriter) object(members func()) {
+	j.open('{')
+	members()
+	j.close('}')
+}
+
+// value writes JSON as it is; nothing at all is null.
+func (j *jsonWriter) value(v json.RawMessage) {
+	if len(v) == 0 {
+		j.null()
+		return
+	}
+	j.next()
+	if len(v) < flushFrom {
+		j.text = append(j.text, v...)
+		return
+	}
+	j.flush()
+	if j.err == nil {
+		_, j.err = j.to.Write(v)
+	}
+}
+
+func (j *jsonWriter) string(s string) {
+	j.next()
+	j.text = jsonscan.AppendString(j.text, s)
+}
+
+// stringOrNull writes an empty string as null.
+func (j *jsonWriter) stringOrNull(s string) {
+	if s == "" {
+		j.null()
+		return
+	}
+	j.string(s)
+}
+
+func (j *jsonWriter) strings(list []string) {
+	j.open('[')
+	for _, s := range list {
+		j.string(s)
+	}
+	j.close(']')
+}
+
+func (j *jsonWriter) int(n int) {
+	j.next()
+	j.text = strconv.AppendInt(j.text, int64(n), 10)
+}
+
+func (j *jsonWriter) float(f float64) {
+	j.next()
+	j.text = strconv.AppendFloat(j.text, math.Round(f*1e6)/1e6, 'f', -1, 64)
+}
+
+func (j *jsonWriter) bool(b bool) {
+	j.next()
+	j.text = strconv.AppendBool(j.text, b)
+}
+
+func (j *jsonWriter) null() {
+	j.next()
+	j.text = append(j.text, "null"...)
+}
+
+func (j *jsonWriter) time(t time.Time) {
+	j.next()
+	j.text = append(j.text, '"')
+	j.text = t.UTC().AppendFormat(j.text, time.RFC3339Nano)
+	j.text = append(j.text, '"')
+}
+
+func (j *jsonWriter) timeOrNull(t *time.Time) {
+	if t == nil {
+		j.null()
+		return
+	}
+	j.time(*t)
+}

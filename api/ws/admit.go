@@ -1,0 +1,75 @@
+package ws
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+)
+
+// subprotocol announces that the subprotocol behind it is a token: browsers can send no header.
+const subprotocol = "bearer"
+
+// Hijack implements http.Hijacker.
+func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(h.ResponseWriter).Hijack()
+}
+
+// admit tells whose connection this is, or how it is to be closed.
+func (h *Handler) admit(r *http.Request) (auth.Principal, *goodbye) {
+	p, err := h.credential(r)
+	switch {
+	case errors.Is(err, auth.ErrMissing):
+		return p, &goodbye{closeNoCredential, "a credential is required"}
+	case err != nil:
+		return p, &goodbye{closeInvalidCredential, err.Error()}
+	}
+	if user := r.URL.Query().Get("user_id"); user != "" && user != p.UserID {
+		return p, &goodbye{closeForeignUser, "the credential is not of this user_id"}
+	}
+	return p, nil
+}
+
+// credential takes the first of header, query and subprotocol that is there.
+func (h *Handler) credential(r *http.Request) (auth.Principal, error) {
+	p, err := h.Authenticate(r)
+	if !errors.Is(err, auth.ErrMissing) {
+		return p, err
+	}
+	if token := r.URL.Query().Get("token"); token != "" {
+		return h.Token(token)
+	}
+	offered := websocket.Subprotocols(r)
+	for i, name := range offered[:max(0, len(offered)-1)] {
+		if name == subprotocol {
+			return h.Token(offered[i+1])
+		}
+	}
+	return p, err
+}
+
+// allowsOrigin lets pages of the same host and of configured origins connect, and everything that is no page.
+func (h *Handler) allowsOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	if u, err := url.Parse(origin); err == nil && strings.EqualFold(u.Host, r.Host) {
+		return true
+	}
+	for _, allowed := range h.Origins {
+		before, after, wild := strings.Cut(strings.ToLower(allowed), "*")
+		o := strings.ToLower(origin)
+		if o == strings.ToLower(allowed) ||
+			wild && len(o) >= len(before)+len(after) && strings.HasPrefix(o, before) && strings.HasSuffix(o, after) {
+			return true
+		}
+	}
+	return false
+}

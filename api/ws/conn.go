@@ -1,0 +1,223 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+)
+
+// goodbye is how a connection is closed; code 0 is without a close frame, where the client has gone.
+type goodbye struct {
+	code   int
+	reason string
+}
+
+var errEnded = errors.New("the connection is closing")
+
+// conn is one client. Its goroutines: run reads, the writer writes, and each subscription pumps.
+type conn struct {
+	handler   *Handler
+	log       hclog.Logger
+	limits    Limits
+	socket    *websocket.Conn
+	user      string
+	expires   time.Time
+	queue     *queue
+	ended     chan struct{} // closed by end
+	pumps     sync.WaitGroup
+	subs      map[string]*pump // of the reader alone
+	received  []time.Time      // when the last frames came, oldest first
+	interrupt context.CancelCauseFunc
+
+	mu      sync.Mutex
+	goodbye *goodbye
+	by      time.Time
+}
+
+func newConn(h *Handler, socket *websocket.Conn, who auth.Principal) *conn {
+	return &conn{
+		handler: h, log: h.Logger, limits: h.Limits, socket: socket, user: who.UserID, expires: who.ExpiresAt,
+		queue: newQueue(h.Limits.Buffer), ended: make(chan struct{}), subs: map[string]*pump{},
+	}
+}
+
+// run serves the client to its end.
+func (c *conn) run(ctx context.Context) {
+	defer c.socket.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { c.end(goodbye{websocket.CloseServiceRestart, "the server is shutting down"}) })
+	defer stop()
+	go func() { // ends with c.ended, which read waits for at the latest
+		<-c.ended
+		cancel(errEnded)
+	}()
+
+	if !c.expires.IsZero() {
+		expiry := time.AfterFunc(time.Until(c.expires), func() { c.end(goodbye{closeInvalidCredential, "the credential has expired"}) })
+		defer expiry.Stop()
+	}
+	w := &writer{c: c, net: c.socket.NetConn()}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		w.run()
+	}()
+
+	c.end(c.read(ctx))
+	for _, p := range c.subs {
+		p.stop()
+	}
+	c.pumps.Wait()
+	c.queue.close()
+	<-written
+	c.drain()
+}
+
+// end begins to close the connection. The first reason counts.
+func (c *conn) end(g goodbye) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.goodbye != nil {
+		return
+	}
+	c.goodbye = &g
+	c.by = time.Now().Add(c.limits.Goodbye)
+	if g.code == websocket.CloseTryAgainLater {
+		c.by = time.Now().Add(c.limits.Stall) // it read nothing for that long; the code reaches it only if it reads again
+	}
+	close(c.ended)
+	past := time.Unix(1, 0)
+	_ = c.socket.SetReadDeadline(past) // wakes the reader; an error means that it is awake already
+	_ = c.socket.NetConn().SetWriteDeadline(c.by)
+}
+
+// lost is a connection on which nothing can be written any more.
+func (c *conn) lost(err error) {
+	c.log.Debug("websocket lost", "user", c.user, "error", err)
+	c.end(goodbye{})
+	c.socket.Close()
+	c.queue.close() // pushes that wait see it by the context
+}
+
+func (c *conn) closeBy() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.by, c.goodbye != nil
+}
+
+func (c *conn) tooSlow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.goodbye != nil && c.goodbye.code == websocket.CloseTryAgainLater
+}
+
+func (c *conn) farewell() goodbye {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *c.goodbye
+}
+
+// read takes in frames until there are no more, and says how the connection is to be closed.
+func (c *conn) read(ctx context.Context) goodbye {
+	c.socket.SetPongHandler(func(string) error { return c.heard() })
+	c.socket.SetPingHandler(func(text string) error {
+		if !c.admits() {
+			return errTooMany
+		}
+		if err := c.heard(); err != nil {
+			return err
+		}
+		return c.queue.push(ctx, frame{websocket.PongMessage, []byte(text)})
+	})
+	c.socket.SetCloseHandler(func(int, string) error { return nil }) // the writer answers
+	for {
+		if err := c.heard(); err != nil {
+			return goodbye{}
+		}
+		kind, r, err := c.socket.NextReader()
+		if err != nil {
+			return farewellOf(err)
+		}
+		text, err := io.ReadAll(io.LimitReader(r, int64(c.limits.Frame)+1))
+		switch {
+		case err != nil:
+			return farewellOf(err)
+		case len(text) > c.limits.Frame:
+			return goodbye{closeAbuse, "the frame is too large"}
+		case !c.admits():
+			return goodbye{closeAbuse, errTooMany.Error()}
+		}
+		if err := c.handle(ctx, kind, text); err != nil {
+			return farewellOf(err)
+		}
+	}
+}
+
+var (
+	errTooMany          = errors.New("too many frames")
+	errTooManyFollowing = errors.New("too many subscriptions")
+)
+
+func farewellOf(err error) goodbye {
+	closed, isClose := errors.AsType[*websocket.CloseError](err)
+	network, isNetwork := errors.AsType[net.Error](err) // gorilla hides os.ErrDeadlineExceeded
+	switch {
+	case errors.Is(err, errTooMany), errors.Is(err, errTooManyFollowing):
+		return goodbye{closeAbuse, err.Error()}
+	case isClose && closed.Code == websocket.CloseNoStatusReceived:
+		return goodbye{websocket.CloseNormalClosure, ""}
+	case isClose && closed.Code != websocket.CloseAbnormalClosure:
+		return goodbye{closed.Code, ""} // as it came
+	case isNetwork && network.Timeout():
+		return goodbye{closeIdle, "nothing was heard for too long"}
+	}
+	return goodbye{}
+}
+
+// heard gives the client time for its next frame.
+func (c *conn) heard() error {
+	if err := c.socket.SetReadDeadline(time.Now().Add(c.limits.Idle)); err != nil {
+		return err
+	}
+	select {
+	case <-c.ended: // its deadline may just have been overwritten
+		return errEnded
+	default:
+		return nil
+	}
+}
+
+// admits counts a frame; false when it is one too many within the window.
+func (c *conn) admits() bool {
+	now := time.Now()
+	if len(c.received) == c.limits.Messages {
+		if now.Sub(c.received[0]) < c.limits.Window {
+			return false
+		}
+		c.received = append(c.received[:0], c.received[1:]...)
+	}
+	c.received = append(c.received, now)
+	return true
+}
+
+// drain waits for the client to close its side: closing with bytes unread would make it lose what we sent last.
+func (c *conn) drain() {
+	by, _ := c.closeBy()
+	socket := c.socket.NetConn()
+	if err := socket.SetReadDeadline(by); err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, readerOnly{socket}) // ends with the connection or the time
+}
+
+// readerOnly hides the methods by which io.Copy would go around the deadline's buffer.
+type readerOnly struct{ net.Conn }

@@ -1,0 +1,170 @@
+// Package ws is the WebSocket API: clients subscribe to executions and get their events, recorded ones first, then live
+// ones. It decides nothing about events and keeps none: it pulls each subscription as fast as its client reads, so that
+// a slow client costs the server one bounded buffer. It must never change or leave out an event that has a number.
+package ws
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/execution"
+)
+
+// Subscription is one client's view of an execution.
+type Subscription interface {
+	Status() execution.Status
+	// LastSeq is the number of the last event recorded when the subscription began.
+	LastSeq() int64
+	// Next waits for the next event, in order; io.EOF after the terminal one.
+	Next(ctx context.Context) (execution.Event, error)
+	// Progress are passing events without a number. They may be lost.
+	Progress() <-chan json.RawMessage
+	Close()
+}
+
+// Config is what the handler needs, and its limits.
+type Config struct {
+	Logger       hclog.Logger
+	Authenticate func(*http.Request) (auth.Principal, error) // by the headers
+	Token        func(token string) (auth.Principal, error)
+	Subscribe    func(ctx context.Context, user, id string, afterSeq int64) (Subscription, error)
+	Origins      []string // allowed beside the same host; "*" is any, and one may stand within an origin
+	Limits       Limits
+}
+
+// Limits bound what one client may do and cost.
+type Limits struct {
+	Frame         int // bytes of a client's frame
+	Messages      int // frames of a client within Window
+	Window        time.Duration
+	Subscriptions int           // at once
+	Buffer        int           // bytes that wait to be sent, or one frame
+	Gather        time.Duration // how long frames are gathered for one system call while many come
+	Ping          time.Duration // between pings of the server
+	Idle          time.Duration // without any frame of the client
+	Stall         time.Duration // without the client reading anything, while its buffer is full
+	Goodbye       time.Duration // for the closing handshake
+}
+
+// DefaultLimits are those of the contract.
+var DefaultLimits = Limits{
+	Frame: 64 << 10, Messages: 30, Window: time.Second, Subscriptions: 100,
+	Buffer: 16 << 20, Gather: 15 * time.Millisecond,
+	Ping: 30 * time.Second, Idle: 90 * time.Second, Stall: 10 * time.Second, Goodbye: 2 * time.Second,
+}
+
+// Close codes of our own. Browsers can read codes, but no status of a refused handshake; so the handshake is accepted
+// first.
+const (
+	closeNoCredential      = 4001
+	closeInvalidCredential = 4003
+	closeForeignUser       = 4004
+	closeIdle              = 4008
+	closeAbuse             = 4009
+)
+
+// Handler serves WebSockets.
+type Handler struct {
+	Config
+	upgrader websocket.Upgrader
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	closing bool
+	running sync.WaitGroup
+}
+
+// New makes a handler.
+func New(c Config) *Handler {
+	return &Handler{
+		Config: c,
+		conns:  map[*conn]struct{}{},
+		upgrader: websocket.Upgrader{
+			ReadBufferSize: 512, WriteBufferSize: 512, WriteBufferPool: &sync.Pool{}, // frames are written without it
+			Subprotocols: []string{subprotocol},
+			CheckOrigin:  func(*http.Request) bool { return true }, // checked before
+			Error: func(w http.ResponseWriter, _ *http.Request, _ int, reason error) {
+				problem.Write(w, problem.Invalid(strings.TrimPrefix(reason.Error(), "websocket: ")))
+			},
+		},
+	}
+}
+
+// ServeHTTP takes a client from its handshake to its end.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		problem.Write(w, problem.MethodNotAllowed(r.Method))
+		return
+	}
+	if !h.allowsOrigin(r) {
+		problem.Write(w, problem.Forbidden("this origin may not connect"))
+		return
+	}
+	who, refused := h.admit(r)
+	socket, err := h.upgrader.Upgrade(hijackable{w}, r, nil)
+	if err != nil {
+		return // answered by the upgrader
+	}
+	c := newConn(h, socket, who)
+	if !h.enter(c) {
+		refused = &goodbye{websocket.CloseServiceRestart, "the server is shutting down"}
+	} else {
+		defer h.leave(c)
+	}
+	if refused != nil {
+		c.end(*refused)
+	}
+	c.run(r.Context())
+}
+
+// Shutdown closes all connections, with 1012, and waits for them to the end of the context.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	h.closing = true
+	for c := range h.conns {
+		c.end(goodbye{websocket.CloseServiceRestart, "the server is shutting down"})
+	}
+	h.mu.Unlock()
+
+	cut := context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for c := range h.conns {
+			c.socket.Close() // the rest unwinds from the errors that this gives
+		}
+	})
+	defer cut()
+	h.running.Wait()
+	return ctx.Err()
+}
+
+func (h *Handler) enter(c *conn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return false
+	}
+	h.conns[c] = struct{}{}
+	h.running.Add(1)
+	return true
+}
+
+func (h *Handler) leave(c *conn) {
+	h.mu.Lock()
+	delete(h.conns, c)
+	h.mu.Unlock()
+	h.running.Done()
+}
+
+// hijackable reaches the connection through whatever wraps the response.
+type hijackable struct{ http.ResponseWriter }

@@ -1,0 +1,253 @@
+package ws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
+)
+
+// subscribing is how long opening a subscription may take.
+const subscribing = 15 * time.Second
+
+// message is what clients send.
+type message struct {
+	kind      string
+	execution string
+	afterSeq  int64
+	resumes   bool            // after_seq was given
+	id        json.RawMessage // anything; comes back in the answer
+}
+
+// parse reads a frame. What could be read of a wrong one comes along, for the answer.
+func parse(kind int, text []byte) (message, error) {
+	var m message
+	switch {
+	case kind != websocket.TextMessage:
+		return m, problem.Invalid("frames must be text")
+	case !utf8.Valid(text) || !json.Valid(text) || jsonscan.KindOf(text) != jsonscan.Object:
+		return m, problem.Invalid("the frame is not a JSON object")
+	}
+	fields := map[string]json.RawMessage{}
+	for key, value := range jsonscan.Members(text) {
+		fields[jsonscan.Unquote(key)] = value
+	}
+	m.id = fields["id"]
+	wrong := map[string]string{}
+	for name, into := range map[string]*string{"type": &m.kind, "execution_id": &m.execution} {
+		value, given := fields[name]
+		if given && jsonscan.KindOf(value) != jsonscan.String {
+			wrong[name] = "must be a string, not " + jsonscan.KindOf(value).String()
+		} else if given {
+			*into = jsonscan.Unquote(value)
+		}
+	}
+	if value, given := fields["after_seq"]; given {
+		n, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil || n < 0 {
+			wrong["after_seq"] = "must be an integer from 0"
+		}
+		m.afterSeq, m.resumes = n, true
+	}
+	switch m.kind {
+	case "subscribe", "unsubscribe":
+		if m.execution == "" && wrong["execution_id"] == "" {
+			wrong["execution_id"] = "is required"
+		}
+	case "ping":
+	default:
+		if wrong["type"] == "" {
+			wrong["type"] = "must be subscribe, unsubscribe or ping"
+		}
+	}
+	if len(wrong) > 0 {
+		return m, problem.Fields(wrong)
+	}
+	return m, nil
+}
+
+// handle answers one frame; an error ends the connection.
+func (c *conn) handle(ctx context.Context, kind int, text []byte) error {
+	m, err := parse(kind, text)
+	if err != nil {
+		return c.refuse(ctx, m, err)
+	}
+	switch m.kind {
+	case "subscribe":
+		return c.subscribe(ctx, m)
+	case "unsubscribe":
+		if p, ok := c.subs[m.execution]; ok {
+			delete(c.subs, m.execution)
+			p.stop()
+			<-p.done // no event follows the answer
+		}
+		return c.answer(ctx, m, "unsubscribed", nil)
+	default:
+		return c.answer(ctx, m, "pong", nil)
+	}
+}
+
+func (c *conn) subscribe(ctx context.Context, m message) error {
+	old, again := c.subs[m.execution]
+	if again && old.over() {
+		delete(c.subs, m.execution)
+		again = false
+	}
+	if !again && c.following() >= c.limits.Subscriptions {
+		return errTooManyFollowing
+	}
+	opening, cancel := context.WithTimeout(ctx, subscribing)
+	s, err := c.handler.Subscribe(opening, c.user, m.execution, m.afterSeq)
+	cancel()
+	if err != nil {
+		if ctx.Err() != nil {
+			return errEnded
+		}
+		if p := problem.Of(err); p.Status >= 500 {
+			c.log.Error("subscribing failed", "execution_id", m.execution, "error", err)
+		}
+		return c.refuse(ctx, m, err)
+	}
+	if again && !m.resumes {
+		// Already following: it is told where the execution is and gets nothing twice.
+		defer s.Close()
+		return c.subscribed(ctx, m, s)
+	}
+	if again {
+		old.stop()
+		<-old.done
+	}
+	if err := c.subscribed(ctx, m, s); err != nil {
+		s.Close()
+		return err
+	}
+	c.subs[m.execution] = c.follow(ctx, m.execution, s)
+	return nil
+}
+
+func (c *conn) subscribed(ctx context.Context, m message, s Subscription) error {
+	return c.answer(ctx, m, "subscribed", func(b []byte) []byte {
+		b = append(b, `,"status":"`...)
+		b = append(b, s.Status()...)
+		b = append(b, `","last_seq":`...)
+		return strconv.AppendInt(b, s.LastSeq(), 10)
+	})
+}
+
+// answer sends {"type", "execution_id"?, …, "id"?}.
+func (c *conn) answer(ctx context.Context, m message, kind string, more func([]byte) []byte) error {
+	b := append([]byte(`{"type":"`), kind...)
+	b = append(b, '"')
+	if m.execution != "" {
+		b = append(b, `,"execution_id":`...)
+		b = jsonscan.AppendString(b, m.execution)
+	}
+	if more != nil {
+		b = more(b)
+	}
+	if m.id != nil {
+		b = append(b, `,"id":`...)
+		b = append(b, m.id...)
+	}
+	return c.queue.push(ctx, frame{websocket.TextMessage, append(b, '}')})
+}
+
+func (c *conn) refuse(ctx context.Context, m message, err error) error {
+	envelope := problem.Of(err).Envelope() // {"error":{…}}
+	return c.answer(ctx, m, "error", func(b []byte) []byte {
+		b = append(b, ',')
+		return append(b, envelope[1:len(envelope)-1]...)
+	})
+}
+
+// pump carries the events of one subscription into the queue.
+type pump struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// over says whether the execution has ended and all of it was sent.
+func (p *pump) over() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// following counts subscriptions that are not over, and forgets the others.
+func (c *conn) following() int {
+	for id, p := range c.subs {
+		if p.over() {
+			delete(c.subs, id)
+		}
+	}
+	return len(c.subs)
+}
+
+func (c *conn) follow(ctx context.Context, id string, s Subscription) *pump {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &pump{stop: cancel, done: make(chan struct{})}
+	var progress chan struct{}
+	if passing := s.Progress(); passing != nil {
+		progress = make(chan struct{})
+		go func() {
+			defer close(progress)
+			c.pass(ctx, passing)
+		}()
+	}
+	c.pumps.Go(func() {
+		defer close(p.done)
+		defer s.Close()
+		err := c.deliver(ctx, s)
+		cancelled := ctx.Err() != nil
+		cancel()
+		if progress != nil {
+			<-progress
+		}
+		if err != nil && !cancelled {
+			c.log.Error("reading events failed", "execution_id", id, "error", err)
+			c.end(goodbye{websocket.CloseInternalServerErr, "events could not be read; subscribe again with after_seq"})
+		}
+	})
+	return p
+}
+
+func (c *conn) deliver(ctx context.Context, s Subscription) error {
+	for {
+		event, err := s.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.queue.push(ctx, frame{websocket.TextMessage, event.Payload}); err != nil {
+			return nil // the connection or the subscription ends
+		}
+	}
+}
+
+// pass forwards passing events while there is room for them.
+func (c *conn) pass(ctx context.Context, progress <-chan json.RawMessage) {
+	for {
+		select {
+		case p, ok := <-progress:
+			if !ok {
+				return
+			}
+			c.queue.offer(frame{websocket.TextMessage, p})
+		case <-ctx.Done():
+			return
+		}
+	}
+}

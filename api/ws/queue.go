@@ -1,0 +1,121 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// frame is what is sent in one WebSocket frame. Payloads are shared between clients and never changed.
+type frame struct {
+	opcode  byte
+	payload []byte
+}
+
+var errQueueClosed = errors.New("the connection is closing")
+
+// queue holds the frames that wait to be written: at most limit bytes, or one frame.
+type queue struct {
+	limit int
+	ready chan struct{} // has an element when there may be frames, or the queue was closed
+
+	mu      sync.Mutex
+	frames  []frame
+	bytes   int // of frames and of what the writer has taken and not yet written
+	waiting int // pushes that wait for room
+	room    chan struct{}
+	closed  bool
+}
+
+func newQueue(limit int) *queue {
+	return &queue{limit: limit, ready: make(chan struct{}, 1), room: make(chan struct{})}
+}
+
+// push waits for room.
+func (q *queue) push(ctx context.Context, f frame) error {
+	for {
+		q.mu.Lock()
+		if q.closed {
+			q.mu.Unlock()
+			return errQueueClosed
+		}
+		if q.bytes == 0 || q.bytes+len(f.payload) <= q.limit {
+			q.add(f)
+			q.mu.Unlock()
+			return nil
+		}
+		room := q.room
+		q.waiting++
+		q.mu.Unlock()
+
+		var err error
+		select {
+		case <-room:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		q.mu.Lock()
+		q.waiting--
+		q.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// offer drops a frame when the queue is half full.
+func (q *queue) offer(f frame) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed && q.waiting == 0 && q.bytes+len(f.payload) <= q.limit/2 {
+		q.add(f)
+	}
+}
+
+func (q *queue) add(f frame) {
+	q.frames = append(q.frames, f)
+	q.bytes += len(f.payload)
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take hands all frames to the writer, who says written when they are out.
+func (q *queue) take() (frames []frame, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	frames, q.frames = q.frames, nil
+	return frames, q.closed
+}
+
+func (q *queue) written(bytes int) {
+	if bytes == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bytes -= bytes
+	if q.waiting > 0 {
+		close(q.room)
+		q.room = make(chan struct{})
+	}
+}
+
+// full says whether somebody waits for room.
+func (q *queue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting > 0
+}
+
+// close lets nothing more in; what is there can still be taken.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}

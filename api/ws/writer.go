@@ -1,0 +1,160 @@
+package ws
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// chunk is how many bytes go into one system call; frames that are larger go in several.
+const chunk = 64 << 10
+
+// writer is the only one that writes to the client once the handshake is over, so frames never mix. It puts the frames
+// that are there into one system call. After a write it waits for others to gather, so that an event that comes alone
+// goes out at once and a stream of them does not cost one system call each.
+type writer struct {
+	c     *conn
+	net   net.Conn
+	batch []byte
+	last  time.Time // of the last write
+}
+
+// run writes until the queue is closed and empty, or the client is lost.
+func (w *writer) run() {
+	ping := time.NewTicker(w.c.limits.Ping)
+	defer ping.Stop()
+	for {
+		select {
+		case <-w.c.queue.ready:
+			w.gather()
+			frames, closed := w.c.queue.take()
+			if err := w.write(frames); err != nil {
+				w.c.lost(err)
+				return
+			}
+			if closed {
+				w.farewell()
+				return
+			}
+		case <-ping.C:
+			if err := w.write([]frame{{websocket.PingMessage, nil}}); err != nil {
+				w.c.lost(err)
+				return
+			}
+		}
+	}
+}
+
+// gather waits while writes would follow each other too closely.
+func (w *writer) gather() {
+	if wait := w.c.limits.Gather - time.Since(w.last); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-w.c.ended:
+		}
+	}
+}
+
+func (w *writer) write(frames []frame) error {
+	pending := 0 // bytes of payloads in the batch
+	for i, f := range frames {
+		if w.c.tooSlow() {
+			w.batch = w.batch[:0] // whole frames that it will ask for again
+			return nil
+		}
+		frames[i].payload = nil // not kept while the rest is written
+		w.batch = appendHeader(w.batch, f.opcode, len(f.payload))
+		if len(f.payload) < chunk {
+			w.batch = append(w.batch, f.payload...)
+			pending += len(f.payload)
+			if len(w.batch) < chunk {
+				continue
+			}
+		}
+		if err := w.flush(pending); err != nil {
+			return err
+		}
+		if pending = 0; len(f.payload) >= chunk {
+			if err := w.send(f.payload); err != nil {
+				return err
+			}
+			w.c.queue.written(len(f.payload))
+		}
+	}
+	return w.flush(pending)
+}
+
+func (w *writer) flush(pending int) error {
+	err := w.send(w.batch)
+	w.batch = w.batch[:0]
+	if cap(w.batch) > 2*chunk {
+		w.batch = nil
+	}
+	w.c.queue.written(pending)
+	w.last = time.Now()
+	return err
+}
+
+// send writes all of b. A client that reads nothing for a while is lost only when others wait for it; one that is being
+// closed has until the end of its goodbye.
+func (w *writer) send(b []byte) error {
+	for len(b) > 0 {
+		deadline := time.Now().Add(w.c.limits.Stall)
+		if by, closing := w.c.closeBy(); closing {
+			deadline = by
+		}
+		if err := w.net.SetWriteDeadline(deadline); err != nil {
+			return err
+		}
+		n, err := w.net.Write(b[:min(len(b), chunk)])
+		b = b[n:]
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		by, closing := w.c.closeBy()
+		switch {
+		case closing && !time.Now().Before(by):
+			return err
+		case !closing && n == 0 && w.c.queue.full():
+			w.c.end(goodbye{websocket.CloseTryAgainLater, "too slow; subscribe again with after_seq"})
+		}
+	}
+	return nil
+}
+
+// farewell sends the close frame and ends our direction of the connection, so that the client need not wait for us.
+func (w *writer) farewell() {
+	g := w.c.farewell()
+	if g.code == 0 {
+		return
+	}
+	payload := websocket.FormatCloseMessage(g.code, g.reason)
+	if err := w.send(append(appendHeader(nil, websocket.CloseMessage, len(payload)), payload...)); err != nil {
+		return
+	}
+	if half, ok := w.net.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // the client may have gone already
+	}
+}
+
+// appendHeader begins an unmasked, final frame (RFC 6455, 5.2).
+func appendHeader(b []byte, opcode byte, length int) []byte {
+	b = append(b, 0x80|opcode)
+	switch {
+	case length < 126:
+		return append(b, byte(length))
+	case length < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(length))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 127), uint64(length))
+	}
+}
