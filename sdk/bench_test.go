@@ -14,7 +14,7 @@ func BenchmarkExecute(b *testing.B) {
 		N     int             `json:"n"`
 	}
 	block := Block[input]{
-		ID: "1", Name: "Echo", Outputs: Outputs{Out("output", Any(""))},
+		ID: testID + "01", Name: "Echo", Outputs: Outputs{Out("output", Any(""))},
 		Run: func(_ context.Context, in input, out Emitter) error { return out.Emit("output", in.Value) },
 	}
 	description, err := block.Describe()

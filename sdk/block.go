@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -15,7 +16,7 @@ import (
 
 // Block is one block. In is a struct whose fields are the input pins; README.md lists the tags that describe them.
 type Block[In any] struct {
-	ID          string // a UUID, the same for ever
+	ID          string // a UUID in lower case, the same for ever
 	Name        string
 	Description string
 	Categories  []string
@@ -90,6 +91,8 @@ func (b Block[In]) Execute(ctx context.Context, input json.RawMessage, out Emitt
 	return b.Run(ctx, in, out)
 }
 
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
 // Describe checks the block and tells the host about it.
 func (b Block[In]) Describe() (*proto.BlockDescription, error) {
 	description, err := b.describe()
@@ -101,8 +104,10 @@ func (b Block[In]) Describe() (*proto.BlockDescription, error) {
 
 func (b Block[In]) describe() (*proto.BlockDescription, error) {
 	switch {
-	case b.ID == "" || b.Name == "":
-		return nil, errors.New("it needs an ID and a Name")
+	case !uuid.MatchString(b.ID):
+		return nil, fmt.Errorf("its ID %q is not a UUID in lower case", b.ID)
+	case b.Name == "":
+		return nil, errors.New("it has no Name")
 	case b.Run == nil:
 		return nil, errors.New("it has no Run")
 	case b.Traits&Pure != 0 && b.Traits&Once != 0:

@@ -53,10 +53,13 @@ func TestOutputSchema(t *testing.T) {
 	}
 }
 
+// testID is all but the end of an id.
+const testID = "11111111-2222-3333-4444-5555555555"
+
 type empty struct{}
 
 func valid() Block[empty] {
-	return Block[empty]{ID: "1", Name: "One", Outputs: Outputs{Out("output", Any(""))}, Run: func(context.Context, empty, Emitter) error { return nil }}
+	return Block[empty]{ID: testID + "01", Name: "One", Outputs: Outputs{Out("output", Any(""))}, Run: func(context.Context, empty, Emitter) error { return nil }}
 }
 
 func TestWhatIsWrongWithAPluginIsSaidAtOnce(t *testing.T) {
@@ -83,7 +86,7 @@ func TestWhatIsWrongWithAPluginIsSaidAtOnce(t *testing.T) {
 		t.Fatal("nothing was found")
 	}
 	for _, want := range []string{
-		`plugin name "My Plugin"`, `plugin version "1"`, `setting "Key"`, `has the id of block "One"`, "needs an ID", "no Run", "Pure and Once",
+		`plugin name "My Plugin"`, `plugin version "1"`, `setting "Key"`, `has the id of block "One"`, "is not a UUID", "no Run", "Pure and Once",
 		"InputSchema", "declared twice", "its schema is not a JSON object", "Input is not a JSON object", "does not have a list of values", "not a list of pairs",
 	} {
 		if !strings.Contains(err.Error(), want) {

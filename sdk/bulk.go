@@ -39,7 +39,7 @@ func (b *bulk) announce(run uint64, value []byte) string {
 	return name
 }
 
-// drop forgets what was announced by a run that was cancelled: nobody is bound to fetch it.
+// drop forgets what a cancelled run announced: a host that cancels, before a run's end or after it, fetches no more.
 func (b *bulk) drop(run uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -79,6 +79,8 @@ func (s *session) handle(request *proto.SessionRequest) error {
 	case *proto.SessionRequest_Cancel:
 		if r := s.run(frame.Cancel.Run); r != nil {
 			r.cancel(errCancelled)
+		} else {
+			s.server.bulk.drop(frame.Cancel.Run)
 		}
 	case *proto.SessionRequest_Credit:
 		if r := s.run(frame.Credit.Run); r != nil {
@@ -96,8 +98,8 @@ func (s *session) run(number uint64) *run {
 }
 
 func (s *session) start(start *proto.Start) error {
-	r := &run{session: s, number: start.Run, credit: newCredit(int(start.Credit))}
 	ctx, cancel := context.WithCancelCause(s.ctx)
+	r := &run{session: s, number: start.Run, credit: newCredit(int(start.Credit)), cancelled: ctx}
 	release := context.CancelFunc(func() {})
 	if ms := start.GetContext().GetDeadlineUnixMs(); ms > 0 {
 		ctx, release = context.WithDeadline(ctx, time.UnixMilli(ms))
@@ -125,13 +127,13 @@ func (s *session) start(start *proto.Start) error {
 func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
 	err := s.execute(ctx, r, start)
 	failure := protoError(ctx, err)
-	if failure.GetKind() == proto.ErrorKind_ERROR_KIND_CANCELLED {
-		s.server.bulk.drop(r.number)
-	}
-	r.end()
+	cancelled := r.end()
 	s.mu.Lock()
 	delete(s.runs, r.number)
 	s.mu.Unlock()
+	if cancelled {
+		s.server.bulk.drop(r.number)
+	}
 	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{Run: r.number, Error: failure}}}
 	_ = s.send(s.ctx, done) // it fails when the session has ended, and nobody asks any more
 }

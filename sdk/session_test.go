@@ -30,9 +30,16 @@ type number struct {
 // late is what a block's stray goroutine learned after its run.
 var late = make(chan error, 1)
 
+const (
+	count = testID + "01"
+	crowd = testID + "02"
+	stray = testID + "03"
+	large = testID + "04"
+)
+
 var sessionBlocks = Blocks(
 	Block[number]{
-		ID: "count", Name: "Count", Outputs: Outputs{Out("output", Any(""))},
+		ID: count, Name: "Count", Outputs: Outputs{Out("output", Any(""))},
 		Run: func(_ context.Context, in number, out Emitter) error {
 			for i := range in.N {
 				if err := out.Emit("output", i); err != nil {
@@ -43,7 +50,7 @@ var sessionBlocks = Blocks(
 		},
 	},
 	Block[number]{
-		ID: "crowd", Name: "Crowd", Outputs: Outputs{Out("output", Any(""))},
+		ID: crowd, Name: "Crowd", Outputs: Outputs{Out("output", Any(""))},
 		Run: func(_ context.Context, in number, out Emitter) error {
 			var all sync.WaitGroup
 			for i := range in.N {
@@ -57,7 +64,7 @@ var sessionBlocks = Blocks(
 		},
 	},
 	Block[number]{
-		ID: "stray", Name: "Stray", Outputs: Outputs{Out("output", Any(""))},
+		ID: stray, Name: "Stray", Outputs: Outputs{Out("output", Any(""))},
 		Run: func(_ context.Context, _ number, out Emitter) error {
 			go func() {
 				for {
@@ -71,7 +78,7 @@ var sessionBlocks = Blocks(
 		},
 	},
 	Block[number]{
-		ID: "large", Name: "Large", Outputs: Outputs{Out("output", Any(""))},
+		ID: large, Name: "Large", Outputs: Outputs{Out("output", Any(""))},
 		Run: func(ctx context.Context, in number, out Emitter) error {
 			if err := out.Emit("output", string(make([]byte, proto.InlineLimit))); err != nil {
 				return err
@@ -175,7 +182,7 @@ func TestSessionEndsTheServerAndItsRuns(t *testing.T) {
 	plugin, s, ended := dial(t)
 	_, stream := open(t, plugin)
 	for run := range uint64(200) { // they wait for credit
-		send(t, stream, startFrame(run+1, "count", 2, 1))
+		send(t, stream, startFrame(run+1, count, 2, 1))
 	}
 	for range 200 {
 		receive(t, stream)
@@ -191,7 +198,7 @@ func TestEmitFromManyGoroutines(t *testing.T) {
 	t.Parallel()
 	plugin, _, _ := dial(t)
 	_, stream := open(t, plugin)
-	send(t, stream, startFrame(1, "crowd", 300, 100),
+	send(t, stream, startFrame(1, crowd, 300, 100),
 		&proto.SessionRequest{Frame: &proto.SessionRequest_Credit{Credit: &proto.Credit{Run: 1, N: 200}}},
 		&proto.SessionRequest{Frame: &proto.SessionRequest_Credit{Credit: &proto.Credit{Run: 77, N: 1}}},
 		&proto.SessionRequest{}, // of a later protocol
@@ -206,14 +213,14 @@ func TestNothingFollowsDone(t *testing.T) {
 	t.Parallel()
 	plugin, _, _ := dial(t)
 	_, stream := open(t, plugin)
-	send(t, stream, startFrame(1, "stray", 0, 1000))
+	send(t, stream, startFrame(1, stray, 0, 1000))
 	if _, _, done := untilDone(t, stream); done.Error != nil {
 		t.Fatal(done.Error)
 	}
 	if err := <-late; err == nil {
 		t.Error("an output was taken after the run")
 	}
-	send(t, stream, startFrame(2, "count", 1, 1))
+	send(t, stream, startFrame(2, count, 1, 1))
 	outputs, _, done := untilDone(t, stream)
 	if len(outputs) != 1 || outputs[0].Run != 2 || done.Run != 2 {
 		t.Errorf("after the run's end came %v, %v", outputs, done)
@@ -224,7 +231,7 @@ func TestCancelledRunDropsItsLargeOutputs(t *testing.T) {
 	t.Parallel()
 	plugin, s, _ := dial(t)
 	ctx, stream := open(t, plugin)
-	send(t, stream, startFrame(1, "large", 0, 1))
+	send(t, stream, startFrame(1, large, 0, 1))
 	output := receive(t, stream).GetOutput()
 	if output.Bulk == "" || output.Value != nil || output.BulkSize < proto.InlineLimit {
 		t.Fatalf("the output came as %v", output)
@@ -252,7 +259,7 @@ func TestProtocolErrorsEndTheSession(t *testing.T) {
 	t.Parallel()
 	plugin, _, ended := dial(t)
 	ctx, stream := open(t, plugin)
-	send(t, stream, startFrame(1, "count", 2, 1))
+	send(t, stream, startFrame(1, count, 2, 1))
 	receive(t, stream)
 	if _, err := plugin.Configure(ctx, &proto.ConfigureRequest{}); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("settings during the session: %v", err)
@@ -264,7 +271,7 @@ func TestProtocolErrorsEndTheSession(t *testing.T) {
 	if _, err := second.Recv(); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("a second session: %v", err)
 	}
-	send(t, stream, startFrame(1, "count", 2, 1))
+	send(t, stream, startFrame(1, count, 2, 1))
 	for err = nil; err == nil; {
 		_, err = stream.Recv()
 	}
@@ -301,7 +308,7 @@ func TestInputsArriveBeside(t *testing.T) {
 	if err := put(); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("no name: %v", err)
 	}
-	start := startFrame(1, "count", 0, 5)
+	start := startFrame(1, count, 0, 5)
 	start.GetStart().Input, start.GetStart().InputBulk = nil, "a"
 	send(t, stream, start)
 	if outputs, _, done := untilDone(t, stream); len(outputs) != 3 || done.Error != nil {

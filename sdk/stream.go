@@ -17,6 +17,8 @@ type run struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	credit  *credit
+	// cancelled is the context that cancel ends, whatever the deadline does.
+	cancelled context.Context
 
 	// sending is held for reading while a frame is queued, and for writing by end: no frame follows Done.
 	sending sync.RWMutex
@@ -69,12 +71,14 @@ func (r *run) queue(frame func() *proto.SessionResponse) error {
 	return r.session.send(r.ctx, frame())
 }
 
-// end cancels what the block left behind and waits until none of it is sending.
-func (r *run) end() {
+// end cancels what the block left behind, waits until none of it is sending, and says whether the host had cancelled
+// the run before.
+func (r *run) end() (cancelled bool) {
 	r.cancel(errEnded)
 	r.sending.Lock()
 	defer r.sending.Unlock()
 	r.ended = true
+	return context.Cause(r.cancelled) == errCancelled
 }
 
 // credit counts the outputs that the host is ready to take.

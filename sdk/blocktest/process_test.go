@@ -307,7 +307,12 @@ func TestProcessExitsWhenItsParentDies(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "/bin/sh", "-c", `"$0" & read line`, trial)
-	shell.Env = []string{proto.Handshake.MagicCookieKey + "=" + proto.Handshake.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1"}
+	sockets, err := os.MkdirTemp("", "p") // the orphan leaves its socket behind
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(sockets)
+	shell.Env = []string{"PLUGIN_UNIX_SOCKET_DIR=" + sockets, proto.Handshake.MagicCookieKey + "=" + proto.Handshake.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1"}
 	lifeline, err := shell.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
