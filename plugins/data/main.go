@@ -9,8 +9,10 @@ var plugin = sdk.Plugin{
 	Description: "Values, lists and dictionaries",
 	Blocks: sdk.Blocks(
 		storeValue, convertType,
-		createList, addToList, getListItem,
-		createDictionary, findInDictionary,
+		createList, addToList, getListItem, findInList, listIsEmpty,
+		reverseList, concatenateLists, removeFromList, replaceListItem,
+		createDictionary, findInDictionary, dictionaryIsEmpty,
+		addToDictionary, removeFromDictionary, replaceDictionaryValue,
 	),
 }
 

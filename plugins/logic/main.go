@@ -7,7 +7,7 @@ var plugin = sdk.Plugin{
 	Name:        "logic",
 	Version:     "0.1.0",
 	Description: "Conditions, loops, calculating and counting",
-	Blocks:      sdk.Blocks(condition, stepThroughItems, calculator, countItems),
+	Blocks:      sdk.Blocks(condition, ifInputMatches, stepThroughItems, calculator, countItems),
 }
 
 func main() { sdk.Serve(plugin) }

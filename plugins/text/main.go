@@ -10,7 +10,10 @@ var plugin = sdk.Plugin{
 	Name:        "text",
 	Version:     "0.1.0",
 	Description: "Templates and text",
-	Blocks:      sdk.Blocks(fillTextTemplate, countWords),
+	Blocks: sdk.Blocks(
+		fillTextTemplate, combineTexts, textReplace, textSplit,
+		countWords, textDecoder, extractCode, printToConsole,
+	),
 }
 
 func main() {

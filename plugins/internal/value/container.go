@@ -133,6 +133,25 @@ func Set(members []Member, key string, v json.RawMessage) []Member {
 	return append(slices.Clip(members), Member{RawKey: FromText(key), Value: v})
 }
 
+// Merge gives the keys of entries their values: in their places where they are there, else at the end.
+func Merge(members, entries []Member) []Member {
+	merged := slices.Clone(members)
+	at := make(map[string]int, len(members)+len(entries))
+	for i, member := range merged {
+		at[member.Key()] = i
+	}
+	for _, entry := range entries {
+		key := entry.Key()
+		if i, ok := at[key]; ok {
+			merged[i].Value = entry.Value
+			continue
+		}
+		at[key] = len(merged)
+		merged = append(merged, entry)
+	}
+	return merged
+}
+
 // FromInt is an integer as JSON.
 func FromInt(n int) json.RawMessage { return strconv.AppendInt(nil, int64(n), 10) }
 
