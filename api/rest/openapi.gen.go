@@ -319,7 +319,7 @@ type PinValues = json.RawMessage
 type Stats struct {
 	CompletedNodes int `json:"completed_nodes"`
 
-	// FailedNodes Those that ended FAILED
+	// FailedNodes Those that ended FAILED, handled by a link or not.
 	FailedNodes int `json:"failed_nodes"`
 	TotalNodes  int `json:"total_nodes"`
 

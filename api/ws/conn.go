@@ -20,6 +20,8 @@ type goodbye struct {
 	reason string
 }
 
+var restarting = goodbye{websocket.CloseServiceRestart, "the server is shutting down"}
+
 var errEnded = errors.New("the connection is closing")
 
 // conn is one client. Its goroutines: run reads, the writer writes, and each subscription pumps.
@@ -54,7 +56,7 @@ func (c *conn) run(ctx context.Context) {
 	defer c.socket.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() { c.end(goodbye{websocket.CloseServiceRestart, "the server is shutting down"}) })
+	stop := context.AfterFunc(ctx, func() { c.end(restarting) })
 	defer stop()
 	go func() { // ends with c.ended, which read waits for at the latest
 		<-c.ended

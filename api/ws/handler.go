@@ -79,7 +79,8 @@ type Handler struct {
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
-	closing bool
+	closing bool // nobody is let in
+	cut     bool // nobody is waited for
 	running sync.WaitGroup
 }
 
@@ -110,20 +111,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, problem.Forbidden("this origin may not connect"))
 		return
 	}
+	if !h.enter() {
+		problem.Write(w, problem.Unavailable("the server is shutting down"))
+		return
+	}
+	defer h.running.Done()
 	who, refused := h.admit(r)
 	socket, err := h.upgrader.Upgrade(hijackable{w}, r, nil)
 	if err != nil {
 		return // answered by the upgrader
 	}
 	c := newConn(h, socket, who)
-	if !h.enter(c) {
-		refused = &goodbye{websocket.CloseServiceRestart, "the server is shutting down"}
-	} else {
-		defer h.leave(c)
-	}
 	if refused != nil {
 		c.end(*refused)
 	}
+	h.add(c)
+	defer h.remove(c)
 	c.run(r.Context())
 }
 
@@ -132,13 +135,14 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.closing = true
 	for c := range h.conns {
-		c.end(goodbye{websocket.CloseServiceRestart, "the server is shutting down"})
+		c.end(restarting)
 	}
 	h.mu.Unlock()
 
 	cut := context.AfterFunc(ctx, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		h.cut = true
 		for c := range h.conns {
 			c.socket.Close() // the rest unwinds from the errors that this gives
 		}
@@ -148,22 +152,33 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (h *Handler) enter(c *conn) bool {
+func (h *Handler) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closing {
 		return false
 	}
-	h.conns[c] = struct{}{}
 	h.running.Add(1)
 	return true
 }
 
-func (h *Handler) leave(c *conn) {
+// add takes in a connection; the shutdown may have begun during its handshake.
+func (h *Handler) add(c *conn) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conns[c] = struct{}{}
+	if h.closing {
+		c.end(restarting)
+	}
+	if h.cut {
+		c.socket.Close()
+	}
+}
+
+func (h *Handler) remove(c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	delete(h.conns, c)
-	h.mu.Unlock()
-	h.running.Done()
 }
 
 // hijackable reaches the connection through whatever wraps the response.

@@ -519,7 +519,7 @@ func TestPingsKeepAQuietClient(t *testing.T) {
 func TestSlowClientIsClosedAndResumes(t *testing.T) {
 	t.Parallel()
 	limits := DefaultLimits
-	limits.Buffer, limits.Stall = 1<<20, 50*time.Millisecond
+	limits.Buffer, limits.Stall = 1<<20, 700*time.Millisecond
 	s := newStory("ann")
 	f := serve(t, limits, map[string]*story{"e": s})
 	const total = 64
@@ -617,7 +617,10 @@ func TestShutdown(t *testing.T) {
 	if err := <-down; err != nil {
 		t.Error(err)
 	}
-	f.as("ann").expectClose(websocket.CloseServiceRestart)
+	_, response, err := websocket.DefaultDialer.Dial(f.url+"/ws?token=ann", nil)
+	if err == nil || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("after shutdown: %v", err)
+	}
 }
 
 func TestShutdownCutsWhoDoesNotAnswer(t *testing.T) {

@@ -1,0 +1,298 @@
+package rest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestEveryOperationDemandsACredentialFirst(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config) { c.MaxBody = 10 })
+	doc, err := parseDocument(mustRead(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.routes) < 14 {
+		t.Fatalf("%d operations", len(doc.routes))
+	}
+	for key := range doc.routes {
+		path := strings.NewReplacer("{graph_id}", "x", "{execution_id}", "x").Replace(key.path) + "?page=%zz&version=x"
+		for _, token := range []string{"", "Bearer bad"} {
+			// Whatever else is wrong with the request, nothing is said about it.
+			w := f.do(key.method, path, strings.Repeat("{", 100), "Authorization", token, "Content-Type", "text/plain")
+			expect(t, w, 401, `"code":"UNAUTHORIZED"`)
+			if !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer") {
+				t.Errorf("%v", w.Header())
+			}
+		}
+	}
+}
+
+func TestWhatMatchesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, token := range []string{"", "Bearer ann"} {
+		for _, path := range []string{"/", "/api", "/api/v2/nope", "/api/v2/builder/graphs/", "//api/v2/builder/graphs", "/api/v2/../v2/builder/graphs", "/api/v2/builder%2fgraphs", "/API/v2/builder/graphs", "/openapi.yaml"} {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.URL.Path, r.RequestURI = path, path
+			if strings.Contains(path, "%") {
+				r.URL.Path, r.URL.RawPath = "/api/v2/builder/graphs", path
+			}
+			if token != "" {
+				r.Header.Set("Authorization", token)
+			}
+			w := httptest.NewRecorder()
+			f.api.ServeHTTP(w, r)
+			if w.Code != 404 {
+				t.Errorf("%s: %d", path, w.Code)
+			}
+			checkEnvelope(t, w)
+		}
+		for path, allow := range map[string]string{
+			"/api/v2/builder/graphs": "GET, HEAD, POST", "/api/v2/builder/graphs/x": "GET, HEAD, PUT, DELETE", "/api/v2/executions/x/stop": "POST", "/openapi.json": "GET, HEAD",
+		} {
+			for _, method := range []string{"PATCH", "OPTIONS", "TRACE", "BREW"} {
+				w := f.do(method, path, "", "Authorization", token)
+				expect(t, w, 405, `"code":"METHOD_NOT_ALLOWED"`)
+				if w.Header().Get("Allow") != allow {
+					t.Errorf("%s %s allows %q", method, path, w.Header().Get("Allow"))
+				}
+			}
+		}
+	}
+}
+
+func TestParametersAreChecked(t *testing.T) {
+	t.Parallel()
+	f := withGraph(t)
+	for query, field := range map[string]string{
+		"page=0": "page", "page=-1": "page", "page=x": "page", "page=1.5": "page", "page=": "page", "page=99999999999999999999": "page", "page=1&page=2": "page",
+		"page_size=0": "page_size", "page_size=101": "page_size", "page_size=1000": "page_size", "status=DONE": "status", "status=COMPLETED&status=x": "status",
+		"include_nested=maybe": "include_nested", "page=%zz": "query", "page=1;page=2": "query",
+	} {
+		expect(t, f.do("GET", "/api/v2/executions?"+query, ""), 422, `"code":"VALIDATION_ERROR"`, `"fields":{"`+field+`":"`)
+	}
+	expect(t, f.do("GET", "/api/v2/executions?page=0&page_size=x", ""), 422, `"page":"`, `"page_size":"`)
+	expect(t, f.do("GET", "/api/v2/executions?unknown=%20&page=1", ""), 200)
+	expect(t, f.do("GET", "/api/v2/builder/graphs/g1?version=0", ""), 422, `"version":`)
+	expect(t, f.do("GET", "/api/v2/builder/graphs/g1?version=abc", ""), 422, `"version":`)
+	expect(t, f.do("POST", "/api/v2/builder/graphs?allow_missing_blocks=7", aGraph), 422, `"allow_missing_blocks":`)
+	for body, field := range map[string]string{
+		`{}`: "active_graph_version", `{"active_graph_version":"1"}`: "active_graph_version", `{"active_graph_version":0}`: "active_graph_version",
+		`{"active_graph_version":1.5}`: "active_graph_version", `[]`: "body", `null`: "body",
+	} {
+		expect(t, f.do("PUT", "/api/v2/builder/graphs/g1/versions/active", body), 422, `"fields":{"`+field+`":"`)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	f := withGraph(t, func(c *Config) { c.MaxBody = 1 << 10 })
+	large := `{"input_data":{"a":"` + strings.Repeat("x", 1<<10) + `"}}`
+	expect(t, f.do("POST", executePath, large), 413, `"code":"PAYLOAD_TOO_LARGE"`, `"max_bytes":1024`)
+	r := httptest.NewRequest("POST", executePath, io.MultiReader(strings.NewReader(large))) // of unknown length
+	r.Header.Set("Authorization", "Bearer ann")
+	r.Header.Set("Content-Type", "application/json")
+	expect(t, f.send(r), 413)
+	exact := `{"input_data":{"a":"` + strings.Repeat("x", 1<<10-len(`{"input_data":{"a":""}}`)) + `"}}`
+	expect(t, f.do("POST", executePath, exact), 200)
+
+	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "application/json; charset=latin1", "application/json; ="} {
+		expect(t, f.do("POST", executePath, `{}`, "Content-Type", media), 415, `"code":"UNSUPPORTED_MEDIA_TYPE"`)
+	}
+	expect(t, f.do("POST", executePath, `{}`, "Content-Encoding", "gzip"), 415)
+	expect(t, f.do("POST", executePath, `{}`, "Content-Type", "Application/JSON;charset=UTF-8"), 200)
+	expect(t, f.do("POST", executePath, "", "Content-Type", "text/plain"), 200) // there is nothing of that type
+	expect(t, f.do("POST", "/api/v2/executions/e1/stop", `no body is looked at`), 200)
+}
+
+func TestFailuresHideTheirCause(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.errs["list"] = errBroken
+	body := expect(t, f.do("GET", "/api/v2/builder/graphs", "", "X-Request-Id", "mine-1"), 500, `"code":"INTERNAL_ERROR"`, `"request_id":"mine-1"`)
+	if strings.Contains(body, "secret") {
+		t.Error(body)
+	}
+	f.panics = true
+	body = expect(t, f.do("POST", "/api/v2/builder/graphs", aGraph), 500, `"code":"INTERNAL_ERROR"`, `"request_id":"`)
+	if strings.Contains(body, "boom") {
+		t.Error(body)
+	}
+	for _, part := range []string{"secret cause", "boom", "request_id=mine-1"} {
+		if !strings.Contains(f.log.String(), part) {
+			t.Errorf("%q is not in the log", part)
+		}
+	}
+}
+
+func TestAnswersThatBreakOffBreakTheConnection(t *testing.T) {
+	t.Parallel()
+	f := withGraph(t)
+	f.do("POST", executePath, `{"input_data":{"a":"`+strings.Repeat("x", 100<<10)+`"}}`)
+	r := httptest.NewRequest("GET", "/api/v2/executions/e1", nil)
+	r.Header.Set("Authorization", "Bearer ann")
+	defer func() {
+		if got := recover(); got != http.ErrAbortHandler {
+			t.Errorf("got %v", got)
+		}
+	}()
+	f.api.ServeHTTP(&brokenWriter{header: http.Header{}}, r)
+}
+
+type brokenWriter struct{ header http.Header }
+
+func (b *brokenWriter) Header() http.Header       { return b.header }
+func (b *brokenWriter) WriteHeader(int)           {}
+func (b *brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if got := f.do("GET", "/api/v2/executions", "", "X-Request-Id", "a.b_c-1").Header().Get("X-Request-Id"); got != "a.b_c-1" {
+		t.Errorf("got %q", got)
+	}
+	for _, odd := range []string{"", "a b", "<x>", strings.Repeat("x", 65)} {
+		if got := f.do("GET", "/api/v2/executions", "", "X-Request-Id", odd).Header().Get("X-Request-Id"); got == odd || got == "" {
+			t.Errorf("%q: %q", odd, got)
+		}
+	}
+}
+
+func TestHead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	server := httptest.NewServer(f.api)
+	defer server.Close()
+	r, err := http.NewRequest(http.MethodHead, server.URL+"/openapi.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, _ := io.ReadAll(response.Body); response.StatusCode != 200 || len(body) != 0 || response.ContentLength <= 0 {
+		t.Errorf("%d, %d bytes, length %d", response.StatusCode, len(body), response.ContentLength)
+	}
+}
+
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	w := f.do("GET", "/openapi.json", "", "Authorization", "")
+	var doc struct {
+		OpenAPI string `json:"openapi"`
+		Paths   map[string]map[string]struct {
+			OperationID string                     `json:"operationId"`
+			Description string                     `json:"description"`
+			Responses   map[string]json.RawMessage `json:"responses"`
+		} `json:"-"`
+		Raw map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal([]byte(expect(t, w, 200, `"openapi":`)), &doc); err != nil || doc.OpenAPI != "3.0.3" || len(doc.Raw) != 10 {
+		t.Errorf("%v %s, %d paths", err, doc.OpenAPI, len(doc.Raw))
+	}
+	if again := f.do("GET", "/openapi.json", "", "If-None-Match", w.Header().Get("ETag")); again.Code != 304 {
+		t.Errorf("%d", again.Code)
+	}
+}
+
+func TestDocumentDescribesEverything(t *testing.T) {
+	t.Parallel()
+	doc, err := parseDocument(mustRead(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, route := range doc.routes {
+		o := route.Operation
+		if o.Description == "" || o.Summary == "" || len(o.Tags) != 1 || o.OperationID == "" {
+			t.Errorf("%s %s is not described", key.method, key.path)
+		}
+		for _, status := range []string{"401", "500"} {
+			if o.Responses.Value(status) == nil {
+				t.Errorf("%s %s has no %s", key.method, key.path, status)
+			}
+		}
+		if o.RequestBody != nil {
+			for _, status := range []string{"413", "415", "422"} {
+				if o.Responses.Value(status) == nil {
+					t.Errorf("%s %s has no %s", key.method, key.path, status)
+				}
+			}
+		}
+	}
+}
+
+func TestCompression(t *testing.T) {
+	t.Parallel()
+	f := withGraph(t)
+	f.do("POST", executePath, `{"input_data":{"a":"`+strings.Repeat("x", 100<<10)+`"}}`)
+	plain := f.do("GET", "/api/v2/executions/e1", "").Body.String()
+	r := httptest.NewRequest("GET", "/api/v2/executions/e1", nil)
+	r.Header.Set("Authorization", "Bearer ann")
+	r.Header.Set("Accept-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	f.api.ServeHTTP(w, r)
+	if w.Header().Get("Content-Encoding") != "gzip" || w.Body.Len() > len(plain)/10 {
+		t.Fatalf("%v, %d bytes", w.Header(), w.Body.Len())
+	}
+	z, err := gzip.NewReader(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unpacked bytes.Buffer
+	if _, err := unpacked.ReadFrom(z); err != nil || unpacked.String() != plain {
+		t.Errorf("%v, %d bytes", err, unpacked.Len())
+	}
+	r.URL.Path = "/api/v2/executions"
+	small := httptest.NewRecorder()
+	f.api.ServeHTTP(small, r)
+	if small.Header().Get("Content-Encoding") != "" {
+		t.Error("a small answer was compressed")
+	}
+}
+
+func TestCORS(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(c *Config) { c.Origins = []string{"https://app.example.com"} })
+	preflight := func(origin string) http.Header {
+		r := httptest.NewRequest(http.MethodOptions, executePath, nil)
+		r.Header.Set("Origin", origin)
+		r.Header.Set("Access-Control-Request-Method", "POST")
+		r.Header.Set("Access-Control-Request-Headers", "authorization,content-type,idempotency-key,prefer")
+		w := httptest.NewRecorder()
+		f.api.ServeHTTP(w, r)
+		return w.Header()
+	}
+	if h := preflight("https://app.example.com"); h.Get("Access-Control-Allow-Origin") != "https://app.example.com" || h.Get("Access-Control-Allow-Methods") != "POST" {
+		t.Errorf("%v", h)
+	}
+	if h := preflight("https://evil.example.com"); h.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("%v", h)
+	}
+	if h := f.do("GET", "/api/v2/executions", "", "Origin", "https://app.example.com").Header(); !strings.Contains(strings.ToLower(fmt.Sprint(h.Values("Access-Control-Expose-Headers"))), "x-request-id") {
+		t.Errorf("%v", h)
+	}
+	if h := newFixture(t).do("GET", "/api/v2/executions", "", "Origin", "https://app.example.com").Header(); h.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("without origins: %v", h)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	if _, err := New(Config{Document: []byte("openapi: 3.0.3"), MaxBody: 1}); err == nil {
+		t.Error("a broken document was accepted")
+	}
+	if _, err := New(Config{Document: mustRead(t)}); err == nil {
+		t.Error("no limit of bodies was accepted")
+	}
+}

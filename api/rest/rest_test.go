@@ -1,0 +1,407 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/graph"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var at = time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
+
+// memory holds graphs and executions as the services do, as far as the wire shows it: graphs are what was sent, and
+// what is to fail is put into errs.
+type memory struct {
+	mu       sync.Mutex
+	graphs   map[string][]json.RawMessage // versions by user/id
+	runs     map[string]*execution.Details
+	requests []execution.Request
+	stopped  []string
+	waits    chan struct{} // Wait returns when it is closed
+	filter   execution.Filter
+	errs     map[string]error
+	panics   bool
+	missing  []graph.Missing
+	blocks   []*block.Block
+}
+
+func newMemory() *memory {
+	return &memory{graphs: map[string][]json.RawMessage{}, runs: map[string]*execution.Details{}, waits: make(chan struct{}), errs: map[string]error{}}
+}
+
+func (m *memory) Create(_ context.Context, user string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error) {
+	if m.panics {
+		panic("boom")
+	}
+	g, err := graph.Decode(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(m.missing) > 0 && !o.AllowMissing {
+		return nil, nil, &graph.Invalid{Message: "Graph validation failed", NodeErrors: map[string]map[string]string{"n": {"block_id": "unknown"}}}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g.ID, g.Version = fmt.Sprintf("g%d", len(m.graphs)+1), 1
+	m.graphs[user+"/"+g.ID] = []json.RawMessage{show(g)}
+	return g, m.missing, nil
+}
+
+func (m *memory) Update(ctx context.Context, user, id string, body []byte, _ graph.Options) (*graph.Graph, []graph.Missing, error) {
+	g, err := graph.Decode(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	versions, ok := m.graphs[user+"/"+id]
+	if !ok {
+		return nil, nil, graph.ErrNotFound
+	}
+	g.ID, g.Version = id, len(versions)+1
+	m.graphs[user+"/"+id] = append(versions, show(g))
+	return g, nil, nil
+}
+
+func show(g *graph.Graph) json.RawMessage {
+	nodes := []byte{}
+	for i, n := range g.Nodes {
+		if i > 0 {
+			nodes = append(nodes, ',')
+		}
+		nodes = fmt.Appendf(nodes, `{"id":%q,"block_id":%q,"input_default":%s,"metadata":%s}`, n.ID, n.BlockID, n.InputDefault, n.Metadata)
+	}
+	return fmt.Appendf(nil, `{"id":%q,"version":%d,"name":%q,"description":%q,"is_active":true,"nodes":[%s],"links":[],"input_schema":{},"output_schema":{}}`,
+		g.ID, g.Version, g.Name, g.Description, nodes)
+}
+
+func (m *memory) Render(_ context.Context, _ string, g *graph.Graph) (json.RawMessage, error) {
+	return show(g), m.errs["render"]
+}
+
+func (m *memory) Show(_ context.Context, user, id string, version int) (json.RawMessage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	versions := m.graphs[user+"/"+id]
+	if version == 0 {
+		version = len(versions)
+	}
+	if version < 1 || version > len(versions) {
+		return nil, graph.ErrNotFound
+	}
+	return versions[version-1], nil
+}
+
+func (m *memory) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
+	text, err := m.Show(ctx, user, id, version)
+	if err != nil {
+		return nil, err
+	}
+	return append(bytes.TrimSuffix(text, []byte("}")), `,"sub_graphs":[]}`...), nil
+}
+
+func (m *memory) List(_ context.Context, user string, f graph.Filter) ([]graph.Summary, int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []graph.Summary
+	for key := range m.graphs {
+		if owner, id, _ := strings.Cut(key, "/"); owner == user {
+			list = append(list, graph.Summary{ID: id, Version: 1, CreatedAt: at, UpdatedAt: at})
+		}
+	}
+	total := len(list)
+	from := min(f.Offset, total)
+	return list[from:min(from+f.Limit, total)], total, m.errs["list"]
+}
+
+func (m *memory) Versions(_ context.Context, user, id string) ([]graph.Summary, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []graph.Summary
+	for i := range m.graphs[user+"/"+id] {
+		list = append(list, graph.Summary{ID: id, Version: i + 1, CreatedAt: at, UpdatedAt: at})
+	}
+	if list == nil {
+		return nil, graph.ErrNotFound
+	}
+	slices.Reverse(list)
+	return list, nil
+}
+
+func (m *memory) SetActive(ctx context.Context, user, id string, version int) error {
+	_, err := m.Show(ctx, user, id, version)
+	return err
+}
+
+func (m *memory) Delete(_ context.Context, user, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.graphs[user+"/"+id]; !ok {
+		return graph.ErrNotFound
+	}
+	delete(m.graphs, user+"/"+id)
+	return nil
+}
+
+func (m *memory) Blocks() []*block.Block { return m.blocks }
+
+// runs is the view of memory that executions are: both services have methods List and Delete.
+type runs struct{ *memory }
+
+func (m runs) Execute(_ context.Context, r execution.Request) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.errs["execute"]; err != nil {
+		return "", err
+	}
+	if _, ok := m.graphs[r.UserID+"/"+r.GraphID]; !ok {
+		return "", graph.ErrNotFound
+	}
+	m.requests = append(m.requests, r)
+	id := fmt.Sprintf("e%d", len(m.requests))
+	m.runs[r.UserID+"/"+id] = &execution.Details{
+		Execution: execution.Execution{ID: id, GraphID: r.GraphID, GraphVersion: 1, Status: execution.Running, Inputs: r.Inputs, CreatedAt: at, StartedAt: &at},
+		Outputs:   []execution.PinValues{{Name: "out", Values: []json.RawMessage{r.Inputs}}},
+		NodeExecutions: []execution.NodeExecution{{
+			ID: "1", NodeID: "n", BlockID: "b", Status: execution.Completed, Attempt: 1, Input: r.Inputs,
+			Outputs:   []execution.PinValues{{Name: "a\"b", Values: []json.RawMessage{r.Inputs, json.RawMessage("null")}}},
+			StartedAt: &at, EndedAt: &at, PluginName: "basic", PluginVersion: "1.0.0",
+		}},
+		NodeExecutionsTotal: 1,
+		Waiting:             []execution.Waiting{{NodeID: "w", Have: []string{"a"}, Missing: []string{"b"}}},
+		WaitingTotal:        1,
+	}
+	return id, nil
+}
+
+func (m runs) Wait(ctx context.Context, _, _ string) error {
+	select {
+	case <-m.waits:
+		return m.errs["wait"]
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m runs) Details(_ context.Context, user, id string) (*execution.Details, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.runs[user+"/"+id]
+	if !ok {
+		return nil, fmt.Errorf("read: %w", execution.ErrNotFound)
+	}
+	return d, nil
+}
+
+func (m runs) Nodes(ctx context.Context, user, id string, offset, limit int) ([]execution.NodeExecution, int, error) {
+	d, err := m.Details(ctx, user, id)
+	if err != nil {
+		return nil, 0, err
+	}
+	from := min(offset, len(d.NodeExecutions))
+	return d.NodeExecutions[from:min(from+limit, len(d.NodeExecutions))], len(d.NodeExecutions), nil
+}
+
+func (m runs) List(_ context.Context, user string, f execution.Filter) ([]execution.Execution, int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.filter = f
+	var list []execution.Execution
+	for key, d := range m.runs {
+		if strings.HasPrefix(key, user+"/") {
+			list = append(list, d.Execution)
+		}
+	}
+	return list, len(list), nil
+}
+
+func (m runs) Stop(ctx context.Context, user, id string) (*execution.Execution, error) {
+	d, err := m.Details(ctx, user, id)
+	if err != nil {
+		return nil, err
+	}
+	stopped := d.Execution
+	stopped.Status, stopped.EndedAt = execution.Terminated, &at
+	return &stopped, nil
+}
+
+func (m runs) Delete(ctx context.Context, user, id string) error {
+	if _, err := m.Details(ctx, user, id); err != nil {
+		return err
+	}
+	return m.errs["delete"]
+}
+
+func (m runs) StopGraph(_ context.Context, _, id string) error {
+	m.stopped = append(m.stopped, id)
+	return nil
+}
+
+// fixture is the API over memory. Tokens are the names of users. Every answer is checked against the document.
+type fixture struct {
+	*memory
+	t      *testing.T
+	api    *API
+	router routers.Router
+	log    *bytes.Buffer
+}
+
+func newFixture(t *testing.T, changes ...func(*Config)) *fixture {
+	t.Helper()
+	source, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMemory()
+	log := &bytes.Buffer{}
+	c := Config{
+		Document: source, Logger: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Graphs: m, Blocks: m, Executions: runs{m}, MaxBody: 32 << 20,
+		Authenticate: func(r *http.Request) (auth.Principal, error) {
+			token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			switch {
+			case !ok:
+				return auth.Principal{}, auth.ErrMissing
+			case token == "bad":
+				return auth.Principal{}, auth.ErrInvalid
+			}
+			return auth.Principal{UserID: token}, nil
+		},
+	}
+	for _, change := range changes {
+		change(&c)
+	}
+	api, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.Close)
+	spec, err := openapi3.NewLoader().LoadFromData(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Servers = nil
+	router, err := gorillamux.NewRouter(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{memory: m, t: t, api: api, router: router, log: log}
+}
+
+// do sends a request of ann's, with a JSON body where there is one.
+func (f *fixture) do(method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	f.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer ann")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i+1] == "" {
+			r.Header.Del(headers[i])
+			continue
+		}
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return f.send(r)
+}
+
+func (f *fixture) send(r *http.Request) *httptest.ResponseRecorder {
+	f.t.Helper()
+	w := httptest.NewRecorder()
+	f.api.ServeHTTP(w, r)
+	f.check(r, w)
+	return w
+}
+
+// check holds an answer against the document, and against what holds for all.
+func (f *fixture) check(r *http.Request, w *httptest.ResponseRecorder) {
+	f.t.Helper()
+	if w.Header().Get("X-Request-Id") == "" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+		f.t.Errorf("%s %s: headers %v", r.Method, r.URL, w.Header())
+	}
+	if w.Code >= 400 {
+		checkEnvelope(f.t, w)
+	}
+	asked := r.Clone(r.Context())
+	if asked.Method == http.MethodHead {
+		return
+	}
+	route, parameters, err := f.router.FindRoute(asked)
+	if err != nil {
+		if w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed && r.URL.Path != "/openapi.json" && w.Code != http.StatusNoContent {
+			f.t.Errorf("%s %s is not in the document and answered %d", r.Method, r.URL, w.Code)
+		}
+		return
+	}
+	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, PathParams: parameters, Route: route},
+		Status:                 w.Code, Header: w.Header(), Body: io.NopCloser(bytes.NewReader(w.Body.Bytes())),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	})
+	if err != nil {
+		f.t.Errorf("%s %s: %d does not fit the document: %v\n%.500s", r.Method, r.URL, w.Code, err, w.Body)
+	}
+}
+
+func checkEnvelope(t *testing.T, w *httptest.ResponseRecorder) {
+	t.Helper()
+	var body map[string]struct {
+		Code, Message string
+		Details       map[string]any
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || len(body) != 1 || body["error"].Code == "" || body["error"].Message == "" || body["error"].Details == nil {
+		t.Errorf("%d without the envelope: %v %s", w.Code, err, w.Body)
+	}
+	if w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("%d with the type %q", w.Code, w.Header().Get("Content-Type"))
+	}
+}
+
+// expect checks status, code and parts of the body; it gives the body.
+func expect(t *testing.T, w *httptest.ResponseRecorder, status int, contains ...string) string {
+	t.Helper()
+	if w.Code != status {
+		t.Fatalf("got %d, want %d: %.500s", w.Code, status, w.Body)
+	}
+	for _, c := range contains {
+		if !strings.Contains(w.Body.String(), c) {
+			t.Errorf("%q is not in %.1000s", c, w.Body)
+		}
+	}
+	return w.Body.String()
+}
+
+var errBroken = errors.New("secret cause")
+
+func mustRead(t *testing.T) []byte {
+	t.Helper()
+	source, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
