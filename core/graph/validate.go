@@ -96,6 +96,7 @@ func validateTree(g *Graph, blocks Blocks, r *report, run bool) {
 }
 
 func validateOne(g *Graph, blocks Blocks, r *report, run bool) {
+	validateIDs(g, r)
 	index := g.nodeIndex()
 	linked := make([]map[string]bool, len(g.Nodes)) // sink pins as the links name them
 	for i := range g.Links {
@@ -117,6 +118,24 @@ func validateOne(g *Graph, blocks Blocks, r *report, run bool) {
 		}
 		v := nodeView{Node: n, block: b, linked: linked[i]}
 		v.validate(r, run)
+	}
+}
+
+// validateIDs refuses ids that are there twice in one graph.
+func validateIDs(g *Graph, r *report) {
+	nodes := make(map[string]bool, len(g.Nodes))
+	for i := range g.Nodes {
+		if nodes[g.Nodes[i].ID] {
+			r.add(g.Nodes[i].ID, "id", "is the id of more than one node")
+		}
+		nodes[g.Nodes[i].ID] = true
+	}
+	links := make(map[string]bool, len(g.Links))
+	for i := range g.Links {
+		if links[g.Links[i].ID] {
+			r.add(g.Links[i].SinkID, g.Links[i].SinkName, "more than one link has the id %q", g.Links[i].ID)
+		}
+		links[g.Links[i].ID] = true
 	}
 }
 
