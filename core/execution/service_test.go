@@ -1,0 +1,414 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
+	"github.com/uptrace/bun"
+	"go.uber.org/goleak"
+
+	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
+	proto "github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, postgrestest.IgnoreServer()...) }
+
+// blockRunner runs the test blocks in this process, where a test can hold them back.
+type blockRunner struct {
+	mu    sync.Mutex
+	calls map[string]int           // by node and attempt
+	hold  map[string]chan struct{} // by node: a run waits until the channel is closed
+	began chan string              // nodes whose runs began, where a test listens
+}
+
+func newBlockRunner() *blockRunner {
+	return &blockRunner{calls: map[string]int{}, hold: map[string]chan struct{}{}, began: make(chan string, 10000)}
+}
+
+func (r *blockRunner) holdNode(node string) (release func()) {
+	ch := make(chan struct{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hold[node] = ch
+	return sync.OnceFunc(func() { close(ch) })
+}
+
+func (r *blockRunner) Run(ctx context.Context, run plugin.Run) plugin.Result {
+	r.mu.Lock()
+	r.calls[run.Context.NodeId]++
+	hold := r.hold[run.Context.NodeId]
+	r.mu.Unlock()
+	r.began <- run.Context.NodeId
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return plugin.Result{Err: &proto.Error{Message: "cancelled"}}
+		}
+	}
+	outputs, failed := testBlocks[run.Block].run(run.Input)
+	for _, o := range outputs {
+		if err := run.Output(o.pin, o.value.raw); err != nil {
+			return plugin.Result{Err: &proto.Error{Message: err.Error()}}
+		}
+	}
+	if failed != "" {
+		return plugin.Result{Err: &proto.Error{Message: failed}}
+	}
+	return plugin.Result{}
+}
+
+type graphMap map[string]*graph.Graph
+
+func (g graphMap) ForRun(_ context.Context, _, id string, _ int) (*graph.Graph, error) {
+	if found := g[id]; found != nil {
+		return found, nil
+	}
+	return nil, graph.ErrNotFound
+}
+
+type harness struct {
+	*Service
+	t      *testing.T
+	db     *bun.DB
+	server uuid.UUID
+	graphs graphMap
+	runner *blockRunner
+}
+
+func newHarness(t *testing.T) *harness {
+	h := &harness{t: t, db: postgrestest.DB(t), server: uuid.New(), graphs: graphMap{}, runner: newBlockRunner()}
+	h.start()
+	t.Cleanup(h.kill)
+	return h
+}
+
+func (h *harness) start() {
+	h.t.Helper()
+	s, err := New(Config{DB: h.db, ServerID: h.server, Blocks: catalogue(testBlocks), Graphs: h.graphs, Runner: h.runner, Logger: hclog.NewNullLogger()})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := s.Start(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.Service = s
+}
+
+// kill ends the service as a crash would: nothing is handed back, nothing is committed any more.
+func (h *harness) kill() {
+	h.mu.Lock()
+	h.closing = true
+	h.mu.Unlock()
+	h.shutdown()
+	<-h.stopped
+}
+
+// add makes a graph of nodes "id block constants" and links "source.pin -> sink.pin".
+func (h *harness) add(nodes, links []string) string {
+	h.t.Helper()
+	g := &graph.Graph{ID: uuid.NewString(), Version: 1, Name: "test"}
+	static := map[string]bool{}
+	for _, n := range nodes {
+		f := strings.SplitN(n, " ", 3)
+		g.Nodes = append(g.Nodes, graph.Node{ID: f[0], BlockID: blockByName(h.t, f[1]), InputDefault: json.RawMessage(f[2])})
+		static[f[0]] = testBlocks[blockByName(h.t, f[1])].StaticOutput
+	}
+	for i, l := range links {
+		from, to, _ := strings.Cut(l, " -> ")
+		source, sourcePin, _ := strings.Cut(from, ".")
+		sink, sinkPin, _ := strings.Cut(to, ".")
+		g.Links = append(g.Links, graph.Link{ID: fmt.Sprint("l", i), SourceID: source, SourceName: sourcePin, SinkID: sink, SinkName: sinkPin, IsStatic: static[source]})
+	}
+	h.graphs[g.ID] = g
+	return g.ID
+}
+
+func blockByName(t *testing.T, name string) string {
+	for id, b := range testBlocks {
+		if strings.ReplaceAll(b.Name, " ", "") == name {
+			return id
+		}
+	}
+	t.Fatalf("no block %s", name)
+	return ""
+}
+
+// chain is input → n blocks → output.
+func (h *harness) chain(blockName string, n int) string {
+	nodes := []string{`in AgentInput {"name":"x"}`}
+	var links []string
+	last := "in.result"
+	for i := range n {
+		id := fmt.Sprintf("b%d", i)
+		nodes = append(nodes, id+" "+blockName+" {}")
+		links = append(links, last+" -> "+id+".a")
+		last = id + ".p"
+	}
+	return h.add(append(nodes, `out AgentOutput {"name":"y"}`), append(links, last+" -> out.value"))
+}
+
+func (h *harness) execute(graphID, inputs string) string {
+	h.t.Helper()
+	id, err := h.Execute(h.t.Context(), Request{UserID: "u", GraphID: graphID, Inputs: json.RawMessage(inputs)})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return id
+}
+
+func (h *harness) finished(id string) *Details {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	defer cancel()
+	if err := h.Wait(ctx, "u", id); err != nil {
+		h.t.Fatal(err)
+	}
+	d, err := h.Details(ctx, "u", id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.checkEvents(d)
+	return d
+}
+
+// checkEvents reads the whole story and checks its numbers and its end.
+func (h *harness) checkEvents(d *Details) {
+	h.t.Helper()
+	sub, err := h.Subscribe(h.t.Context(), "u", d.ID, 0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer sub.Close()
+	for seq := int64(1); ; seq++ {
+		ev, err := sub.Next(h.t.Context())
+		if errors.Is(err, io.EOF) {
+			if seq != sub.LastSeq()+1 {
+				h.t.Errorf("%d events, last_seq %d", seq-1, sub.LastSeq())
+			}
+			return
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if ev.Seq != seq || !json.Valid(ev.Payload) || ev.Last != (seq == sub.LastSeq()) {
+			h.t.Fatalf("event %d: %+v %s", seq, ev, ev.Payload)
+		}
+	}
+}
+
+func output1(t *testing.T, d *Details) string {
+	t.Helper()
+	if len(d.Outputs) != 1 {
+		t.Fatalf("outputs %v, error %v", d.Outputs, d.Error)
+	}
+	parts := []string{}
+	for _, v := range d.Outputs[0].Values {
+		parts = append(parts, string(v))
+	}
+	return strings.Join(parts, " ")
+}
+
+func TestChainsComplete(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	for _, name := range []string{"Pure", "Effect", "Once", "Static"} {
+		d := h.finished(h.execute(h.chain(name, 10), `{"x":{"b":18446744073709551617,"a":1e400}}`))
+		if d.Status != Completed || d.Stats.TotalNodes != 12 || d.Stats.CompletedNodes != 12 || len(d.NodeExecutions) != 12 {
+			t.Errorf("%s: %+v, %d node executions", name, d.Execution, len(d.NodeExecutions))
+		}
+		if got := output1(t, d); !strings.Contains(got, `{"b":18446744073709551617,"a":1e400}`) {
+			t.Errorf("%s: %s", name, got)
+		}
+		for _, n := range d.NodeExecutions {
+			if n.Status != Completed || n.StartedAt == nil || n.EndedAt == nil || n.Attempt != 1 {
+				t.Errorf("%s: %+v", name, n)
+			}
+		}
+	}
+}
+
+func TestLargeValuesComeOutAsTheyWentIn(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	big := `"` + strings.Repeat(`\u0000é`, 700_000) + `"`
+	d := h.finished(h.execute(h.chain("Effect", 2), `{"x":`+big+`}`))
+	if got := output1(t, d); got != `{"a":{"a":`+big+`}}` {
+		t.Errorf("%d bytes came out: %.80s", len(got), got)
+	}
+}
+
+func TestManyExecutionsAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	pure, effect := h.chain("Pure", 5), h.chain("Effect", 5)
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			g := pure
+			if i%2 == 0 {
+				g = effect
+			}
+			if d := h.finished(h.execute(g, fmt.Sprintf(`{"x":%d}`, i))); d.Status != Completed || !strings.Contains(output1(t, d), fmt.Sprint(i)) {
+				t.Errorf("execution %d: %+v", i, d)
+			}
+		})
+	}
+	wg.Wait()
+	_, total, err := h.List(t.Context(), "u", Filter{Statuses: []Status{Completed}, Limit: 5})
+	if err != nil || total != 200 {
+		t.Errorf("total %d, %v", total, err)
+	}
+}
+
+func TestKilledServiceGoesOn(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	g := h.add([]string{`in AgentInput {"name":"x"}`, `e1 Effect {}`, `e2 Effect {}`, `s Stream {}`, `o Once {}`, `out AgentOutput {"name":"y"}`},
+		[]string{"in.result -> e1.a", "e1.p -> e2.a", "e2.p -> s.a", "s.p -> out.value", "s.q -> o.a"})
+	release := h.runner.holdNode("e2")
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, h.execute(g, fmt.Sprintf(`{"x":%d}`, i)))
+	}
+	for held := 0; held < 20; {
+		if <-h.runner.began == "e2" {
+			held++
+		}
+	}
+	h.kill()
+	release()
+	h.start()
+	for i, id := range ids {
+		d := h.finished(id)
+		if d.Status != Completed || output1(t, d) != `1 {"k":[2]}` {
+			t.Errorf("execution %d: %s %v %v", i, d.Status, d.Error, d.Outputs)
+		}
+		for _, n := range d.NodeExecutions {
+			want := 1
+			if n.NodeID == "e2" {
+				want = 2
+			}
+			if n.Attempt != want {
+				t.Errorf("node %s has attempt %d", n.NodeID, n.Attempt)
+			}
+		}
+	}
+	if n := h.runner.calls["e1"]; n != 20 {
+		t.Errorf("e1 was called %d times", n)
+	}
+}
+
+func TestOnceIsNeverRepeatedByItself(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	g := h.chain("Once", 1)
+	release := h.runner.holdNode("b0")
+	id := h.execute(g, `{"x":1}`)
+	for <-h.runner.began != "b0" {
+	}
+	h.kill()
+	release()
+	h.start()
+	d := h.finished(id)
+	if d.Status != Failed || d.Error == nil || !strings.Contains(d.Error.Message, "interrupted") || d.Error.NodeID != "b0" {
+		t.Errorf("%s %+v", d.Status, d.Error)
+	}
+	if h.runner.calls["b0"] != 1 {
+		t.Errorf("called %d times", h.runner.calls["b0"])
+	}
+}
+
+func TestStopEndsWhatRunsAndWhatIsNested(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	child := h.chain("Effect", 1)
+	parent := h.add([]string{
+		`in AgentInput {"name":"x"}`, `out AgentOutput {"name":"y"}`,
+		fmt.Sprintf(`agent AgentExecutor {"graph_id":%q,"graph_version":1,"inputs":{},"input_schema":{"type":"object","properties":{"x":{}},"required":["x"]},"output_schema":{"type":"object","properties":{"y":{}}}}`, child),
+	}, []string{"in.result -> agent.x", "agent.y -> out.value"})
+	d := h.finished(h.execute(parent, `{"x":5}`))
+	if d.Status != Completed || output1(t, d) != `{"a":5}` {
+		t.Fatalf("%s %v %v", d.Status, d.Error, d.Outputs)
+	}
+	defer h.runner.holdNode("b0")()
+	id := h.execute(parent, `{"x":6}`)
+	for n := 0; n < 2; {
+		if <-h.runner.began == "b0" {
+			n++
+		}
+	}
+	x, err := h.Stop(t.Context(), "u", id)
+	if err != nil || x.Status != Terminated {
+		t.Fatalf("%+v %v", x, err)
+	}
+	d = h.finished(id)
+	for _, n := range d.NodeExecutions {
+		if n.NodeID == "agent" && (n.Status != Terminated || n.EndedAt != nil) {
+			t.Errorf("%+v", n)
+		}
+	}
+	children, total, err := h.List(t.Context(), "u", Filter{ParentID: id, Limit: 10})
+	if err != nil || total != 1 || children[0].Status != Terminated {
+		t.Errorf("%v %d %v", children, total, err)
+	}
+	if x, err := h.Stop(t.Context(), "u", id); err != nil || x.Status != Terminated {
+		t.Errorf("stopping again: %+v %v", x, err)
+	}
+	if _, err := h.Stop(t.Context(), "stranger", id); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a stranger stops: %v", err)
+	}
+}
+
+func TestIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	g := h.chain("Pure", 1)
+	request := func(key, body string) (string, error) {
+		return h.Execute(t.Context(), Request{UserID: "u", GraphID: g, Inputs: json.RawMessage(`{"x":1}`), IdempotencyKey: key, Body: []byte(body)})
+	}
+	first, err := request("k", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := request("k", "a"); err != nil || again != first {
+		t.Errorf("again: %s %v, want %s", again, err, first)
+	}
+	if _, err := request("k", "b"); !errors.Is(err, ErrConflict) {
+		t.Errorf("another body: %v", err)
+	}
+	if other, err := request("k2", "a"); err != nil || other == first {
+		t.Errorf("another key: %s %v", other, err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	unhandled := h.add([]string{`in AgentInput {"name":"x"}`, `f Fails {"b":"xx"}`, `out AgentOutput {"name":"y"}`}, []string{"in.result -> f.a", "f.q -> out.value"})
+	d := h.finished(h.execute(unhandled, `{"x":"y"}`)) // {"b":"xx","a":"y"} has 18 bytes
+	if d.Status != Failed || d.Error.NodeID != "f" || d.Error.Message != "boom" || output1(t, d) != `"before"` {
+		t.Errorf("%s %+v %v", d.Status, d.Error, d.Outputs)
+	}
+	handled := h.add([]string{`in AgentInput {"name":"x"}`, `f Fails {"b":"xx"}`, `out AgentOutput {"name":"y"}`}, []string{"in.result -> f.a", "f.error -> out.value"})
+	d = h.finished(h.execute(handled, `{"x":"y"}`))
+	if d.Status != Completed || !strings.Contains(output1(t, d), "boom") || d.Stats.FailedNodes != 1 {
+		t.Errorf("%s %+v %v", d.Status, d.Error, d.Outputs)
+	}
+	unfit := h.add([]string{`in AgentInput {"name":"x"}`, `p Pure {"a":1}`, `out AgentOutput {"name":"y"}`}, []string{"in.result -> p.n", "p.p -> out.value"})
+	d = h.finished(h.execute(unfit, `{"x":true}`))
+	if d.Status != Failed || !strings.Contains(d.Error.Message, `"n"`) {
+		t.Errorf("%s %+v", d.Status, d.Error)
+	}
+}
