@@ -16,8 +16,10 @@ import (
 const (
 	// sessionWait is how long a process waits for its session before it takes itself for forgotten.
 	sessionWait = time.Minute
-	// parentCheck is how often a process looks whether the server that started it still lives.
-	parentCheck = time.Second
+	// watchInterval is how often a process looks whether the server that started it still lives.
+	watchInterval = time.Second
+	// quietIntervals without a new run are idleness.
+	quietIntervals = 10
 	// runsWait is how long runs may take to end after the session did.
 	runsWait = 2 * time.Second
 )
@@ -48,7 +50,7 @@ func Serve(p Plugin) {
 		fmt.Fprintf(os.Stderr, "Plugin %q is not right:\n%v\n", p.Name, err)
 		os.Exit(1)
 	}
-	go s.exitWhenOrphaned()
+	go s.watch()
 	os.Stdout = handshake // go-plugin prints its line there
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig:  proto.Handshake,

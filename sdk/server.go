@@ -3,7 +3,9 @@ package sdk
 import (
 	"context"
 	"os"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,6 +33,8 @@ type server struct {
 	settings map[string]string
 	begun    bool // the session
 	runs     sync.WaitGroup
+
+	started atomic.Uint64 // runs
 }
 
 func newServer(p Plugin, description *proto.DescribeResponse, logger hclog.Logger) (*server, error) {
@@ -120,11 +124,13 @@ func (s *server) waitForRuns(atMost time.Duration) {
 	}
 }
 
-// exitWhenOrphaned ends a process whose server died or forgot it. A session ends with its server; this is for the time
-// before it, and for a connection that something else holds open.
-func (s *server) exitWhenOrphaned() {
+// watch ends a process whose server died or forgot it. A session ends with its server; this is for the time before it,
+// and for a connection that something else holds open. It also gives memory back when runs have been few: a server
+// keeps many plugins that idle most of the time, and Go alone would take minutes to notice.
+func (s *server) watch() {
 	parent, started := os.Getppid(), time.Now()
-	for range time.Tick(parentCheck) {
+	seen, quiet := uint64(0), 0
+	for range time.Tick(watchInterval) {
 		if os.Getppid() != parent {
 			s.logger.Error("the server that started this plugin is gone")
 			os.Exit(1)
@@ -135,6 +141,11 @@ func (s *server) exitWhenOrphaned() {
 		if !begun && time.Since(started) > sessionWait {
 			s.logger.Error("no session was opened", "within", sessionWait)
 			os.Exit(1)
+		}
+		if n := s.started.Load(); n != seen {
+			seen, quiet = n, 0
+		} else if quiet++; quiet == quietIntervals {
+			debug.FreeOSMemory()
 		}
 	}
 }

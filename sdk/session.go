@@ -116,6 +116,7 @@ func (s *session) start(start *proto.Start) error {
 		cancel(nil)
 		return status.Errorf(codes.InvalidArgument, "run %d was started twice", start.Run)
 	}
+	s.server.started.Add(1)
 	s.server.runs.Go(func() {
 		defer release()
 		s.do(ctx, r, start)
