@@ -2,7 +2,8 @@
 // them. It must not act on any of them.
 //
 // A setting has one name: --data-dir as a flag, PATCHBAY_DATA_DIR in the environment, data_dir in patchbay.yaml. The
-// flag wins over the environment, that over the file, that over the default.
+// flag wins over the environment, that over the file, that over the default. PATCHBAY_ROLE alone has another flag,
+// --server-role, since commands have a --role of their own.
 package config
 
 import (
@@ -34,7 +35,7 @@ type Settings struct {
 	DatabaseDirectURLFile string `name:"database-direct-url-file" placeholder:"FILE" help:"File that holds database-direct-url."`
 	NATSURL               string `name:"nats-url" placeholder:"URL" help:"NATS that carries wake-ups between servers; Postgres does unless set."`
 	NATSURLFile           string `name:"nats-url-file" placeholder:"FILE" help:"File that holds nats-url."`
-	Role                  Roles  `default:"all" help:"What this server does: api, worker or all."`
+	Role                  Roles  `name:"server-role" setting:"role" default:"all" help:"What this server does: api, worker or all."`
 
 	JWTSecret          string   `name:"jwt-secret" placeholder:"SECRET" help:"HS256 secret of tokens, 32 bytes or more; made at the first start unless set."`
 	JWTSecretFile      string   `name:"jwt-secret-file" placeholder:"FILE" help:"File that holds jwt-secret."`

@@ -22,9 +22,17 @@ const (
 	defaultFile  = "patchbay.yaml"
 )
 
-// Variable is the environment variable of a flag.
-func Variable(flag string) string {
-	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+// Variable is the environment variable of a setting that is written as flags are.
+func Variable(setting string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
+}
+
+// variableOf is the environment variable of a flag.
+func variableOf(flag *kong.Flag) string {
+	if setting := flag.Tag.Get("setting"); setting != "" {
+		return Variable(setting)
+	}
+	return Variable(flag.Name)
 }
 
 // Source gives kong the settings of the environment and of the file.
@@ -64,7 +72,7 @@ func (s *Source) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 			return nil, err
 		}
 	}
-	variable := Variable(flag.Name)
+	variable := variableOf(flag)
 	origin := variable
 	value, ok := s.environment[variable]
 	if !ok {
@@ -93,7 +101,7 @@ func (s *Source) load(ctx *kong.Context) error {
 		if flag.Group == nil || flag.Group.Key != Group {
 			continue
 		}
-		s.known[Variable(flag.Name)] = true
+		s.known[variableOf(flag)] = true
 		if path, ok := ctx.FlagValue(flag).(string); ok && flag.Name == "config" && path != "" {
 			explicit = path
 		}

@@ -1,0 +1,272 @@
+// Package server puts the parts together: it knows every other package so that they need not know each other, starts
+// them in order and stops them in the opposite one. Nothing is decided here that another package could decide.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
+	"github.com/uptrace/bun"
+
+	"github.com/patchbay-io/patchbay/api"
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/ws"
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/postgres"
+)
+
+// Bounds of stopping, beside the grace period that is a setting.
+const (
+	requestLimit = 5 * time.Second // for requests that are being answered
+	socketLimit  = 3 * time.Second // for WebSockets to say goodbye
+)
+
+// Server is a running server.
+type Server struct {
+	settings  *config.Settings
+	log       hclog.Logger
+	data      *dataDir
+	front     *front
+	health    *health
+	metrics   *metrics
+	postgres  *postgres.Server // nil with a database of the user's
+	db        *bun.DB
+	plugins   *plugin.Host
+	execution *execution.Service
+	api       *api.API
+	generated bool // the secret was made, not set
+}
+
+// Start starts a server; it is ready when Start returns. What had begun is stopped when something fails.
+func Start(ctx context.Context, settings *config.Settings, log hclog.Logger) (*Server, error) {
+	s := &Server{settings: settings, log: log, health: newHealth(), metrics: newMetrics()}
+	if err := s.start(ctx); err != nil {
+		s.Stop(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	var err error
+	if s.data, err = openDataDir(s.settings.DataDir); err != nil {
+		return err
+	}
+	if s.front, err = openFront(s.settings); err != nil {
+		return err
+	}
+	s.front.serve(s.health, s.metrics, s.log)
+	if err := writeFile(s.data.part("server", addressFile), s.RESTAddress()); err != nil {
+		return fmt.Errorf("keep the address: %w", err)
+	}
+	authenticator, err := s.authenticator()
+	if err != nil {
+		return err
+	}
+	id, err := s.data.serverID()
+	if err != nil {
+		return err
+	}
+	if err := s.openDatabase(ctx); err != nil {
+		return err
+	}
+	if err := s.startPlugins(ctx); err != nil {
+		return err
+	}
+	graphs, err := s.startExecutions(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.openAPI(authenticator, graphs); err != nil {
+		return err
+	}
+	s.health.set(healthState{db: s.db, plugins: s.plugins.Plugins})
+	return nil
+}
+
+func (s *Server) authenticator() (*auth.Authenticator, error) {
+	secret := s.settings.JWTSecret
+	if secret == "" {
+		s.generated = true
+		var err error
+		if secret, err = s.data.jwtSecret(); err != nil {
+			return nil, err
+		}
+	}
+	return auth.New(auth.Config{Secret: []byte(secret), Audience: s.settings.JWTAudience})
+}
+
+func (s *Server) openDatabase(ctx context.Context) error {
+	dsn, direct := s.settings.DatabaseURL, s.settings.DatabaseDirectURL
+	if dsn == "" {
+		started := time.Now()
+		s.log.Info("starting Postgres", "folder", s.data.part("postgres"))
+		var err error
+		s.postgres, err = postgres.Start(ctx, postgres.Config{Dir: s.data.part("postgres"), Logger: s.log.Named("postgres")})
+		if err != nil {
+			return err
+		}
+		s.log.Info("Postgres runs", "version", s.postgres.Major(), "pid", s.postgres.PID(), "took", time.Since(started).Round(time.Millisecond))
+		dsn, direct = s.postgres.DSN(), s.postgres.DSN()
+	}
+	var err error
+	if s.db, err = postgres.Open(dsn, connections(int(s.settings.ExecutionConcurrency))); err != nil {
+		return err
+	}
+	s.metrics.watchDatabase(s.db.DB)
+	if err := postgres.Check(ctx, s.db); err != nil {
+		return err
+	}
+	applied, err := postgres.MigrateUp(ctx, direct)
+	if err != nil {
+		return err
+	}
+	if applied > 0 {
+		s.log.Info("migrated the database", "migrations", applied)
+	}
+	return nil
+}
+
+// connections is the size of the pool. Executions share a writer, so that more of them need few more connections.
+func connections(concurrency int) int { return min(64, 16+concurrency/8) }
+
+func (s *Server) startPlugins(ctx context.Context) error {
+	var err error
+	s.plugins, err = plugin.New(plugin.Config{
+		Dirs:       s.settings.PluginDirs,
+		RuntimeDir: s.data.part("run"),
+		Settings:   s.settings.PluginSettings,
+		Builtin:    block.Structural(),
+		Logger:     s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.metrics.watchPlugins(s.plugins.Plugins)
+	started := time.Now()
+	if err := s.plugins.Start(ctx); err != nil {
+		return err
+	}
+	ready, names := 0, []string{}
+	for _, p := range s.plugins.Plugins() {
+		if p.State == plugin.Ready {
+			ready++
+			names = append(names, p.Name)
+			continue
+		}
+		s.log.Error("plugin does not run", "plugin", p.Name, "path", p.Path, "state", p.State, "error", p.Error)
+	}
+	s.log.Info("plugins run", "plugins", names, "blocks", len(s.plugins.Blocks()), "took", time.Since(started).Round(time.Millisecond))
+	if ready == 0 {
+		s.log.Warn("no plugin runs; only the blocks of the core itself are there", "folders", s.settings.PluginDirs)
+	}
+	return nil
+}
+
+func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Service, error) {
+	graphs := graph.NewService(graph.NewStore(s.db), s.plugins)
+	var err error
+	s.execution, err = execution.New(execution.Config{
+		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Logger: s.log,
+		Concurrency: int(s.settings.ExecutionConcurrency), Timezone: string(s.settings.Timezone),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.execution.Start(ctx); err != nil {
+		s.execution = nil // there is nothing to close
+		return nil, err
+	}
+	return graphs, nil
+}
+
+func (s *Server) openAPI(a *auth.Authenticator, graphs *graph.Service) error {
+	var err error
+	s.api, err = api.New(api.Config{
+		Logger: s.log.Named("api"), Authenticator: a, Graphs: graphs, Blocks: s.plugins, Executions: s.execution,
+		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
+		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
+			sub, err := s.execution.Subscribe(ctx, user, id, after)
+			if err != nil {
+				return nil, err // a nil *Subscription would be no nil interface
+			}
+			return sub, nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.front.open(s.api)
+	return nil
+}
+
+// RESTAddress is where the REST API is found from this machine, WSAddress where the WebSocket is.
+func (s *Server) RESTAddress() string {
+	return config.Address(s.front.rest.Addr().String()).Reachable()
+}
+
+// WSAddress is where the WebSocket is found from this machine.
+func (s *Server) WSAddress() string { return config.Address(s.front.ws.Addr().String()).Reachable() }
+
+// ExposesGeneratedSecret says whether other machines reach a server whose secret nobody chose.
+func (s *Server) ExposesGeneratedSecret() bool {
+	return s.generated && !(s.settings.Addr.Loopback() && s.settings.WSAddr.Loopback())
+}
+
+// Failed gives an error when the server can no longer serve.
+func (s *Server) Failed() <-chan error { return s.front.failed }
+
+// Stop takes no more work, lets running node executions end for the grace period, hands the rest back, and stops
+// everything. The end of ctx ends the grace period.
+func (s *Server) Stop(ctx context.Context) {
+	s.health.stopping()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if s.front != nil {
+			// Requests that are being answered need the database: it goes after them.
+			limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.settings.Grace()+requestLimit)
+			defer cancel()
+			s.front.close(limited)
+		}
+	}()
+	if s.execution != nil {
+		grace, cancel := context.WithTimeout(ctx, s.settings.Grace())
+		if err := s.execution.Close(grace); err != nil {
+			s.log.Warn("executions could not be handed back; the next start takes them up", "error", err)
+		}
+		cancel()
+	}
+	if s.api != nil {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), socketLimit)
+		if err := s.api.Shutdown(limited); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			s.log.Warn("close the API", "error", err)
+		}
+		cancel()
+	}
+	<-closed
+	if s.plugins != nil {
+		s.plugins.Close()
+	}
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			s.log.Warn("close database", "error", err)
+		}
+	}
+	if s.postgres != nil {
+		s.postgres.Stop()
+	}
+	if s.data != nil {
+		_ = os.Remove(s.data.part("server", addressFile)) // stale, it would only mislead for a moment
+		s.data.close()
+	}
+}
