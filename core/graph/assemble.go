@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -117,6 +119,17 @@ func (f *field) is(name string) bool {
 	return f.name == name
 }
 
+func (f *field) same(other *field) bool {
+	if other.quoted == nil {
+		return f.is(other.name)
+	}
+	if string(f.quoted) == string(other.quoted) {
+		return true
+	}
+	// Escapes can write one name in several ways.
+	return (bytes.IndexByte(f.quoted, '\\') >= 0 || bytes.IndexByte(other.quoted, '\\') >= 0) && f.text() == other.text()
+}
+
 func (f *field) text() string {
 	if f.quoted != nil {
 		return jsonscan.Unquote(f.quoted)
@@ -126,40 +139,54 @@ func (f *field) text() string {
 
 // overlay lays data over constants, and says whether there is a dynamic pin.
 func overlay(fields []field, constants json.RawMessage, data []PinValue) (_ []field, isDynamic bool) {
+	var index fieldIndex
 	for k, v := range jsonscan.Members(constants) {
-		at := -1
-		for i := range fields { // a key that stands there twice: the last one counts, as for any decoder
-			if string(fields[i].quoted) == string(k) {
-				at = i
-				break
-			}
-		}
-		if at >= 0 {
+		f := field{quoted: k, value: v}
+		if at, ok := index.find(fields, &f); ok { // there twice: the last one counts, as for any decoder
 			fields[at].value = v
 			continue
 		}
-		fields = append(fields, field{quoted: k, value: v})
+		fields = append(fields, f)
 		isDynamic = isDynamic || dynamicKey(k)
 	}
-	constant := len(fields)
-next:
 	for _, d := range data {
-		for i := range fields[:constant] {
-			if fields[i].is(d.Pin) {
-				fields[i].value = d.Value
-				continue next
-			}
+		f := field{name: d.Pin, value: d.Value}
+		if at, ok := index.find(fields, &f); ok {
+			fields[at].value = d.Value
+			continue
 		}
-		for i := constant; i < len(fields); i++ {
-			if fields[i].name == d.Pin {
-				fields[i].value = d.Value
-				continue next
-			}
-		}
-		fields = append(fields, field{name: d.Pin, value: d.Value})
+		fields = append(fields, f)
 		isDynamic = isDynamic || dynamic(d.Pin)
 	}
 	return fields, isDynamic
+}
+
+// fieldIndex finds fields by their names: one by one while they are few, as they nearly always are, else by a map.
+type fieldIndex struct {
+	names   map[string]int
+	indexed int
+}
+
+const fewFields = 32
+
+// find looks for a field with the name of f among fields, which only ever grow from one call to the next.
+func (x *fieldIndex) find(fields []field, f *field) (int, bool) {
+	if len(fields) <= fewFields {
+		for i := range fields {
+			if fields[i].same(f) {
+				return i, true
+			}
+		}
+		return 0, false
+	}
+	if x.names == nil {
+		x.names = make(map[string]int, 2*len(fields))
+	}
+	for ; x.indexed < len(fields); x.indexed++ {
+		x.names[fields[x.indexed].text()] = x.indexed
+	}
+	at, ok := x.names[f.text()]
+	return at, ok
 }
 
 // dynamicKey is dynamic for a quoted key; a key with escapes may be.
@@ -182,7 +209,10 @@ func merge(fields []field) ([]field, error) {
 		tree *tree
 	}
 	var bases []base
-	for i := range fields {
+	known := map[string]*tree{}
+	var index fieldIndex
+	given := len(fields)
+	for i := range given {
 		name := fields[i].text()
 		at := nextDelimiter(name, 0)
 		if at < 0 {
@@ -192,34 +222,26 @@ func merge(fields []field) ([]field, error) {
 		if !ok {
 			continue
 		}
-		var t *tree
-		for _, b := range bases {
-			if b.name == name[:at] {
-				t = b.tree
-			}
-		}
+		t := known[name[:at]]
 		if t == nil {
 			t = &tree{raw: null}
-			for j := range fields {
-				if fields[j].is(name[:at]) {
-					t.raw = fields[j].value
-				}
+			if j, ok := index.find(fields, &field{name: name[:at]}); ok {
+				t.raw = fields[j].value
 			}
+			known[name[:at]] = t
 			bases = append(bases, base{name[:at], t})
 		}
 		if problem := t.assign(steps, fields[i].value); problem != "" {
 			return nil, &InvalidInput{Pin: name, Want: "a whole number from 0 behind _$_", Got: problem}
 		}
 	}
-next:
 	for _, b := range bases {
-		for i := range fields {
-			if fields[i].is(b.name) {
-				fields[i].value = b.tree.append(nil)
-				continue next
-			}
+		merged := b.tree.append(nil)
+		if i, ok := index.find(fields, &field{name: b.name}); ok {
+			fields[i].value = merged
+		} else {
+			fields = append(fields, field{name: b.name, value: merged})
 		}
-		fields = append(fields, field{name: b.name, value: b.tree.append(nil)})
 	}
 	return fields, nil
 }
@@ -252,7 +274,7 @@ next:
 }
 
 func invalidInput(pin string, err error) error {
-	if m, ok := err.(*block.Mismatch); ok { //nolint:errorlint // Check and Coerce return it unwrapped
+	if m, ok := errors.AsType[*block.Mismatch](err); ok {
 		return &InvalidInput{Pin: pin, Want: m.Want, Got: m.Got}
 	}
 	return &InvalidInput{Pin: pin, Want: "another value", Got: err.Error()}

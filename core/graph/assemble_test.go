@@ -93,6 +93,29 @@ func TestAssemble(t *testing.T) {
 	}
 }
 
+// Beyond few fields names are looked up by a map, with the same outcome and in time that grows with their number only.
+func TestAssembleManyFields(t *testing.T) {
+	t.Parallel()
+	dict := blocksOf(t)[blockID("DICT")]
+	const many = 20_000
+	constants := newObject()
+	var data []PinValue
+	for i := range many {
+		constants.set(fmt.Sprintf("values_#_c%d", i), json.RawMessage("1"))
+		data = append(data, PinValue{fmt.Sprintf("values_#_d%d", i), json.RawMessage("2")}, PinValue{fmt.Sprintf("b%d_$_0", i), json.RawMessage("3")})
+	}
+	data = append(data, PinValue{"values_#_c7", json.RawMessage("7")})
+	n := Node{InputDefault: constants.json()}
+	a, err := Assemble(&n, dict, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, _ := jsonscan.Find(a.Input, "values")
+	if c, _ := jsonscan.Find(merged, "c7"); string(c) != "7" || jsonscan.Len(merged) != 2*many || jsonscan.Len(a.Input) != 4*many+1 {
+		t.Errorf("%s of %d values in %d fields", c, jsonscan.Len(merged), jsonscan.Len(a.Input))
+	}
+}
+
 func TestWithoutNulls(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

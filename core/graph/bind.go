@@ -110,19 +110,19 @@ func (b *binding) target(n *Node) (string, error) {
 		found = c.id
 	}
 	if found == "" {
-		b.missing = append(b.missing, missingAgent(n))
+		b.missing = append(b.missing, missingAgent(n, "is neither in the file nor among your agents"))
 	}
 	return found, nil
 }
 
-// missingAgent says which agent a node would run.
-func missingAgent(n *Node) Missing {
+// missingAgent says which agent a node would run, and where it is not.
+func missingAgent(n *Node, where string) Missing {
 	ref := NestedAgent(n)
 	name := "agent " + ref.GraphID
 	if given, ok := jsonscan.Find(n.InputDefault, "agent_name"); ok && jsonscan.Unquote(given) != "" {
 		name = fmt.Sprintf("agent %q (%s)", jsonscan.Unquote(given), ref.GraphID)
 	}
-	return Missing{NodeID: n.ID, Pin: "graph_id", Message: name + ", version " + strconv.Itoa(ref.Version) + ", is neither in the file nor among your agents"}
+	return Missing{NodeID: n.ID, Pin: "graph_id", Message: name + ", version " + strconv.Itoa(ref.Version) + ", " + where}
 }
 
 // fileInputID is the input block that needs a host service; graphs can be bound before a plugin provides it.

@@ -118,6 +118,7 @@ type tree struct {
 	list  bool
 	keys  [][]byte // object: quoted
 	items []*tree
+	index map[string]int // object: key → item, the last one of a key that is there twice
 }
 
 // assign puts v at the end of the steps, making containers on the way. The text it returns says what is wrong.
@@ -135,11 +136,10 @@ func (t *tree) assign(steps []step, v json.RawMessage) (problem string) {
 func (t *tree) child(s step) (*tree, string) {
 	t.open(s.list)
 	if !s.list {
-		for i := len(t.keys) - 1; i >= 0; i-- {
-			if jsonscan.KeyIs(t.keys[i], s.token) {
-				return t.items[i], ""
-			}
+		if i, ok := t.index[s.token]; ok {
+			return t.items[i], ""
 		}
+		t.index[s.token] = len(t.items)
 		t.keys = append(t.keys, jsonscan.AppendString(nil, s.token))
 		t.items = append(t.items, &tree{raw: null})
 		return t.items[len(t.items)-1], ""
@@ -169,6 +169,9 @@ func (t *tree) open(list bool) {
 	}
 	raw := t.raw
 	*t = tree{list: list}
+	if !list {
+		t.index = map[string]int{}
+	}
 	switch kind := jsonscan.KindOf(raw); {
 	case kind == jsonscan.Null:
 	case list:
@@ -177,6 +180,7 @@ func (t *tree) open(list bool) {
 		}
 	default:
 		for k, e := range jsonscan.Members(block.ToObject(raw)) {
+			t.index[jsonscan.Unquote(k)] = len(t.items)
 			t.keys = append(t.keys, k)
 			t.items = append(t.items, &tree{raw: e})
 		}

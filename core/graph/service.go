@@ -163,7 +163,7 @@ func (s *Service) withSubGraphs(ctx context.Context, user string, g *Graph) (*Gr
 			ref := NestedAgent(n)
 			sub, err := s.nested(ctx, user, ref)
 			if errors.Is(err, ErrNotFound) {
-				whole.unbound = append(whole.unbound, missingAgent(n))
+				whole.unbound = append(whole.unbound, missingAgent(n, "is not among your agents"))
 				continue
 			}
 			if err != nil {

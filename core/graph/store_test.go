@@ -328,7 +328,7 @@ func TestSubGraphs(t *testing.T) {
 	told := false
 	for i := range whole.Nodes {
 		if n := &whole.Nodes[i]; n.BlockID == block.AgentID {
-			told = told || strings.Contains(invalid.NodeErrors[n.ID]["graph_id"], "neither in the file nor among your agents")
+			told = told || strings.Contains(invalid.NodeErrors[n.ID]["graph_id"], "is not among your agents")
 		}
 	}
 	if !told {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +33,7 @@ func Validate(g *Graph, blocks Blocks) (missing []Missing, err error) {
 type report struct {
 	nodes   map[string]map[string]string
 	missing []Missing
+	missed  map[Missing]bool
 }
 
 // add notes the first message of each pin.
@@ -49,9 +51,14 @@ func (r *report) add(node, pin, format string, args ...any) {
 
 func (r *report) miss(node, pin, format string, args ...any) {
 	m := Missing{NodeID: node, Pin: pin, Message: fmt.Sprintf(format, args...)}
-	if !slices.Contains(r.missing, m) {
-		r.missing = append(r.missing, m)
+	if r.missed[m] {
+		return
 	}
+	if r.missed == nil {
+		r.missed = map[Missing]bool{}
+	}
+	r.missed[m] = true
+	r.missing = append(r.missing, m)
 }
 
 // err is nil where nothing was added.
@@ -79,7 +86,7 @@ func withMissing(err error, what string, missing []Missing) error {
 		return err
 	}
 	r := report{}
-	if invalid, ok := err.(*Invalid); ok { //nolint:errorlint // Validate returns it unwrapped
+	if invalid, ok := errors.AsType[*Invalid](err); ok {
 		r.nodes = invalid.NodeErrors
 	}
 	for _, m := range missing {
@@ -98,10 +105,11 @@ func validateTree(g *Graph, blocks Blocks, r *report, run bool) {
 func validateOne(g *Graph, blocks Blocks, r *report, run bool) {
 	validateIDs(g, r)
 	index := g.nodeIndex()
+	check := linkCheck{graph: g, nodes: index, blocks: blocks, report: r}
 	linked := make([]map[string]bool, len(g.Nodes)) // sink pins as the links name them
 	for i := range g.Links {
 		l := &g.Links[i]
-		validateLink(g, l, index, blocks, r)
+		check.validate(l)
 		if at, ok := index[l.SinkID]; ok {
 			if linked[at] == nil {
 				linked[at] = map[string]bool{}
@@ -149,61 +157,6 @@ func unknownBlock(n *Node) string {
 		return fmt.Sprintf("no installed plugin provides %s of node %q", name, jsonscan.Unquote(custom))
 	}
 	return "no installed plugin provides " + name
-}
-
-// validateLink checks both ends (execution.md 3.2). An end that is no node is told at the node of the other end.
-func validateLink(g *Graph, l *Link, index map[string]int, blocks Blocks, r *report) {
-	source, sourceThere := index[l.SourceID]
-	sink, sinkThere := index[l.SinkID]
-	if !sourceThere {
-		r.add(l.SinkID, l.SinkName, "link %s comes from node %q, which the graph does not have", describeLink(l), l.SourceID)
-	} else {
-		validateEnd(&g.Nodes[source], l.SourceName, "output", l, blocks, r)
-	}
-	if !sinkThere {
-		r.add(l.SourceID, l.SourceName, "link %s leads to node %q, which the graph does not have", describeLink(l), l.SinkID)
-	} else {
-		validateEnd(&g.Nodes[sink], l.SinkName, "input", l, blocks, r)
-	}
-}
-
-func validateEnd(n *Node, pin, direction string, l *Link, blocks Blocks, r *report) {
-	b, ok := blocks.Block(n.BlockID)
-	if !ok || isToolPin(pin) {
-		return // a missing block is told once, at the node
-	}
-	base := Base(pin)
-	var names []string
-	switch {
-	case b.Kind == block.Agent && direction == "input":
-		names, _ = agentPins(n, "input_schema")
-	case b.Kind == block.Agent:
-		names, _ = agentPins(n, "output_schema")
-		names = append(names, block.ErrorPin)
-	case direction == "input":
-		names = pinNames(b.Inputs())
-	default:
-		names = pinNames(b.Outputs())
-	}
-	if slices.Contains(names, base) {
-		return
-	}
-	r.miss(n.ID, pin, "block %q has no %s %q (it has %s), which link %s needs",
-		b.Name, direction, base, strings.Join(names, ", "), describeLink(l))
-}
-
-func isToolPin(pin string) bool { return pin == "tools" || strings.HasPrefix(pin, "tools_^_") }
-
-func describeLink(l *Link) string {
-	return fmt.Sprintf("%s.%s -> %s.%s", l.SourceID, l.SourceName, l.SinkID, l.SinkName)
-}
-
-func pinNames(pins []*block.Pin) []string {
-	names := make([]string, len(pins))
-	for i, p := range pins {
-		names[i] = p.Name
-	}
-	return names
 }
 
 // nodeView is a node with its block and its linked pins.
