@@ -58,6 +58,8 @@ func withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64
 	return r, nil
 }
 
+func noMembers() io.ReadCloser { return io.NopCloser(strings.NewReader("{}")) }
+
 func checkMediaType(h http.Header) error {
 	if h.Get("Content-Encoding") != "" {
 		return problem.UnsupportedMediaType("the body must not be compressed")

@@ -27,42 +27,35 @@ var errEnded = errors.New("the connection is closing")
 // conn is one client. Its goroutines: run reads, the writer writes, and each subscription pumps.
 type conn struct {
 	handler   *Handler
+	ctx       context.Context // of everything that the connection does; ended by end
+	interrupt context.CancelCauseFunc
 	log       hclog.Logger
 	limits    Limits
 	socket    *websocket.Conn
 	user      string
 	expires   time.Time
 	queue     *queue
-	ended     chan struct{} // closed by end
 	pumps     sync.WaitGroup
 	subs      map[string]*pump // of the reader alone
 	received  []time.Time      // when the last frames came, oldest first
-	interrupt context.CancelCauseFunc
 
 	mu      sync.Mutex
 	goodbye *goodbye
 	by      time.Time
 }
 
-func newConn(h *Handler, socket *websocket.Conn, who auth.Principal) *conn {
+func newConn(ctx context.Context, h *Handler, socket *websocket.Conn, who auth.Principal) *conn {
+	ctx, interrupt := context.WithCancelCause(ctx)
 	return &conn{
+		ctx: ctx, interrupt: interrupt,
 		handler: h, log: h.Logger, limits: h.Limits, socket: socket, user: who.UserID, expires: who.ExpiresAt,
-		queue: newQueue(h.Limits.Buffer), ended: make(chan struct{}), subs: map[string]*pump{},
+		queue: newQueue(h.Limits.Buffer), subs: map[string]*pump{},
 	}
 }
 
 // run serves the client to its end.
-func (c *conn) run(ctx context.Context) {
+func (c *conn) run() {
 	defer c.socket.Close()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() { c.end(restarting) })
-	defer stop()
-	go func() { // ends with c.ended, which read waits for at the latest
-		<-c.ended
-		cancel(errEnded)
-	}()
-
 	if !c.expires.IsZero() {
 		expiry := time.AfterFunc(time.Until(c.expires), func() { c.end(goodbye{closeInvalidCredential, "the credential has expired"}) })
 		defer expiry.Stop()
@@ -74,7 +67,7 @@ func (c *conn) run(ctx context.Context) {
 		w.run()
 	}()
 
-	c.end(c.read(ctx))
+	c.end(c.read(c.ctx))
 	for _, p := range c.subs {
 		p.stop()
 	}
@@ -96,7 +89,7 @@ func (c *conn) end(g goodbye) {
 	if g.code == websocket.CloseTryAgainLater {
 		c.by = time.Now().Add(c.limits.Stall) // it read nothing for that long; the code reaches it only if it reads again
 	}
-	close(c.ended)
+	c.interrupt(errEnded)
 	past := time.Unix(1, 0)
 	_ = c.socket.SetReadDeadline(past) // wakes the reader; an error means that it is awake already
 	_ = c.socket.NetConn().SetWriteDeadline(c.by)
@@ -191,7 +184,7 @@ func (c *conn) heard() error {
 		return err
 	}
 	select {
-	case <-c.ended: // its deadline may just have been overwritten
+	case <-c.ctx.Done(): // its deadline may just have been overwritten
 		return errEnded
 	default:
 		return nil

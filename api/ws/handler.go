@@ -121,13 +121,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // answered by the upgrader
 	}
-	c := newConn(h, socket, who)
+	c := newConn(r.Context(), h, socket, who)
 	if refused != nil {
 		c.end(*refused)
 	}
 	h.add(c)
 	defer h.remove(c)
-	c.run(r.Context())
+	c.run()
 }
 
 // Shutdown closes all connections, with 1012, and waits for them to the end of the context.

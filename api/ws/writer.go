@@ -56,7 +56,7 @@ func (w *writer) gather() {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-w.c.ended:
+		case <-w.c.ctx.Done():
 		}
 	}
 }

@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/rest"
+	"github.com/patchbay-io/patchbay/api/ws"
+	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/plugin"
+)
+
+// What the core offers is what the API asks for.
+var (
+	_ rest.Graphs     = (*graph.Service)(nil)
+	_ rest.Executions = (*execution.Service)(nil)
+	_ rest.Blocks     = (*plugin.Host)(nil)
+	_ ws.Subscription = (*execution.Subscription)(nil)
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var secret = []byte(strings.Repeat("s", 32))
+
+// ended is a subscription to an execution whose only event is its last.
+type ended struct{ sent bool }
+
+func (*ended) Status() execution.Status         { return execution.Completed }
+func (*ended) LastSeq() int64                   { return 1 }
+func (*ended) Progress() <-chan json.RawMessage { return nil }
+func (*ended) Close()                           {}
+func (e *ended) Next(context.Context) (execution.Event, error) {
+	if e.sent {
+		return execution.Event{}, io.EOF
+	}
+	e.sent = true
+	return execution.Event{Seq: 1, Last: true, Payload: json.RawMessage(`{"type":"execution.completed","seq":1}`)}, nil
+}
+
+func newAPI(t *testing.T) *API {
+	t.Helper()
+	authenticator, err := auth.New(auth.Config{Secret: secret, Audience: "authenticated"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Config{
+		Logger: hclog.NewNullLogger(), Authenticator: authenticator, MaxBody: 1 << 20,
+		Subscribe: func(_ context.Context, user, id string, _ int64) (ws.Subscription, error) {
+			if user != "ann" || id != "e" {
+				return nil, execution.ErrNotFound
+			}
+			return &ended{}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestBothPortsServeTheWebSocket(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "ann", "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, handler := range map[string]http.Handler{"rest": a, "ws": a.WebSocket()} {
+		server := httptest.NewServer(handler)
+		defer server.Close()
+		c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws?user_id=ann&token="+token, nil)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		defer c.Close()
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"type":"subscribe","execution_id":"e"}`)); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{`{"type":"subscribed","execution_id":"e","status":"COMPLETED","last_seq":1}`, `{"type":"execution.completed","seq":1}`} {
+			if _, got, err := c.ReadMessage(); err != nil || string(got) != want {
+				t.Errorf("%s: %s, %v", name, got, err)
+			}
+		}
+		for path, status := range map[string]int{"/nope": 404, "/ws/": 404, "/ws": 422} {
+			response, err := http.Get(server.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			if response.StatusCode != status || !strings.HasPrefix(string(body), `{"error":{`) || response.Header.Get("X-Request-Id") == "" {
+				t.Errorf("%s %s: %d %s", name, path, response.StatusCode, body)
+			}
+		}
+	}
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestDocumentNeedsNoToken(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for path, status := range map[string]int{"/openapi.json": 200, "/api/v2/executions": 401, "/": 404} {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != status {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	if err := a.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
