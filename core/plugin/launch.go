@@ -13,8 +13,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -178,7 +180,8 @@ func (in *instance) serve() {
 	close(over)
 	guard.Wait()
 	in.session.cut()
-	if !in.process.await(500 * time.Millisecond) {
+	// A process that dies takes the connection along. Any other end of the session is the plugin's choice or fault.
+	if status.Code(err) != codes.Unavailable || !in.process.await(500*time.Millisecond) {
 		in.process.kill("its session ended: " + printable(err.Error()))
 		in.process.await(5 * time.Second)
 	}

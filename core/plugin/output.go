@@ -97,14 +97,14 @@ func parseLogLine(line []byte) (logLine, bool) {
 	}
 	e := logLine{level: levelOf(level), message: logged([]byte(message))}
 	for k, v := range raw {
-		if strings.HasPrefix(k, "@") || len(e.fields) >= 2*maxLogFields {
-			continue
+		if strings.HasPrefix(k, "@") || k == "plugin" || len(e.fields) >= 2*maxLogFields {
+			continue // which plugin it is, the host knows
 		}
 		var s string
 		if json.Unmarshal(v, &s) != nil {
 			s = string(v)
 		}
-		e.fields = append(e.fields, fieldName(k), logged([]byte(s)))
+		e.fields = append(e.fields, k, logged([]byte(s)))
 	}
 	return e, true
 }
@@ -117,15 +117,6 @@ func levelOf(name string) hclog.Level {
 		return l
 	}
 	return hclog.Info
-}
-
-// fieldName keeps a plugin's field apart from those that the host sets.
-func fieldName(k string) string {
-	switch k {
-	case "plugin", "block", "node_execution_id", "stream":
-		return "plugin." + k
-	}
-	return k
 }
 
 // logged is text that is safe to show: bounded, valid UTF-8, no control characters.

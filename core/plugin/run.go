@@ -197,6 +197,9 @@ func (r *run) follow(ctx context.Context) (Result, bool) {
 	)
 	cancel := func() { // ask the plugin to end the run, and wait for a bounded time
 		stop = nil
+		if expired != nil {
+			return
+		}
 		t := time.NewTimer(r.session.wait)
 		expired = t.C
 		_ = r.session.send(r.session.ctx, outgoing{frame: &proto.SessionRequest{Frame: &proto.SessionRequest_Cancel{
@@ -231,7 +234,7 @@ func (r *run) follow(ctx context.Context) (Result, bool) {
 				if err := r.deliver(ctx, it.output); err != nil {
 					verdict = err
 					r.drop()
-					if stop != nil && !over {
+					if !over {
 						cancel()
 					}
 				}

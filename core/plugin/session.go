@@ -202,10 +202,9 @@ func (s *session) logFrame(l *proto.Log) {
 		fields = append(fields, "block", r.block.Name, "node_execution_id", r.spec.Context.GetNodeExecutionId())
 	}
 	for k, v := range l.GetFields() {
-		if len(fields) >= 2*maxLogFields {
-			break
+		if k != "plugin" && k != "block" && len(fields) < 2*maxLogFields {
+			fields = append(fields, k, logged([]byte(v)))
 		}
-		fields = append(fields, fieldName(k), logged([]byte(v)))
 	}
 	s.log.Log(levelOf(l.GetLevel()), logged([]byte(l.GetMessage())), fields...)
 }

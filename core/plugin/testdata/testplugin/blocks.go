@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/patchbay-io/patchbay/sdk"
+)
+
+type in struct {
+	Value json.RawMessage `json:"value"`
+	N     int             `json:"n"`
+	Size  int             `json:"size"`
+	Text  string          `json:"text"`
+}
+
+func define(number int, name string, run func(ctx context.Context, in in, out sdk.Emitter) error) sdk.Definition {
+	return sdk.Block[in]{
+		ID:      fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012d", number),
+		Name:    name,
+		Outputs: sdk.Outputs{sdk.Out("output", sdk.Any("")), sdk.Out("tools", sdk.Any(""))},
+		Run:     run,
+	}
+}
+
+func echo(id string) sdk.Definition {
+	return sdk.Block[in]{
+		ID: id, Name: "Echo", Outputs: sdk.Outputs{sdk.Out("output", sdk.Any(""))},
+		Run: func(_ context.Context, in in, out sdk.Emitter) error { return out.Emit("output", in.Value) },
+	}
+}
+
+func blocks() []sdk.Definition {
+	return sdk.Blocks(
+		echo("aaaaaaaa-0000-4000-8000-000000000001"),
+		define(2, "Emit", emit),
+		define(3, "Wait", wait),
+		define(4, "Stubborn", stubborn),
+		define(5, "Exit", exit),
+		define(6, "Panic", func(context.Context, in, sdk.Emitter) error { panic("eek") }),
+		define(7, "Print", printTo),
+		define(8, "Grandchild", grandchild),
+		define(9, "Report", report),
+		define(10, "Fail", func(_ context.Context, in in, _ sdk.Emitter) error { return errors.New(in.Text) }),
+		define(11, "Nothing", func(context.Context, in, sdk.Emitter) error { return nil }),
+	)
+}
+
+func settings() sdk.Definition {
+	return define(12, "Settings", func(ctx context.Context, _ in, out sdk.Emitter) error {
+		return out.Emit("output", sdk.Setting(ctx, "token")+" "+sdk.Setting(ctx, "url"))
+	})
+}
+
+// emit yields the numbers below n, each padded to size.
+func emit(_ context.Context, in in, out sdk.Emitter) error {
+	for i := range in.N {
+		if err := out.Emit("output", fmt.Sprintf("%d%s", i, strings.Repeat("x", in.Size))); err != nil {
+			return err
+		}
+		out.Progress(sdk.Progress{Text: fmt.Sprint(i)})
+	}
+	return nil
+}
+
+// wait says that it runs and waits to be cancelled.
+func wait(ctx context.Context, _ in, out sdk.Emitter) error {
+	if err := out.Emit("output", "running"); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// stubborn says that it runs and cannot be cancelled.
+func stubborn(_ context.Context, _ in, out sdk.Emitter) error {
+	if err := out.Emit("output", "running"); err != nil {
+		return err
+	}
+	time.Sleep(time.Hour)
+	return nil
+}
+
+func exit(_ context.Context, in in, out sdk.Emitter) error {
+	fmt.Fprintln(os.Stderr, "last words")
+	if in.Text == "kill" {
+		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	os.Exit(in.N)
+	return nil
+}
+
+// printTo writes a line of the given size to standard output or error, by the file and by its number.
+func printTo(_ context.Context, in in, out sdk.Emitter) error {
+	line := []byte(strings.Repeat("y", in.Size) + "\n")
+	f, fd := os.Stdout, 1
+	if in.Text == "stderr" {
+		f, fd = os.Stderr, 2
+	}
+	if _, err := f.Write(line); err != nil {
+		return err
+	}
+	for len(line) > 0 {
+		n, err := syscall.Write(fd, line)
+		if err != nil {
+			return err
+		}
+		line = line[n:]
+	}
+	return out.Emit("output", "printed")
+}
+
+// grandchild leaves a process behind that holds the standard streams.
+func grandchild(_ context.Context, in in, out sdk.Emitter) error {
+	cmd := exec.Command("sleep", "1000")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if in.Text == "escape" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return out.Emit("output", cmd.Process.Pid)
+}
+
+func report(_ context.Context, _ in, out sdk.Emitter) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	var stdin [1]byte
+	n, _ := os.Stdin.Read(stdin[:])
+	group, _ := syscall.Getpgid(0)
+	return out.Emit("output", map[string]any{
+		"pid": os.Getpid(), "group": group, "env": os.Environ(), "dir": dir, "args": os.Args, "stdin": n,
+	})
+}
