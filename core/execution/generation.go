@@ -213,6 +213,7 @@ func (g *generation) drive(e *entry) error {
 			return nil
 		}
 		t = newTree(g, e.root, newMachine(e.root))
+		t.told = &told{}
 		if e.accepted != nil {
 			t.accept(e.accepted)
 			e.accepted = nil

@@ -171,7 +171,7 @@ func (w *world) commit(u *unit) {
 			w.t.Fatal(err)
 		}
 		w.rows = append(w.rows, r)
-		w.stored = append(w.stored, storedRow{r.pos, r.seq, r.events, r.kind, r.nodeExec, r.status, r.at, step})
+		w.stored = append(w.stored, storedRow{r.pos, r.seq, r.events, r.kind, r.nodeExec, r.status, r.isOutput, r.at, step})
 		if n := len(expand(r)); n != r.events {
 			w.t.Fatalf("row %d stands for %d events and expands to %d", r.pos, r.events, n)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,6 +60,9 @@ func (s *Service) Get(ctx context.Context, userID, id string) (*Execution, error
 	key, err := cleanID(id)
 	if err != nil {
 		return nil, err
+	}
+	if t := s.recent.get(userID, key.String()); t != nil {
+		return t.shown(), nil
 	}
 	row := s.db.QueryRowContext(ctx, `SELECT `+executionColumns+` FROM execution WHERE id = ? AND user_id = ?`, key, userID)
 	x, err := scanExecution(row.Scan)
@@ -206,8 +210,9 @@ type history struct {
 	user         string
 	inputs       json.RawMessage
 	plan         *Plan
-	run          *run // state of one that has not ended; nil otherwise
-	total        int  // node executions that were queued
+	told         *told // in place of the database, of one that has just ended
+	run          *run  // state of one that has not ended; nil otherwise
+	total        int   // node executions that were queued
 	waiting      []Waiting
 	waitingTotal int
 	known        map[uint32][]*journal.Output // outputs read so far, by node execution
@@ -217,17 +222,15 @@ type history struct {
 func (s *Service) history(ctx context.Context, x *Execution) (*history, error) {
 	h := &history{s: s, id: uuid.MustParse(x.ID), user: x.UserID, inputs: x.Inputs, total: x.Stats.TotalNodes, known: map[uint32][]*journal.Output{}}
 	var err error
-	if h.plan, err = s.header(ctx, h.id); err != nil {
+	if h.told = s.recent.get(x.UserID, x.ID); h.told != nil {
+		h.plan = h.told.execution.plan
+	} else if h.plan, err = s.header(ctx, h.id); err != nil {
 		return nil, err
 	}
 	if !x.Status.Ended() {
 		return h, h.follow(ctx, x)
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? ORDER BY pos DESC LIMIT 1`, h.id)
-	if err != nil {
-		return nil, fmt.Errorf("read the end of the journal: %w", err)
-	}
-	err = scanRows(rows, func(w storedRow) error {
+	err = h.read(ctx, selection{where: `kind = ?`, args: []any{rowEnd}, order: "pos", match: func(w *storedRow) bool { return w.kind == rowEnd }}, func(w storedRow) error {
 		h.waitingTotal = int(w.step.WaitingTotal)
 		h.setWaiting(w.step.Waiting)
 		return nil
@@ -250,6 +253,37 @@ func (h *history) follow(ctx context.Context, x *Execution) error {
 	return nil
 }
 
+// selection is a part of an execution's rows, in words for the database and for memory.
+type selection struct {
+	where string
+	args  []any
+	order string // of columns
+	match func(*storedRow) bool
+}
+
+func (h *history) read(ctx context.Context, sel selection, use func(storedRow) error) error {
+	if h.told == nil {
+		rows, err := h.s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND `+sel.where+` ORDER BY `+sel.order, append([]any{h.id}, sel.args...)...)
+		if err != nil {
+			return fmt.Errorf("read journal: %w", err)
+		}
+		return scanRows(rows, use)
+	}
+	var rows []storedRow
+	for i := range h.told.rows {
+		if sel.match(&h.told.rows[i]) {
+			rows = append(rows, h.told.rows[i])
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b storedRow) int { return int(a.nodeExec) - int(b.nodeExec) })
+	for _, w := range rows {
+		if err := use(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (h *history) setWaiting(list []*journal.Waiting) {
 	for _, w := range list {
 		h.waiting = append(h.waiting, Waiting{NodeID: h.plan.nodes[w.Node].node.ID, Have: w.Have, Missing: w.Missing})
@@ -261,13 +295,11 @@ func (h *history) nodes(ctx context.Context, offset, limit int) ([]NodeExecution
 	nodes := []NodeExecution{}
 	pins := [][]*journal.Input{}
 	index := map[uint32]int{}
-	rows, err := h.s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND node_execution > ? AND node_execution <= ? ORDER BY node_execution, pos`,
-		h.id, offset, offset+limit)
-	if err != nil {
-		return nil, fmt.Errorf("read node executions: %w", err)
-	}
 	full := errors.New("full")
-	err = scanRows(rows, func(w storedRow) error {
+	err := h.read(ctx, selection{
+		where: `node_execution > ? AND node_execution <= ?`, args: []any{offset, offset + limit}, order: "node_execution, pos",
+		match: func(w *storedRow) bool { return int(w.nodeExec) > offset && int(w.nodeExec) <= offset+limit },
+	}, func(w storedRow) error {
 		i, ok := index[w.nodeExec]
 		if !ok {
 			if h.size > maxNodesBytes {
@@ -318,7 +350,7 @@ func (n *NodeExecution) add(w storedRow) {
 	}
 	n.Error, n.PluginName, n.PluginVersion = s.Error, s.Plugin, s.PluginVersion
 	if w.status == Completed || w.status == Failed {
-		at := w.at
+		at := w.at.UTC().Round(time.Microsecond)
 		n.EndedAt = &at
 	}
 }
@@ -386,11 +418,10 @@ func (h *history) inputValue(ctx context.Context, node int, in *journal.Input) (
 	}
 	outputs, ok := h.known[in.NodeExecution]
 	if !ok {
-		rows, err := h.s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND node_execution = ? ORDER BY pos`, h.id, in.NodeExecution)
-		if err != nil {
-			return nil, fmt.Errorf("read the source of an input: %w", err)
-		}
-		if err := scanRows(rows, func(w storedRow) error {
+		if err := h.read(ctx, selection{
+			where: `node_execution = ?`, args: []any{in.NodeExecution}, order: "pos",
+			match: func(w *storedRow) bool { return w.nodeExec == in.NodeExecution },
+		}, func(w storedRow) error {
 			outputs = append(outputs, w.step.Outputs...)
 			return nil
 		}); err != nil {
@@ -425,12 +456,8 @@ func (h *history) value(ctx context.Context, o *journal.Output) (json.RawMessage
 // outputs are the values of the execution's output nodes by name, through journal_outputs, in the order in which the
 // node executions were queued.
 func (h *history) outputs(ctx context.Context) ([]PinValues, error) {
-	rows, err := h.s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND is_output ORDER BY node_execution`, h.id)
-	if err != nil {
-		return nil, fmt.Errorf("read outputs: %w", err)
-	}
 	var found []*journal.Step
-	if err := scanRows(rows, func(w storedRow) error {
+	if err := h.read(ctx, selection{where: `is_output`, order: "node_execution, pos", match: func(w *storedRow) bool { return w.isOutput }}, func(w storedRow) error {
 		found = append(found, w.step)
 		return nil
 	}); err != nil {

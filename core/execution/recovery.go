@@ -241,11 +241,12 @@ type storedRow struct {
 	kind     rowKind
 	nodeExec uint32
 	status   Status
+	isOutput bool
 	at       time.Time
 	step     *journal.Step
 }
 
-const journalColumns = `pos, seq, events, kind, node_execution, status, at, step`
+const journalColumns = `pos, seq, events, kind, node_execution, status, is_output, at, step`
 
 // readRows reads the rows of an execution behind a position, oldest first, by the primary key.
 func readRows(ctx context.Context, db bun.IDB, execution uuid.UUID, after int, use func(storedRow) error) error {
@@ -262,7 +263,7 @@ func scanRows(rows *sql.Rows, use func(storedRow) error) error {
 		var w storedRow
 		var status int
 		var data []byte
-		if err := rows.Scan(&w.pos, &w.seq, &w.events, &w.kind, &w.nodeExec, &status, &w.at, &data); err != nil {
+		if err := rows.Scan(&w.pos, &w.seq, &w.events, &w.kind, &w.nodeExec, &status, &w.isOutput, &w.at, &data); err != nil {
 			return fmt.Errorf("read a journal row: %w", err)
 		}
 		if status >= len(statusNumbers) {

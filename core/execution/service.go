@@ -58,6 +58,7 @@ type Service struct {
 	runner Runner
 	hub    *hub
 	plans  planCache
+	recent recent
 
 	mu       sync.Mutex
 	current  *generation // nil while the server has no lease
@@ -357,6 +358,7 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	if !x.Status.Ended() {
 		return fmt.Errorf("%w: the execution has not ended; stop it first", ErrConflict)
 	}
+	s.recent.drop(x.ID)
 	return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		const nested = `WITH RECURSIVE t AS (SELECT id FROM execution WHERE id = ? AND user_id = ? UNION ALL SELECT e.id FROM execution e JOIN t ON e.parent_id = t.id) `
 		for _, table := range []string{"journal", "value"} {

@@ -45,6 +45,7 @@ type tree struct {
 	cancels  map[execKey]context.CancelFunc
 	blocks   sync.WaitGroup
 	draining bool
+	told     *told       // what this process has seen of the root, from its start; nil when it is too much
 	unseen   bool        // a block runs whose start is not recorded
 	accepted func(error) // called once, when the execution is committed
 	ended    atomic.Bool // the root's end is committed
@@ -286,7 +287,37 @@ func (t *tree) flush(ctx context.Context) error {
 		}
 		t.post(ack{err: err, commands: commands, rows: n, bytes: size})
 	}
+	if ended := t.remember(rows); ended != nil {
+		done := c.done
+		c.done = func(err error) {
+			if err == nil {
+				t.s.recent.add(ended)
+			}
+			done(err)
+		}
+	}
 	t.s.writer.submit(ctx, c)
+	return nil
+}
+
+// remember keeps the root's story for those who ask for it right after its end. It answers it with the end.
+func (t *tree) remember(rows []*row) *told {
+	if t.told == nil {
+		return nil
+	}
+	for _, w := range rows {
+		if w.run != t.root {
+			continue
+		}
+		if !t.told.add(w) {
+			t.told = nil
+			return nil
+		}
+		if w.kind == rowEnd {
+			t.told.execution = *writeOf(t.root)
+			return t.told
+		}
+	}
 	return nil
 }
 

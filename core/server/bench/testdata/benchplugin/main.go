@@ -24,6 +24,6 @@ func block(id, name string, traits sdk.Traits) sdk.Block[input] {
 func main() {
 	sdk.Serve(sdk.Plugin{Name: "benchplugin", Version: "0.1.0", Blocks: sdk.Blocks(
 		block("b0000000-0000-4000-8000-000000000001", "Pass", sdk.Pure),
-		block("b0000000-0000-4000-8000-000000000002", "Pass With Effect", sdk.Traits{}),
+		block("b0000000-0000-4000-8000-000000000002", "Pass With Effect", 0),
 	)})
 }

@@ -1,0 +1,97 @@
+package execution
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+// Bounds of what is remembered of executions that have just ended.
+const (
+	maxToldRows    = 200
+	maxToldBytes   = 256 << 10
+	maxRecent      = 256
+	maxRecentBytes = 16 << 20
+)
+
+// told is the whole committed story of a root execution that this process ran from its start.
+type told struct {
+	execution executionWrite
+	rows      []storedRow
+	bytes     int
+}
+
+// add takes a row, unless the story becomes too long to keep.
+func (t *told) add(w *row) bool {
+	t.bytes += sizeOf(w.step) + 200
+	if len(t.rows) >= maxToldRows || t.bytes > maxToldBytes {
+		return false
+	}
+	t.rows = append(t.rows, storedRow{w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, w.step})
+	return true
+}
+
+// recent keeps the stories of the newest executions that have ended, so that who waited for one is answered without
+// reading back what was just written.
+type recent struct {
+	mu    sync.Mutex
+	known map[string]*told
+	order []string
+	bytes int
+}
+
+func (c *recent) add(t *told) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = map[string]*told{}
+	}
+	id := t.execution.id.String()
+	c.known[id] = t
+	c.order = append(c.order, id)
+	c.bytes += t.bytes + len(t.execution.inputs)
+	for len(c.order) > maxRecent || c.bytes > maxRecentBytes && len(c.order) > 1 {
+		c.forget(c.order[0])
+		c.order = c.order[1:]
+	}
+}
+
+// forget drops a story. The lock is held.
+func (c *recent) forget(id string) {
+	if t := c.known[id]; t != nil {
+		c.bytes -= t.bytes + len(t.execution.inputs)
+		delete(c.known, id)
+	}
+}
+
+func (c *recent) drop(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(id)
+}
+
+// get is the story of an execution of the user's, or nil.
+func (c *recent) get(userID, id string) *told {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.known[id]; t != nil && t.execution.userID == userID {
+		return t
+	}
+	return nil
+}
+
+// shown is the execution as its row in the database shows it. Postgres keeps microseconds.
+func (t *told) shown() *Execution {
+	x := &t.execution
+	started, ended := x.startedAt.UTC().Round(time.Microsecond), x.endedAt.UTC().Round(time.Microsecond)
+	e := &Execution{
+		ID: x.id.String(), UserID: x.userID, GraphID: x.plan.Graph.ID, GraphVersion: x.plan.Graph.Version, Status: x.status,
+		Inputs: json.RawMessage(x.inputs), CreatedAt: x.createdAt.UTC().Round(time.Microsecond), EndedAt: &ended, Error: x.failure,
+		Stats: Stats{TotalNodes: x.total, CompletedNodes: x.completed, FailedNodes: x.failed},
+	}
+	if !x.startedAt.IsZero() {
+		e.StartedAt = &started
+		e.Stats.TotalRunTime = ended.Sub(started).Seconds()
+	}
+	return e
+}

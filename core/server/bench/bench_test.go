@@ -1,0 +1,360 @@
+// Package bench measures a whole server from outside, beside two baselines of the same run: raw round trips to the
+// same plugin, and raw commits of the same rows to the same Postgres.
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/uptrace/bun"
+
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/postgres"
+	proto "github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+const (
+	nodes    = 10 // blocks of a chain, between an input and an output node
+	duration = 3 * time.Second
+	user     = "6f1f3a52-0f0e-4c53-9a39-1c3f4c1e7a10"
+)
+
+var (
+	levels  = []int{1, 8, 32}
+	payload = strings.Repeat("x", 800) // of every value
+)
+
+// figure is one measured line.
+type figure struct {
+	perSecond float64
+	p50, p99  time.Duration
+}
+
+// BenchmarkServer prints the table of figures.
+func BenchmarkServer(b *testing.B) {
+	ctx := context.Background()
+	root := repository(b)
+	folder, err := os.MkdirTemp(shortTemp(), "patchbay-bench-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	must(b, os.Chmod(folder, 0o711))
+	plugins := buildPlugin(b, folder)
+	pg, err := postgres.Start(ctx, postgres.Config{Dir: filepath.Join(folder, "postgres"), Logger: hclog.NewNullLogger()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pg.Stop()
+	s := startServer(b, root, folder, plugins, pg.DSN())
+	defer s.stop()
+	idle, pluginRSS := s.memory()
+
+	db, err := postgres.Open(pg.DSN(), 40)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	host := startHost(b, folder, plugins)
+	defer host.Close()
+	pure, effect := s.chain(b, "b0000000-0000-4000-8000-000000000001"), s.chain(b, "b0000000-0000-4000-8000-000000000002")
+
+	out := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(out, "\n%d-node chain, values of %d bytes, synchronous_commit=on, %d cores\n", nodes, len(payload), runtime.NumCPU())
+	fmt.Fprintln(out, "what\tc\texecutions/s\tnode executions/s\tp50\tp99\tof the slower baseline")
+	for _, c := range levels {
+		trips := pluginBaseline(b, host, c)
+		for _, kind := range []struct {
+			name, graph string
+			commits     int
+			stepRows    int
+		}{{"pure blocks", pure, 2, (nodes + 2) / 2}, {"blocks with an effect", effect, nodes + 1, 1}} {
+			commits, bytesEach := commitBaseline(b, db, c, kind.commits, kind.stepRows)
+			f := s.load(b, kind.graph, c)
+			slower := min(trips.perSecond, commits.perSecond)
+			fmt.Fprintf(out, "%s\t%d\t%.0f\t%.0f\t%s\t%s\t%.2f\n", kind.name, c, f.perSecond, f.perSecond*(nodes+2), f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond), f.perSecond/slower)
+			fmt.Fprintf(out, "  baseline: %d commits of %d row(s), %d bytes a row\t%d\t%.0f\t\t%s\t%s\t\n", kind.commits, kind.stepRows, bytesEach, c, commits.perSecond, commits.p50.Round(10*time.Microsecond), commits.p99.Round(10*time.Microsecond))
+		}
+		fmt.Fprintf(out, "  baseline: %d plugin round trips\t%d\t%.0f\t%.0f\t%s\t%s\t\n", nodes, c, trips.perSecond, trips.perSecond*nodes, trips.p50.Round(10*time.Microsecond), trips.p99.Round(10*time.Microsecond))
+	}
+	out.Flush()
+	fmt.Printf("memory idle: server %d MB, largest plugin %d MB (resident)\n", idle>>20, pluginRSS>>20)
+}
+
+// measure calls work from c workers for a while.
+func measure(b *testing.B, c int, work func(worker int) error) figure {
+	b.Helper()
+	warm := time.Now().Add(duration / 6)
+	for time.Now().Before(warm) {
+		if err := work(0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var mu sync.Mutex
+	var all []time.Duration
+	var failed atomic.Pointer[error]
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for worker := range c {
+		wg.Go(func() {
+			var mine []time.Duration
+			for time.Since(begin) < duration && failed.Load() == nil {
+				t := time.Now()
+				if err := work(worker); err != nil {
+					failed.Store(&err)
+				}
+				mine = append(mine, time.Since(t))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, mine...)
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		b.Fatal(*err)
+	}
+	slices.Sort(all)
+	return figure{float64(len(all)) / time.Since(begin).Seconds(), all[len(all)/2], all[len(all)*99/100]}
+}
+
+// pluginBaseline is the round trips of one execution to the plugin, one after the other, and nothing else.
+func pluginBaseline(b *testing.B, host *plugin.Host, c int) figure {
+	input := json.RawMessage(`{"in":"` + payload + `"}`)
+	return measure(b, c, func(int) error {
+		for range nodes {
+			r := host.Run(context.Background(), plugin.Run{
+				Block: "b0000000-0000-4000-8000-000000000001", Input: input, Context: &proto.RunContext{},
+				Output: func(string, json.RawMessage) error { return nil },
+			})
+			if r.Err != nil || r.Crashed != nil {
+				return fmt.Errorf("run: %v %v", r.Err, r.Crashed)
+			}
+		}
+		return nil
+	})
+}
+
+// commitBaseline is the commits of one execution, one after the other, with the rows of its journal and nothing else.
+func commitBaseline(b *testing.B, db *bun.DB, c, commits, rows int) (figure, int) {
+	must(b, exec1(db, `CREATE TABLE IF NOT EXISTS baseline (id bigserial PRIMARY KEY, a uuid, b integer, c bigint, at timestamptz, step bytea)`))
+	must(b, exec1(db, `TRUNCATE baseline`))
+	step := bytes.Repeat([]byte{'s'}, len(payload)+60)
+	row := fmt.Sprintf(`('6f1f3a52-0f0e-4c53-9a39-1c3f4c1e7a10', 1, 2, now(), '\x%x')`, step)
+	statement := `INSERT INTO baseline (a, b, c, at, step) VALUES ` + row + strings.Repeat(","+row, rows-1)
+	f := measure(b, c, func(int) error {
+		for range commits {
+			if err := exec1(db, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return f, len(step)
+}
+
+func exec1(db *bun.DB, statement string) error {
+	_, err := db.DB.Exec(statement)
+	return err
+}
+
+// server is the real binary as a child process.
+type server struct {
+	cmd    *exec.Cmd
+	base   string
+	token  string
+	client *http.Client
+}
+
+func startServer(b *testing.B, root, folder, plugins, dsn string) *server {
+	b.Helper()
+	binary := filepath.Join(root, "bin", "patchbay")
+	env := append(os.Environ(), "PATCHBAY_DATA_DIR="+filepath.Join(folder, "data"), "PATCHBAY_DATABASE_URL="+dsn, "PATCHBAY_PLUGIN_DIRS="+plugins,
+		"PATCHBAY_ADDR=127.0.0.1:18006", "PATCHBAY_WS_ADDR=127.0.0.1:18001", "PATCHBAY_LOG_LEVEL=warn",
+		"PATCHBAY_RATE_LIMIT_GENERAL=0", "PATCHBAY_RATE_LIMIT_EXECUTION=0")
+	s := &server{
+		cmd: exec.Command(binary, "serve"), base: "http://127.0.0.1:18006",
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+	}
+	s.cmd.Env, s.cmd.Stderr = env, os.Stderr
+	must(b, s.cmd.Start())
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		r, err := http.Get(s.base + "/readyz")
+		if err == nil {
+			r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("the server is not ready: %v", err)
+		}
+		runtime.Gosched()
+	}
+	token := exec.Command(binary, "token", "--user", user)
+	token.Env = env
+	text, err := token.Output()
+	must(b, err)
+	s.token = strings.TrimSpace(string(text))
+	return s
+}
+
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+}
+
+// memory is the resident size of the server and of its largest child.
+func (s *server) memory() (own, plugin int) {
+	own = resident(s.cmd.Process.Pid)
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", s.cmd.Process.Pid, s.cmd.Process.Pid))
+	for _, dir := range append(strings.Fields(string(children)), threadsChildren(s.cmd.Process.Pid)...) {
+		if pid, err := strconv.Atoi(dir); err == nil {
+			plugin = max(plugin, resident(pid))
+		}
+	}
+	return own, plugin
+}
+
+func threadsChildren(pid int) []string {
+	var all []string
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		data, _ := os.ReadFile(f)
+		all = append(all, strings.Fields(string(data))...)
+	}
+	return all
+}
+
+func resident(pid int) int {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for _, line := range strings.Split(string(data), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// chain stores a graph: an input, blocks in a row, an output.
+func (s *server) chain(b *testing.B, block string) string {
+	b.Helper()
+	type object map[string]any
+	list := []object{{"id": "in", "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b", "input_default": object{"name": "x"}}}
+	links := []object{}
+	last, pin := "in", "result"
+	for i := range nodes {
+		id := fmt.Sprint("n", i)
+		list = append(list, object{"id": id, "block_id": block, "input_default": object{}})
+		links = append(links, object{"source_id": last, "source_name": pin, "sink_id": id, "sink_name": "in"})
+		last, pin = id, "out"
+	}
+	list = append(list, object{"id": "out", "block_id": "363ae599-353e-4804-937e-b2ee3cef3da4", "input_default": object{"name": "y"}})
+	links = append(links, object{"source_id": last, "source_name": pin, "sink_id": "out", "sink_name": "value"})
+	body, err := json.Marshal(object{"name": "chain", "description": "", "nodes": list, "links": links})
+	must(b, err)
+	answer, err := s.post("/api/v2/builder/graphs", body, nil)
+	must(b, err)
+	var graph struct {
+		ID string `json:"id"`
+	}
+	must(b, json.Unmarshal(answer, &graph))
+	return graph.ID
+}
+
+// load executes a graph from c clients, each waiting for its result.
+func (s *server) load(b *testing.B, graph string, c int) figure {
+	body := []byte(`{"input_data":{"x":"` + payload + `"}}`)
+	header := http.Header{"Prefer": {"wait=30"}}
+	return measure(b, c, func(int) error {
+		answer, err := s.post("/api/v2/builder/graphs/"+graph+"/execute", body, header)
+		if err != nil {
+			return err
+		}
+		if !bytes.Contains(answer, []byte(`"COMPLETED"`)) || !bytes.Contains(answer, []byte(payload)) {
+			return fmt.Errorf("unexpected answer: %.300s", answer)
+		}
+		return nil
+	})
+}
+
+func (s *server) post(path string, body []byte, header http.Header) ([]byte, error) {
+	r, err := http.NewRequest(http.MethodPost, s.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if header != nil {
+		r.Header = header.Clone()
+	}
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := s.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode >= 300 {
+		err = fmt.Errorf("%s: %s", answer.Status, data)
+	}
+	return data, err
+}
+
+func startHost(b *testing.B, folder, plugins string) *plugin.Host {
+	b.Helper()
+	host, err := plugin.New(plugin.Config{Dirs: []string{plugins}, RuntimeDir: filepath.Join(folder, "run"), Logger: hclog.NewNullLogger()})
+	must(b, err)
+	must(b, host.Start(context.Background()))
+	return host
+}
+
+func buildPlugin(b *testing.B, folder string) string {
+	b.Helper()
+	dir := filepath.Join(folder, "plugins", "benchplugin")
+	must(b, os.MkdirAll(dir, 0o755))
+	binary := filepath.Join(dir, "benchplugin")
+	if out, err := exec.Command("go", "build", "-o", binary, "./testdata/benchplugin").CombinedOutput(); err != nil {
+		b.Fatalf("build the plugin: %v\n%s", err, out)
+	}
+	manifest, err := exec.Command(binary, "manifest").Output()
+	must(b, err)
+	must(b, os.WriteFile(filepath.Join(dir, "plugin.json"), manifest, 0o644))
+	return filepath.Dir(dir)
+}
+
+func repository(b *testing.B) string {
+	b.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	must(b, err)
+	return strings.TrimSpace(string(out))
+}
+
+// shortTemp is a folder that an unprivileged Postgres can reach and whose sockets have short paths.
+func shortTemp() string { return "/tmp" }
+
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
