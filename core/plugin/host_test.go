@@ -227,7 +227,8 @@ func TestPluginDiesWithAHostThatIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%s", hostProcess, install(t, "good", "raw_a"), runtimeFolder(t)))
+	dir := runtimeFolder(t)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%s", hostProcess, install(t, "good", "raw_a"), dir))
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -241,14 +242,14 @@ func TestPluginDiesWithAHostThatIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pids []int
-	for lines := bufio.NewScanner(stdout); len(pids) < 2 && lines.Scan(); {
+	for lines := bufio.NewScanner(stdout); len(pids) < 3 && lines.Scan(); {
 		pid, err := strconv.Atoi(lines.Text())
 		if err != nil {
 			t.Fatalf("host: %s", lines.Text())
 		}
 		pids = append(pids, pid)
 	}
-	if len(pids) != 2 || !alive(pids[0]) || !alive(pids[1]) {
+	if len(pids) != 3 || !alive(pids[0]) || !alive(pids[1]) || !alive(pids[2]) {
 		t.Fatalf("plugins %v", pids)
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -256,6 +257,14 @@ func TestPluginDiesWithAHostThatIsKilled(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	eventually(t, "the plugins' end", func() bool { return !alive(pids[0]) && !alive(pids[1]) })
+	next, err := New(Config{RuntimeDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if runtime.GOOS == "linux" {
+		eventually(t, "the end of what a plugin had started", func() bool { return !alive(pids[2]) })
+	}
 }
 
 func TestChangedIsCalledWhenALatePluginBringsItsBlocks(t *testing.T) {

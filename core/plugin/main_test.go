@@ -285,7 +285,8 @@ func alive(pid int) bool {
 	return len(rest) > 0 && rest[0] != 'Z'
 }
 
-// beHost is the main function of a host process: it prints its plugin's process id.
+// beHost is the main function of a host process: it prints the ids of its plugins' processes, and of
+// one that a plugin has started.
 func beHost(dirs []string) {
 	h, err := New(Config{Dirs: dirs[:1], RuntimeDir: dirs[1]})
 	if err == nil {
@@ -298,5 +299,9 @@ func beHost(dirs []string) {
 	for _, pid := range h.pids() {
 		fmt.Println(pid)
 	}
+	h.Run(context.Background(), Run{Block: blockGrandchild, Input: json.RawMessage(`{"text":"escape"}`), Output: func(_ string, v json.RawMessage) error {
+		fmt.Println(string(v))
+		return nil
+	}})
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }

@@ -18,6 +18,9 @@ func isolate(cmd *exec.Cmd) {
 // awaitExit is left to the wait that follows.
 func awaitExit(int) {}
 
+// killOrphans can do nothing: the environment of other processes is not to be had.
+func killOrphans(string) {}
+
 func openForSocket(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("the path of the socket folder is too long for a socket: %s; choose a data folder with a shorter path", dir)
 }

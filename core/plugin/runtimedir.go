@@ -35,8 +35,10 @@ func openRuntimeDir(path string) (*runtimeDir, error) {
 	return r, nil
 }
 
-// sweep removes what the processes of a host that was killed left behind.
+// sweep removes what the processes of a host that was killed left behind, and ends what they had started themselves:
+// that they know by their home.
 func (r *runtimeDir) sweep() error {
+	killOrphans(filepath.Join(r.path, processDirPrefix))
 	entries, err := os.ReadDir(r.path)
 	if err != nil {
 		return err
