@@ -1,0 +1,133 @@
+package conformance
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must happen soon.
+const patience = 30 * time.Second
+
+// control is the other end of the gates in blocks: it counts their calls, and lets them go on when a test says so.
+type control struct {
+	path     string
+	listener net.Listener
+	conns    sync.WaitGroup
+
+	mu      sync.Mutex
+	calls   map[place][]*call
+	changed chan struct{} // closed and made anew at each call
+	closing bool
+}
+
+// place is a gate in one execution. Gates in nested agents stand under their root.
+type place struct{ root, node, name string }
+
+// call is one run of a block that came to a gate.
+type call struct {
+	Root    string `json:"root"`
+	Node    string `json:"node"`
+	Place   string `json:"place"`
+	Attempt int    `json:"attempt"`
+	Key     string `json:"key"`
+	Hold    bool   `json:"hold"`
+
+	release func() // lets it go on
+	gone    chan struct{}
+}
+
+func listen(path string) (*control, error) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	c := &control{path: path, listener: l, calls: map[place][]*call{}, changed: make(chan struct{})}
+	c.conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.conns.Go(func() { c.serve(conn) })
+		}
+	})
+	return c, nil
+}
+
+func (c *control) close() {
+	_ = c.listener.Close()
+	c.mu.Lock()
+	for _, list := range c.calls {
+		for _, call := range list {
+			call.release()
+		}
+	}
+	c.closing = true
+	c.mu.Unlock()
+	c.conns.Wait()
+}
+
+func (c *control) serve(conn net.Conn) {
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return
+	}
+	released := make(chan struct{})
+	call := &call{release: sync.OnceFunc(func() { close(released) }), gone: make(chan struct{})}
+	if json.Unmarshal(line, call) != nil {
+		return
+	}
+	c.mu.Lock()
+	if !call.Hold || c.closing {
+		call.release()
+	}
+	at := place{call.Root, call.Node, call.Place}
+	c.calls[at] = append(c.calls[at], call)
+	close(c.changed)
+	c.changed = make(chan struct{})
+	c.mu.Unlock()
+	c.conns.Go(func() { // the plugin hangs up when it is done, cancelled or dead
+		defer close(call.gone)
+		_, _ = r.ReadByte()
+	})
+	select {
+	case <-released:
+		_, _ = conn.Write([]byte("\n"))
+		<-call.gone
+	case <-call.gone:
+	}
+}
+
+// at gives the calls that came to a gate so far.
+func (c *control) at(root, node, name string) []*call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls[place{root, node, name}]
+}
+
+// await waits until n calls have come to a gate, and gives the n-th.
+func (c *control) await(t *testing.T, root, node, name string, n int) *call {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		c.mu.Lock()
+		list, changed := c.calls[place{root, node, name}], c.changed
+		c.mu.Unlock()
+		if len(list) >= n {
+			return list[n-1]
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("call %d of node %s did not come to gate %q", n, node, name)
+		}
+	}
+}

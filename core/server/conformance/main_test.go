@@ -1,0 +1,164 @@
+// Package conformance runs the specification's cases on real plugin processes, a real Postgres and the REST API: what a
+// graph, its inputs and the order of arrival must lead to. It has tests only, and must never reach into the rooms that
+// it tests: what clients cannot see is not its affair.
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
+)
+
+// Names of the test plugin: one binary, whose blocks call themselves pure under the second name.
+const (
+	effectPlugin = "cases"
+	purePlugin   = "cases_pure"
+	textPlugin   = "text" // renders the formats of output nodes
+)
+
+// What all tests share.
+var (
+	scratch string               // short enough for sockets
+	hosts   = map[string]*host{} // by the name of their test plugin
+	gates   *control             // holds blocks back
+)
+
+func TestMain(m *testing.M) {
+	if life := os.Getenv(lifeVariable); life != "" {
+		if err := live(life); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	code, err := run(m)
+	if err == nil && code == 0 {
+		err = goleak.Find(postgrestest.IgnoreServer()...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "conf"); err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(scratch)
+	if err := build(); err != nil {
+		return 1, err
+	}
+	if gates, err = listen(filepath.Join(scratch, "control")); err != nil {
+		return 1, err
+	}
+	defer gates.close()
+	for _, name := range []string{effectPlugin, purePlugin} {
+		h, err := startHost(name, gates.path)
+		if err != nil {
+			return 1, err
+		}
+		defer h.close()
+		hosts[name] = h
+	}
+	return m.Run(), nil
+}
+
+// build puts the test plugin under both its names, and the text plugin, into a folder for each name.
+func build() error {
+	for _, program := range []struct{ source, name string }{{"./testdata/testplugin", effectPlugin}, {"../../../plugins/text", textPlugin}} {
+		out, err := exec.Command("go", "build", "-o", filepath.Join(scratch, "bin", program.name), program.source).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("build %s: %w\n%s", program.source, err, out)
+		}
+	}
+	if err := os.Link(filepath.Join(scratch, "bin", effectPlugin), filepath.Join(scratch, "bin", purePlugin)); err != nil {
+		return err
+	}
+	for _, name := range []string{effectPlugin, purePlugin} {
+		for _, part := range []string{name, textPlugin} {
+			if err := install(filepath.Join(scratch, "plugins", name, part), part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func install(dir, name string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	binary := filepath.Join(dir, name)
+	if err := os.Link(filepath.Join(scratch, "bin", name), binary); err != nil {
+		return err
+	}
+	manifest, err := exec.Command(binary, "manifest").Output()
+	if err != nil {
+		return fmt.Errorf("manifest of %s: %w", name, err)
+	}
+	return os.WriteFile(filepath.Join(dir, "plugin.json"), manifest, 0o644)
+}
+
+// host is a plugin host with the test plugin of one name.
+type host struct {
+	*plugin.Host
+	name    string
+	runtime string
+}
+
+func startHost(name, controlPath string) (*host, error) {
+	runtime, err := os.MkdirTemp("", "confrun")
+	if err != nil {
+		return nil, err
+	}
+	h := &host{name: name, runtime: runtime}
+	h.Host, err = plugin.New(plugin.Config{
+		Dirs: []string{filepath.Join(folder(controlPath), "plugins", name)}, RuntimeDir: runtime, Builtin: block.Structural(),
+		Settings: func(string) map[string]string { return map[string]string{"control": controlPath} },
+	})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(runtime))
+	}
+	if err := h.Start(context.Background()); err != nil {
+		h.close()
+		return nil, err
+	}
+	for _, p := range h.Plugins() {
+		if p.State != plugin.Ready {
+			h.close()
+			return nil, fmt.Errorf("plugin %s is %s: %s", p.Name, p.State, p.Error)
+		}
+	}
+	return h, nil
+}
+
+// folder is the scratch folder, which a child process knows by the socket in it.
+func folder(controlPath string) string { return filepath.Dir(controlPath) }
+
+func (h *host) close() {
+	h.Close()
+	_ = os.RemoveAll(h.runtime)
+}
+
+// pid is the process of the test plugin.
+func (h *host) pid() int {
+	for _, p := range h.Plugins() {
+		if p.Name == h.name {
+			return p.PID
+		}
+	}
+	return 0
+}
