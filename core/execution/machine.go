@@ -481,7 +481,7 @@ func (m *machine) again(r *run, e *nodeExec, isolated bool) {
 		w.step.Started, e.startRecorded = true, true
 	}
 	if e.attempt > 1 {
-		e.repeat = map[string]int{}
+		e.repeat, e.repeatOf = map[string]int{}, slices.Clone(e.outputs)
 	}
 	m.dispatch(e, true, isolated)
 }

@@ -45,7 +45,7 @@ func echo(in json.RawMessage) ([]output, string) {
 func twice(in json.RawMessage) ([]output, string) {
 	return []output{
 		{pin: "p", value: &value{raw: json.RawMessage(`1`)}}, {pin: "q", value: &value{raw: slices.Clone(in)}},
-		{pin: "p", value: &value{raw: json.RawMessage(`{"k":[2]}`)}},
+		{pin: "p", value: &value{raw: json.RawMessage(`{"k":[2]}`)}}, {pin: "p", value: &value{raw: json.RawMessage(`{"k":[2]}`)}},
 	}, ""
 }
 
@@ -198,13 +198,12 @@ func (w *world) drainInternal() {
 }
 
 // progress lets one running block do something.
-func (w *world) progress() {
-	i := rapid.IntRange(0, len(w.running)-1).Draw(w.t, "which block")
+func (w *world) progress(i int, bySteps bool) {
 	c := w.running[i]
 	key := fmt.Sprint(c.exec.id)
 	outputs, failed := testBlocks[c.block.ID].run(c.input)
 	done := w.streamed[key]
-	if c.block.Traits.Streaming && done < len(outputs) && rapid.Bool().Draw(w.t, "stream") {
+	if c.block.Traits.Streaming && done < len(outputs) && bySteps {
 		w.streamed[key]++
 		w.commit(w.m.handle(w.tick(), outputsEvent{w.root, c.exec.id, c.attempt, outputs[done : done+1]}))
 		return
@@ -312,7 +311,7 @@ func TestRefoldedStateEqualsTheLiveOne(t *testing.T) {
 			case rapid.IntRange(0, 15).Draw(t, "time passes") == 0:
 				w.commit(w.m.handle(w.tick(), tickEvent{}))
 			case len(w.running) > 0:
-				w.progress()
+				w.progress(rapid.IntRange(0, len(w.running)-1).Draw(t, "which block"), rapid.Bool().Draw(t, "stream"))
 			case !w.m.pending():
 				t.Fatalf("nothing runs, nothing is pending, and the execution has not ended:\n%s", dump(w.m.top))
 			}
@@ -372,10 +371,7 @@ func TestCrashesDoNotChangeOutcomes(t *testing.T) {
 				}
 				w.drainInternal()
 				if len(w.running) > 0 {
-					c := w.running[0]
-					w.running = w.running[1:]
-					outputs, failed := testBlocks[c.block.ID].run(c.input)
-					w.commit(w.m.handle(w.tick(), doneEvent{run: w.root, exec: c.exec.id, attempt: c.attempt, outputs: outputs, failed: failed != "", message: failed}))
+					w.progress(0, crashes)
 				}
 				w.drainInternal()
 			}

@@ -292,7 +292,7 @@ func TestKilledServiceGoesOn(t *testing.T) {
 	h.start()
 	for i, id := range ids {
 		d := h.finished(id)
-		if d.Status != Completed || output1(t, d) != `1 {"k":[2]}` {
+		if d.Status != Completed || output1(t, d) != `1 {"k":[2]} {"k":[2]}` {
 			t.Errorf("execution %d: %s %v %v", i, d.Status, d.Error, d.Outputs)
 		}
 		for _, n := range d.NodeExecutions {

@@ -83,6 +83,7 @@ type nodeExec struct {
 	recorded              bool           // a row of its own exists
 	holdsPlace            bool           // counts among the running ones
 	repeat                map[string]int // recorded outputs met again by a later attempt, by pin
+	repeatOf              []output       // what earlier attempts had recorded when this one began
 	plugin, pluginVersion string
 	child                 *run
 	childID               uuid.UUID // of a nested agent that began
@@ -300,7 +301,7 @@ func (e *nodeExec) checkRest(rest []output) string {
 }
 
 func (e *nodeExec) missesRecorded() bool {
-	for _, o := range e.outputs {
+	for _, o := range e.repeatOf {
 		if e.repeat[o.pin] < len(e.recordedOn(o.pin)) {
 			return true
 		}
@@ -310,7 +311,7 @@ func (e *nodeExec) missesRecorded() bool {
 
 func (e *nodeExec) recordedOn(pin string) []*value {
 	var values []*value
-	for _, o := range e.outputs {
+	for _, o := range e.repeatOf {
 		if o.pin == pin {
 			values = append(values, o.value)
 		}
