@@ -68,6 +68,7 @@ const (
 	blockFail       = "aaaaaaaa-0000-4000-8000-000000000010"
 	blockNothing    = "aaaaaaaa-0000-4000-8000-000000000011"
 	blockSettings   = "aaaaaaaa-0000-4000-8000-000000000012"
+	blockContext    = "aaaaaaaa-0000-4000-8000-000000000013"
 	blockShortlived = "cccccccc-0000-4000-8000-000000000001"
 	blockRaw        = "bbbbbbbb-0000-4000-8000-000000000001"
 )
@@ -207,7 +208,7 @@ func (h *testHost) do(block, input string) (Result, []string) {
 
 func (h *testHost) doRun(ctx context.Context, r Run) (Result, []string) {
 	var outputs []string
-	r.Context = &proto.RunContext{NodeExecutionId: "node-execution-1"}
+	r.Context = &proto.RunContext{NodeExecutionId: "node-execution-1", Attempt: 2}
 	if r.Output == nil {
 		r.Output = func(_ string, v json.RawMessage) error {
 			outputs = append(outputs, string(v))

@@ -124,6 +124,17 @@ func (h *testHost) checkEmpty() {
 	}
 }
 
+func TestRunKnowsItsContextAndWhatWasRecorded(t *testing.T) {
+	t.Parallel()
+	h := start(t, "good")
+	r, got := h.doRun(context.Background(), Run{Block: blockContext, Input: json.RawMessage(`{}`), Recorded: []*proto.PinValue{
+		{Pin: "output", Value: []byte(`{"b":1, "a":1e400}`)}, {Pin: "tools", Value: []byte(`null`)},
+	}})
+	if want := []string{`{"b":1, "a":1e400}`, `null`, `"node-execution-1 2"`}; r.Err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v %v", r.Err, got)
+	}
+}
+
 func TestErrorsAndPanicsAreTheRunsOwn(t *testing.T) {
 	t.Parallel()
 	h := start(t, "good")

@@ -49,6 +49,15 @@ func blocks() []sdk.Definition {
 		define(8, "Grandchild", grandchild),
 		define(9, "Report", report),
 		define(10, "Fail", func(_ context.Context, in in, _ sdk.Emitter) error { return errors.New(in.Text) }),
+		define(13, "Context", func(ctx context.Context, _ in, out sdk.Emitter) error {
+			run := sdk.RunFrom(ctx)
+			for _, v := range run.Recorded {
+				if err := out.Emit(v.Pin, v.Value); err != nil {
+					return err
+				}
+			}
+			return out.Emit("output", fmt.Sprint(run.NodeExecutionID, " ", run.Attempt))
+		}),
 		define(11, "Nothing", func(context.Context, in, sdk.Emitter) error { return nil }),
 	)
 }
