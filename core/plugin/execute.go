@@ -84,22 +84,40 @@ func (s *supervisor) runAlone(ctx context.Context, b *block.Block, r *Run) Resul
 	if s.host.closed.Load() {
 		return s.refuse(ctx, nil)
 	}
+	var err error
+	for range aloneStarts {
+		var result Result
+		if result, err = s.startAlone(ctx, b, r); err == nil {
+			return result
+		}
+		if ctx.Err() != nil || s.host.closed.Load() {
+			break
+		}
+	}
+	return s.refuse(ctx, err)
+}
+
+// aloneStarts is how often a process for one run is started when it ends before the run reaches it: that is not the
+// run's fault.
+const aloneStarts = 3
+
+func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run) (Result, error) {
 	launching, done := context.WithCancel(ctx)
 	defer done()
 	defer context.AfterFunc(s.host.life, done)()
 	in, err := s.launch(launching)
 	if err != nil {
-		return s.refuse(ctx, fmt.Errorf("plugin %s cannot be started for a run of its own: %w", s.name, err))
+		return Result{}, fmt.Errorf("plugin %s cannot be started for a run of its own: %w", s.name, err)
 	}
 	s.log.Debug("plugin runs one block in a process of its own", "pid", in.process.pid(), "block", b.Name)
 	defer in.stop(s.host.pace.stop)
 	defer context.AfterFunc(s.host.life, func() { in.process.kill("the server is stopping") })()
 	result, retry := in.session.run(ctx, b, r)
-	if retry { // it died before the run reached it: not the run's fault
+	if retry {
 		<-in.gone
-		return s.refuse(ctx, fmt.Errorf("plugin %s ended at once when it was started for a run of its own: %s", s.name, in.death.detail))
+		return Result{}, fmt.Errorf("plugin %s ended at once when it was started for a run of its own: %s", s.name, in.death.detail)
 	}
-	return result
+	return result, nil
 }
 
 // drain waits for the process beside the plugin's own and lets no other start. The host is closed.
