@@ -52,6 +52,11 @@ type modeIn struct {
 	M string `json:"m" required:"true" enum:"x,y"`
 }
 
+type mixIn struct {
+	M string          `json:"m" required:"true" enum:"x,y"`
+	V json.RawMessage `json:"v" required:"true"`
+}
+
 type sleepIn struct {
 	MS float64 `json:"ms" required:"true"`
 }
@@ -137,6 +142,9 @@ func blocks(traits sdk.Traits) []sdk.Definition {
 		typed[bool](26, "BOOL", traits),
 		sdk.Block[emitIn]{ID: id(27), Name: "FICKLE", Outputs: outs("p", "q"), Traits: sdk.Streaming, Run: fickle},
 		sdk.Block[emitIn]{ID: id(28), Name: "RESUME", Outputs: outs("p", "q"), Traits: sdk.Streaming, Run: resume},
+		sdk.Block[mixIn]{ID: id(29), Name: "MIX", Outputs: outs("mix"), Traits: traits, Run: func(_ context.Context, in mixIn, out sdk.Emitter) error {
+			return out.Emit("mix", list(json.RawMessage(`"`+in.M+`"`), in.V))
+		}},
 	)
 }
 
