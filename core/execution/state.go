@@ -418,15 +418,18 @@ func (r *run) waitingList() (list []*journal.Waiting, total uint32) {
 				continue
 			}
 			w := &journal.Waiting{Node: uint32(i)}
+			nulls := e.nullPins()
 			for _, p := range e.pins {
-				w.Have = append(w.Have, p.pin)
+				if !slices.Contains(nulls, p.pin) {
+					w.Have = append(w.Have, p.pin)
+				}
 			}
 			for _, pin := range e.plan().awaited {
 				if !e.has(pin) {
 					w.Missing = append(w.Missing, pin)
 				}
 			}
-			w.Missing = append(w.Missing, e.nullPins()...)
+			w.Missing = append(w.Missing, nulls...)
 			list = append(list, w)
 		}
 	}
