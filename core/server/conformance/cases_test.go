@@ -7,7 +7,16 @@ import (
 
 // suites are the scenarios by what they are about.
 var suites = map[string][]scenario{
-	"basics": basics,
+	"basics":  basics,
+	"joins":   joins,
+	"static":  static,
+	"dynamic": dynamic,
+	"types":   types,
+	"errors":  failures,
+	"cycles":  cycles,
+	"order":   order,
+	"nested":  nested,
+	"refused": refusals,
 }
 
 // Every scenario runs with blocks that have effects and with pure ones, which the scheduler may run ahead.

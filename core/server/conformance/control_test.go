@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -112,22 +113,30 @@ func (c *control) at(root, node, name string) []*call {
 	return c.calls[place{root, node, name}]
 }
 
-// await waits until n calls have come to a gate, and gives the n-th.
-func (c *control) await(t *testing.T, root, node, name string, n int) *call {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+// wait waits until n calls have come to a gate, and gives the n-th.
+func (c *control) wait(ctx context.Context, at place, n int) (*call, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		c.mu.Lock()
-		list, changed := c.calls[place{root, node, name}], c.changed
+		list, changed := c.calls[at], c.changed
 		c.mu.Unlock()
 		if len(list) >= n {
-			return list[n-1]
+			return list[n-1], nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			t.Fatalf("call %d of node %s did not come to gate %q", n, node, name)
+			return nil, fmt.Errorf("call %d of node %s did not come to gate %q: %w", n, at.node, at.name, ctx.Err())
 		}
 	}
+}
+
+func (c *control) await(t *testing.T, root, node, name string, n int) *call {
+	t.Helper()
+	found, err := c.wait(t.Context(), place{root, node, name}, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

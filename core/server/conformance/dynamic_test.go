@@ -35,7 +35,7 @@ var dynamic = []scenario{
 		id: "C44fed", nodes: `e ECHO {"in":1}
 			l LIST {"items_$_x":1}`,
 		links: "e.out -> l.items_$_0",
-		want: `l: !items_$_x
+		want: `l: !whole_number
 			failed l whole number`,
 	},
 	{

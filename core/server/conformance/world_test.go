@@ -136,13 +136,12 @@ type answer struct {
 	body   []byte
 }
 
-func (c *client) do(t *testing.T, method, path, body string) answer {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+func (c *client) request(ctx context.Context, method, path, body string) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v2"+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		return answer{}, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	if body != "" {
@@ -151,19 +150,25 @@ func (c *client) do(t *testing.T, method, path, body string) answer {
 	if c.handler == nil {
 		response, err := http.DefaultClient.Do(r)
 		if err != nil {
-			t.Fatal(err)
+			return answer{}, err
 		}
 		defer response.Body.Close()
 		content, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer{response.StatusCode, content}
+		return answer{response.StatusCode, content}, err
 	}
 	r.RequestURI = r.URL.RequestURI()
 	w := httptest.NewRecorder()
 	c.handler.ServeHTTP(w, r)
-	return answer{w.Code, w.Body.Bytes()}
+	return answer{w.Code, w.Body.Bytes()}, nil
+}
+
+func (c *client) do(t *testing.T, method, path, body string) answer {
+	t.Helper()
+	a, err := c.request(t.Context(), method, path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // ok expects success and reads the answer.
@@ -206,17 +211,32 @@ func (c *client) create(t *testing.T, document string) *created {
 	return &g
 }
 
-// execute starts an execution and gives its id.
-func (c *client) execute(t *testing.T, graphID, inputs string) string {
-	t.Helper()
+// start starts an execution and gives its id.
+func (c *client) start(ctx context.Context, graphID, inputs string) (string, error) {
 	if inputs == "" {
 		inputs = "{}"
+	}
+	path := "/builder/graphs/" + graphID + "/execute"
+	a, err := c.request(ctx, http.MethodPost, path, `{"input_data":`+inputs+`}`)
+	if err != nil {
+		return "", err
 	}
 	var x struct {
 		ID string `json:"execution_id"`
 	}
-	c.ok(t, http.MethodPost, "/builder/graphs/"+graphID+"/execute", `{"input_data":`+inputs+`}`, &x)
-	return x.ID
+	if err := json.Unmarshal(a.body, &x); err != nil || x.ID == "" {
+		return "", fmt.Errorf("%s: %d %s", path, a.status, a.body)
+	}
+	return x.ID, nil
+}
+
+func (c *client) execute(t *testing.T, graphID, inputs string) string {
+	t.Helper()
+	id, err := c.start(t.Context(), graphID, inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 func (c *client) stop(t *testing.T, id string) *details {
