@@ -23,6 +23,7 @@ type session struct {
 	stream proto.Plugin_SessionServer
 	ctx    context.Context
 	frames chan *proto.SessionResponse
+	idle   chan func() // taken by goroutines whose run has ended
 
 	mu   sync.Mutex
 	runs map[uint64]*run
@@ -32,6 +33,7 @@ func newSession(s *server, stream proto.Plugin_SessionServer) *session {
 	return &session{
 		server: s, stream: stream,
 		frames: make(chan *proto.SessionResponse, queueLength),
+		idle:   make(chan func()),
 		runs:   map[uint64]*run{},
 	}
 }
@@ -117,11 +119,39 @@ func (s *session) start(start *proto.Start) error {
 		return status.Errorf(codes.InvalidArgument, "run %d was started twice", start.Run)
 	}
 	s.server.started.Add(1)
-	s.server.runs.Go(func() {
+	s.spawn(func() {
 		defer release()
 		s.do(ctx, r, start)
 	})
 	return nil
+}
+
+// idleGoroutine is how long a goroutine waits for another run.
+const idleGoroutine = time.Second
+
+// spawn runs a job on a goroutine that has just become idle, or on a new one: growing the stack of a new goroutine for
+// each run costs more than a small run itself.
+func (s *session) spawn(job func()) {
+	select {
+	case s.idle <- job:
+		return
+	default:
+	}
+	s.server.runs.Go(func() {
+		timer := time.NewTimer(idleGoroutine)
+		defer timer.Stop()
+		for {
+			job()
+			timer.Reset(idleGoroutine)
+			select {
+			case job = <-s.idle:
+			case <-timer.C:
+				return
+			case <-s.ctx.Done():
+				return
+			}
+		}
+	})
 }
 
 // do runs a block and reports its end.
