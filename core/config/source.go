@@ -51,7 +51,12 @@ var _ kong.Resolver = (*Source)(nil)
 func NewSource(environ []string) *Source {
 	s := &Source{environment: map[string]string{}, file: map[string]string{}}
 	for _, entry := range environ {
-		if name, value, ok := strings.Cut(entry, "="); ok && value != "" && strings.HasPrefix(name, prefix) {
+		name, value, ok := strings.Cut(entry, "=")
+		switch {
+		case !ok || !strings.HasPrefix(name, prefix):
+		case value == "":
+			delete(s.environment, name)
+		default:
 			s.environment[name] = value
 		}
 	}
