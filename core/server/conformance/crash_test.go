@@ -300,3 +300,32 @@ func TestPluginKilledInAStream(t *testing.T) {
 		}
 	}
 }
+
+// A block that kills its process is charged for it when it was alone, and takes nobody with it.
+func TestBlockThatKillsItsPlugin(t *testing.T) {
+	t.Parallel()
+	h, err := startHost(effectPlugin, gates.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.close)
+	w := newWorld(t, h, 0)
+	c := w.client()
+	bystander := scenario{id: "bystander", nodes: `g GATE {"in":1}` + "\ny OUT", links: "g.out -> y.value", want: `outputs {"y":[1]}`}
+	killer := scenario{
+		id: "killer", nodes: `d DIE {"in":1}` + "\ne ECHO " + `{"in":2}` + "\ny OUT", links: "e.out -> y.value",
+		want: `d: !died_3_times
+			outputs {"y":[2]}
+			failed d died 3 times`,
+	}
+	id, at := w.gated(t, c, &bystander, "g")
+	killed := c.execute(t, killer.store(t, c).ID, "")
+	<-at.gone
+	gates.await(t, id, "g", "", 2).release()
+	d := w.finish(t, c, id)
+	parseExpectation(t, bystander.want).check(t, &bystander, d)
+	parseExpectation(t, killer.want).check(t, &killer, w.finish(t, c, killed))
+	if n := len(gates.at(killed, "d", "")); n != 4 {
+		t.Errorf("DIE ran %d times, want 3 alone and 1 in company", n)
+	}
+}

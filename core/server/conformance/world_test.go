@@ -201,7 +201,6 @@ type created struct {
 		SinkName string `json:"sink_name"`
 		IsStatic bool   `json:"is_static"`
 	} `json:"links"`
-	SubGraphs []created `json:"sub_graphs"`
 }
 
 func (c *client) create(t *testing.T, document string) *created {
@@ -266,6 +265,7 @@ func (c *client) children(t *testing.T, parent string) []details {
 // details are an execution as REST shows it.
 type details struct {
 	ID        string     `json:"id"`
+	GraphID   string     `json:"graph_id"`
 	Status    string     `json:"status"`
 	ParentID  *string    `json:"parent_execution_id"`
 	StartedAt *time.Time `json:"started_at"`

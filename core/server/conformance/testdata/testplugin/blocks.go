@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/patchbay-io/patchbay/sdk"
@@ -144,6 +145,13 @@ func blocks(traits sdk.Traits) []sdk.Definition {
 		sdk.Block[emitIn]{ID: id(28), Name: "RESUME", Outputs: outs("p", "q"), Traits: sdk.Streaming, Run: resume},
 		sdk.Block[mixIn]{ID: id(29), Name: "MIX", Outputs: outs("mix"), Traits: traits, Run: func(_ context.Context, in mixIn, out sdk.Emitter) error {
 			return out.Emit("mix", list(json.RawMessage(`"`+in.M+`"`), in.V))
+		}},
+		sdk.Block[gateIn]{ID: id(30), Name: "DIE", Outputs: outs("out"), Run: func(ctx context.Context, _ gateIn, _ sdk.Emitter) error {
+			if err := report(ctx, "", false); err != nil {
+				return err
+			}
+			os.Exit(3)
+			return nil
 		}},
 	)
 }
