@@ -5,6 +5,14 @@ import (
 	"testing"
 )
 
+// Members of the input family.
+const (
+	numberInput = "96dae2bb-97a2-41c2-bd2f-13a3b5a8ea98"
+	toggleInput = "cbf36ab5-df4a-43b6-8a7f-f7ed8652116e"
+	tableInput  = "5603b273-f41e-4020-af7d-fbc9c6a8d928"
+)
+
+// Basics.
 var basics = []scenario{
 	{
 		id: "C01", nodes: "x IN\ny OUT", links: "x.result => y.value", inputs: `{"x":"hi"}`,
@@ -79,5 +87,18 @@ var basics = []scenario{
 			}
 		},
 	},
+	{ // a toggle always has a value, a table a list; others are silent about null
+		id: "family", nodes: "t " + toggleInput + ` {"name":"t"}` + "\nl " + tableInput + ` {"name":"l"}` + "\nn " + numberInput + ` {"name":"n"}
+			y OUT
+			z OUT`,
+		inputs: `{"l":null,"n":null}`, links: "t.result => y.value\nl.result => z.value",
+		want: `n: -
+			outputs {"y":[false],"z":[[]]}`,
+	},
+	{
+		id: "family-typed", nodes: "n " + numberInput + ` {"name":"n"}` + "\ny OUT", inputs: `{"n":"12"}`, links: "n.result => y.value",
+		want: `outputs {"y":[12]}`,
+	},
+	{id: "family-unfit", nodes: "n " + numberInput + ` {"name":"n"}`, inputs: `{"n":true}`, want: "refused n.value integer"},
 	{id: "C105", nodes: `e EMIT {"script":[]}` + "\nf ECHO", links: "e.p -> f.in", want: "e: -\nf: none"},
 }

@@ -53,6 +53,14 @@ var dynamic = []scenario{
 			c: none
 			d: none`,
 	},
+	{ // an accident of the reference's that agents may rely on (execution.md 4.7)
+		id: "C45negative", nodes: `e EMIT {"script":[["p",[1,2,3]]]}
+			a ECHO
+			b ECHO`,
+		links: `e.p_$_-1 -> a.in
+			e.p_$_-4 -> b.in`,
+		want: "a: 3\nb: none",
+	},
 	{
 		id: "C46", nodes: `e EMIT {"script":[["p",{"a":null}]]}
 			y OUT`,

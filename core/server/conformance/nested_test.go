@@ -58,6 +58,35 @@ var nested = []scenario{
 		want: `outputs {"s":[18446744073709551617]}`,
 	},
 	{
+		id: "C79dynamic", nodes: `e ECHO {"in":1}
+			a AGENT:child {"inputs":{"text":{"j":0}}}
+			s OUT`,
+		links: `e.out -> a.text_#_k
+			a.summary -> s.value`,
+		children: map[string]scenario{"child": {nodes: "text IN\nsummary OUT", links: "text.result => summary.value"}},
+		want:     `outputs {"s":[{"j":0,"k":1}]}`,
+	},
+	{ // null is a value: the child has it, and its input node says nothing
+		id: "C79null", nodes: `n NULL {"in":1}
+			a AGENT:child
+			s OUT`,
+		links: `n.out -> a.text
+			a.summary -> s.value`,
+		children: map[string]scenario{"child": {nodes: "text IN\nsummary OUT", links: "text.result => summary.value"}},
+		want:     "a: -\ns: none",
+	},
+	{
+		id: "C79typed", nodes: `e EMIT {"script":[["p","7"],["p",true]]}
+			a AGENT:child
+			s OUT`,
+		links: `e.p -> a.text
+			a.summary -> s.value`,
+		children: map[string]scenario{"child": {nodes: "text " + numberInput + ` {"name":"text"}` + "\nsummary OUT", links: "text.result => summary.value"}},
+		want: `a: 7 !integer
+			outputs {"s":[7]}
+			failed a boolean`,
+	},
+	{
 		id: "C80", nodes: "a AGENT:child\ns OUT", links: "a.summary -> s.value",
 		children: map[string]scenario{"child": {
 			nodes: `e EMIT {"script":[["p",1],["p",2]]}` + "\nsummary OUT", links: "e.p -> summary.value",

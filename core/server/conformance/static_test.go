@@ -176,6 +176,22 @@ var static = []scenario{
 		want: `mix: ["x",1] !m ["y",1]
 			failed mix "m"`,
 	},
+	{
+		id: "static-selected", nodes: `s SEMIT {"script":[["p",{"a":7}]]}
+			e EMIT {"script":[["p",1],["p",2]]}
+			pair PAIR`,
+		links: `s.p_#_a => pair.b
+			e.p -> pair.a`,
+		want: "pair: [1,7] [2,7]",
+	},
+	{
+		id: "static-dynamic", nodes: `s SECHO {"in":9}
+			e EMIT {"script":[["p",1],["p",2]]}
+			l LIST`,
+		links: `s.out => l.items_$_1
+			e.p -> l.items_$_0`,
+		want: "l: [1,9] [2,9]",
+	},
 	{ // several static values that wait are taken one by one, then the last one stays
 		id: "static-piled", nodes: `e EMIT {"script":[["p",1],["p",2],["q","x"],["q","y"],["q","x"],["p",3],["q","y"]]}
 			mix MIX`,

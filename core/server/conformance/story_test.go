@@ -121,6 +121,9 @@ func (w *world) checkStory(t *testing.T, c *client, d *details) {
 		if ended[id] != (n.Status == "COMPLETED" || n.Status == "FAILED") {
 			t.Errorf("node execution %+v ended: %t", n, ended[id])
 		}
+		if started[id] != (n.StartedAt != nil) {
+			t.Errorf("node execution %+v started at %v, and was said to: %t", n, n.StartedAt, started[id])
+		}
 		if (n.EndedAt != nil) != (n.Status == "COMPLETED" || n.Status == "FAILED") {
 			t.Errorf("node execution %+v ended at %v", n, n.EndedAt)
 		}
