@@ -70,7 +70,10 @@ func (c *client) listen(ctx context.Context, id string, last *int64, w *watch) e
 	address.Scheme = map[string]string{"http": "ws", "https": "wss"}[c.base.Scheme]
 	address.Path += "/ws"
 	header := http.Header{"Authorization": {"Bearer " + c.token}}
-	conn, _, err := websocket.DefaultDialer.DialContext(ctx, address.String(), header)
+	conn, response, err := websocket.DefaultDialer.DialContext(ctx, address.String(), header)
+	if response != nil {
+		_ = response.Body.Close() // of a refused handshake; else there is none
+	}
 	if ctx.Err() != nil {
 		return context.Canceled
 	}

@@ -219,7 +219,7 @@ func (s *Server) WSAddress() string { return config.Address(s.front.ws.Addr().St
 
 // ExposesGeneratedSecret says whether other machines reach a server whose secret nobody chose.
 func (s *Server) ExposesGeneratedSecret() bool {
-	return s.generated && !(s.settings.Addr.Loopback() && s.settings.WSAddr.Loopback())
+	return s.generated && (!s.settings.Addr.Loopback() || !s.settings.WSAddr.Loopback())
 }
 
 // Failed gives an error when the server can no longer serve.

@@ -4,6 +4,7 @@ package postgrestest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -142,6 +143,9 @@ func removeAtExit(dir string) error {
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return err
+	}
+	if lifeline != nil {
+		return errors.New("two folders would need two lifelines")
 	}
 	lifeline = input
 	return cmd.Start()
