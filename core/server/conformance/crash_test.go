@@ -242,11 +242,7 @@ func surviveKill(t *testing.T, h *host) {
 // A plugin that is killed in the middle of a stream is started again, and what it had yielded is not routed twice.
 func TestPluginKilledInAStream(t *testing.T) {
 	t.Parallel()
-	h, err := startHost(effectPlugin, gates.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(h.close)
+	h := ownHost(t)
 	w := newWorld(t, h, 0)
 	c := w.client()
 	s := scenario{
@@ -304,11 +300,7 @@ func TestPluginKilledInAStream(t *testing.T) {
 // A block that kills its process is charged for it when it was alone, and takes nobody with it.
 func TestBlockThatKillsItsPlugin(t *testing.T) {
 	t.Parallel()
-	h, err := startHost(effectPlugin, gates.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(h.close)
+	h := ownHost(t)
 	w := newWorld(t, h, 0)
 	c := w.client()
 	bystander := scenario{id: "bystander", nodes: `g GATE {"in":1}` + "\ny OUT", links: "g.out -> y.value", want: `outputs {"y":[1]}`}

@@ -27,6 +27,7 @@ type life struct {
 	Server  uuid.UUID `json:"server"`
 	Plugin  string    `json:"plugin"`
 	Control string    `json:"control"`
+	Runtime string    `json:"runtime"`
 }
 
 // live is the main function of such a process. It prints its address, and ends with its standard input.
@@ -35,11 +36,11 @@ func live(told string) error {
 	if err := json.Unmarshal([]byte(told), &l); err != nil {
 		return err
 	}
-	h, err := startHost(l.Plugin, l.Control)
+	h, err := startHost(l.Plugin, l.Control, l.Runtime)
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer h.Close()
 	s, err := startServer(context.Background(), l.DSN, l.Server, h, 0)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ type firstLife struct {
 func startLife(t *testing.T, h *host) *firstLife {
 	t.Helper()
 	f := &firstLife{world: &world{dsn: postgrestest.DSN(t), id: uuid.New(), host: h}}
-	told, err := json.Marshal(life{f.dsn, f.id, h.name, gates.path})
+	told, err := json.Marshal(life{f.dsn, f.id, h.name, gates.path, runtimeFolder(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,11 +65,16 @@ func run(m *testing.M) (int, error) {
 	}
 	defer gates.close()
 	for _, name := range []string{effectPlugin, purePlugin} {
-		h, err := startHost(name, gates.path)
+		runtime, err := os.MkdirTemp("", "confrun")
 		if err != nil {
 			return 1, err
 		}
-		defer h.close()
+		defer os.RemoveAll(runtime)
+		h, err := startHost(name, gates.path, runtime)
+		if err != nil {
+			return 1, err
+		}
+		defer h.Close()
 		hosts[name] = h
 	}
 	return m.Run(), nil
@@ -115,30 +119,27 @@ func install(dir, name string) error {
 // host is a plugin host with the test plugin of one name.
 type host struct {
 	*plugin.Host
-	name    string
-	runtime string
+	name string
 }
 
-func startHost(name, controlPath string) (*host, error) {
-	runtime, err := os.MkdirTemp("", "confrun")
-	if err != nil {
-		return nil, err
-	}
-	h := &host{name: name, runtime: runtime}
+// startHost starts one. Its runtime folder is the caller's to remove, who may outlive it.
+func startHost(name, controlPath, runtime string) (*host, error) {
+	h := &host{name: name}
+	var err error
 	h.Host, err = plugin.New(plugin.Config{
 		Dirs: []string{filepath.Join(folder(controlPath), "plugins", name)}, RuntimeDir: runtime, Builtin: block.Structural(),
 		Settings: func(string) map[string]string { return map[string]string{"control": controlPath} },
 	})
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(runtime))
+		return nil, err
 	}
 	if err := h.Start(context.Background()); err != nil {
-		h.close()
+		h.Close()
 		return nil, err
 	}
 	for _, p := range h.Plugins() {
 		if p.State != plugin.Ready {
-			h.close()
+			h.Close()
 			return nil, fmt.Errorf("plugin %s is %s: %s", p.Name, p.State, p.Error)
 		}
 	}
@@ -148,9 +149,26 @@ func startHost(name, controlPath string) (*host, error) {
 // folder is the scratch folder, which a child process knows by the socket in it.
 func folder(controlPath string) string { return filepath.Dir(controlPath) }
 
-func (h *host) close() {
-	h.Close()
-	_ = os.RemoveAll(h.runtime)
+// ownHost is a host that a test may do harm to.
+func ownHost(t *testing.T) *host {
+	t.Helper()
+	h, err := startHost(effectPlugin, gates.path, runtimeFolder(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+// runtimeFolder is short enough for sockets, and gone after the test.
+func runtimeFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "confrun")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // pid is the process of the test plugin.
