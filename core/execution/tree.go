@@ -22,6 +22,9 @@ const (
 	inlineValue = 8 << 10
 	// startsVisibleAfter is when a pure node execution that still runs is shown as started.
 	startsVisibleAfter = 25 * time.Millisecond
+	// linger is how long rows that nobody waits for may wait for more (contract: at most 10 ms).
+	linger     = 4 * time.Millisecond
+	lingerRows = 128
 )
 
 // tree drives the machine of one root execution: one goroutine feeds it events, hands its rows to the writer, and
@@ -122,7 +125,9 @@ func (t *tree) run(ctx context.Context) error {
 	defer cancel()
 	visible := time.NewTimer(time.Hour)
 	defer visible.Stop()
-	armed := false
+	lingering := time.NewTimer(time.Hour)
+	defer lingering.Stop()
+	armed, later := false, false
 	for {
 		events, acks := t.take()
 		for _, a := range acks {
@@ -138,8 +143,13 @@ func (t *tree) run(ctx context.Context) error {
 		for _, ev := range events {
 			t.handle(ctx, ev)
 		}
-		if err := t.flush(ctx); err != nil {
-			return err
+		if t.urgent() {
+			if err := t.flush(ctx); err != nil {
+				return err
+			}
+		} else if t.pending != nil && !later {
+			lingering.Reset(linger)
+			later = true
 		}
 		if t.finished() {
 			return nil
@@ -153,6 +163,8 @@ func (t *tree) run(ctx context.Context) error {
 		case <-visible.C:
 			armed, t.unseen = false, false
 			t.apply(ctx, t.m.handle(time.Now(), tickEvent{}))
+		case <-lingering.C:
+			later = false
 			if err := t.flush(ctx); err != nil {
 				return err
 			}
@@ -162,8 +174,13 @@ func (t *tree) run(ctx context.Context) error {
 	}
 }
 
+// urgent says that somebody waits for what is pending.
+func (t *tree) urgent() bool {
+	return len(t.after) > 0 || t.accepted != nil || t.root.ended != "" || t.draining || len(t.rows) >= lingerRows
+}
+
 func (t *tree) finished() bool {
-	if t.ahead > 0 {
+	if t.ahead > 0 || t.pending != nil {
 		return false
 	}
 	return t.root.ended != "" || t.draining && len(t.cancels) == 0
@@ -257,6 +274,7 @@ func (t *tree) accept(done func(error)) {
 func (t *tree) flush(ctx context.Context) error {
 	c := t.pending
 	if c == nil || len(t.rows) == 0 && len(c.inserts) == 0 && len(c.updates) == 0 {
+		t.pending = nil
 		return nil
 	}
 	for _, w := range t.rows {
