@@ -48,6 +48,7 @@ type Server struct {
 
 // Start starts a server; it is ready when Start returns. What had begun is stopped when something fails.
 func Start(ctx context.Context, settings *config.Settings, log hclog.Logger) (*Server, error) {
+	tuneCollector()
 	s := &Server{settings: settings, log: log, health: newHealth(), metrics: newMetrics()}
 	if err := s.start(ctx); err != nil {
 		s.Stop(ctx)
