@@ -2,8 +2,9 @@
 # Generates all generated code: the plugin protocol, the journal's rows, the REST API.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-.ci/tools.sh protoc-gen-go protoc-gen-go-grpc buf oapi-codegen
+.ci/tools.sh protoc-gen-go protoc-gen-go-grpc oapi-codegen
 export PATH="$PWD/bin/tools:$PATH"
-(cd sdk && buf generate)
-(cd core/execution/journal && buf generate)
+(cd .ci/protogen && "${GO:-go}" build -o ../../bin/tools/protogen .)
+protogen sdk/proto plugin.proto -grpc
+protogen core/execution/journal journal.proto
 oapi-codegen -config api/oapi-codegen.yaml api/openapi.yaml
