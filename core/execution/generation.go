@@ -68,6 +68,7 @@ func (g *generation) run() error {
 	g.cancel(context.Cause(ctx))
 	err := group.Wait()
 	g.trees.Wait()
+	g.writer.refuseQueued()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, e := range g.entries {

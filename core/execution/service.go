@@ -290,7 +290,7 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 				if r.kind == rowEnd {
 					return nil
 				}
-				waiting = len(w.rows) < cap(w.rows)-1
+				waiting = !w.lost.Swap(false)
 			case <-again.C:
 				waiting = false
 			case <-ctx.Done():

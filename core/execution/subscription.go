@@ -18,6 +18,7 @@ import (
 type Subscription struct {
 	s       *Service
 	header  *run // what events say of their execution
+	root    uuid.UUID
 	watcher *watcher
 	status  Status
 	lastSeq int64
@@ -60,7 +61,8 @@ func (sub *Subscription) open(ctx context.Context, userID string, id uuid.UUID) 
 		return err
 	}
 	sub.header, sub.status = newRun(id, userID, h, nil), x.Status
-	err = sub.s.db.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM journal WHERE execution_id = ?`, id).Scan(&sub.lastSeq)
+	err = sub.s.db.QueryRowContext(ctx, `
+		SELECT x.root_id, coalesce((SELECT seq FROM journal WHERE execution_id = x.id ORDER BY pos DESC LIMIT 1), 0) FROM execution x WHERE x.id = ?`, id).Scan(&sub.root, &sub.lastSeq)
 	if err != nil {
 		return fmt.Errorf("read the last event: %w", err)
 	}
@@ -134,7 +136,7 @@ func (sub *Subscription) advance(ctx context.Context) error {
 		}
 		return nil
 	case <-poll.C:
-		sub.live = false
+		sub.live = sub.s.live(sub.root)
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

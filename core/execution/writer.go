@@ -126,7 +126,7 @@ func (w *writer) submit(ctx context.Context, c *commit) {
 	}
 }
 
-// run commits until ctx ends (nil) or the lease is lost (errFenced). What is queued then is refused.
+// run commits until ctx ends (nil) or the lease is lost (errFenced).
 func (w *writer) run(ctx context.Context) error {
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
@@ -144,15 +144,20 @@ func (w *writer) run(ctx context.Context) error {
 			err = w.write(ctx, batch)
 		}
 	}
+	if ctx.Err() != nil && !errors.Is(err, errFenced) {
+		return nil
+	}
+	return err
+}
+
+// refuseQueued answers what was submitted to a writer that runs no more. Nobody may submit any longer.
+func (w *writer) refuseQueued() {
 	for {
 		select {
 		case c := <-w.in:
-			c.done(err)
+			c.done(errFenced)
 		default:
-			if ctx.Err() != nil && !errors.Is(err, errFenced) {
-				return nil
-			}
-			return err
+			return
 		}
 	}
 }
