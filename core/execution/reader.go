@@ -94,7 +94,7 @@ func (s *Service) liveStats(ctx context.Context, running []*Execution) error {
 	}
 	rows, err := s.db.QueryContext(ctx, `
 		SELECT execution_id, count(DISTINCT node_execution), count(*) FILTER (WHERE kind = ?0 AND status = ?1), count(*) FILTER (WHERE kind = ?0 AND status = ?2)
-		FROM journal WHERE execution_id IN (?3) AND node_execution > 0 GROUP BY execution_id`, rowNode, Completed.number(), Failed.number(), bun.In(ids))
+		FROM journal WHERE execution_id IN (?3) AND node_execution > 0 GROUP BY execution_id`, rowNode, Completed.number(), Failed.number(), bun.List(ids))
 	if err != nil {
 		return fmt.Errorf("count node executions: %w", err)
 	}
@@ -124,7 +124,7 @@ func (s *Service) List(ctx context.Context, userID string, f Filter) ([]Executio
 			q = q.Where("graph_id = ?", key)
 		}
 		if len(f.Statuses) > 0 {
-			q = q.Where("status IN (?)", bun.In(f.Statuses))
+			q = q.Where("status IN (?)", bun.List(f.Statuses))
 		}
 		switch {
 		case f.ParentID != "":
