@@ -74,7 +74,7 @@ var removeFromList = sdk.Block[removeFromListInput]{
 	},
 	Run: func(_ context.Context, in removeFromListInput, out sdk.Emitter) error {
 		elements := value.Elements(in.List)
-		at := -1
+		var at int
 		if in.Index != nil {
 			var err error
 			if at, err = elementPosition(*in.Index, len(elements)); err != nil {
