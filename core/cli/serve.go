@@ -70,8 +70,8 @@ func newLogger(settings *config.Settings, out io.Writer) hclog.Logger {
 // greet tells a newcomer where the server is and what to type first.
 func greet(t terminal, settings *config.Settings, s *server.Server) {
 	token := t.shown() + " token --user " + localUser
-	if explicit := settings.DataDir; explicit != defaultDataDir() {
-		token = t.shown() + " --data-dir " + quoted(explicit) + " token --user " + localUser
+	if !settings.DefaultDataDir {
+		token = t.shown() + " --data-dir " + quoted(settings.DataDir) + " token --user " + localUser
 	}
 	fmt.Fprintf(t.out, `
   Patchbay is ready.
@@ -89,14 +89,6 @@ func greet(t terminal, settings *config.Settings, s *server.Server) {
   Ctrl-C stops the server.
 
 `, s.RESTAddress(), s.WSAddress(), settings.DataDir, token)
-}
-
-func defaultDataDir() string {
-	var s config.Settings
-	if err := s.Complete(config.NewSource(nil)); err != nil {
-		return ""
-	}
-	return s.DataDir
 }
 
 // quoted is a path as a shell takes it.

@@ -71,6 +71,9 @@ type Settings struct {
 	LogLevel  string `enum:"trace,debug,info,warn,error,off" default:"info" help:"trace, debug, info, warn, error or off."`
 	LogFormat string `enum:"text,json," default:"" help:"text or json; text on a terminal unless set."`
 
+	// DefaultDataDir says that nobody chose the data folder.
+	DefaultDataDir bool `kong:"-"`
+
 	plugins []pluginSetting
 }
 
@@ -112,7 +115,8 @@ func (s *Settings) Complete(source *Source) error {
 }
 
 func (s *Settings) fillIn() error {
-	if s.DataDir == "" {
+	s.DefaultDataDir = s.DataDir == ""
+	if s.DefaultDataDir {
 		s.DataDir = "data"
 		if os.Geteuid() == 0 {
 			s.DataDir = "/var/lib/patchbay"
@@ -141,7 +145,7 @@ func (s *Settings) fillIn() error {
 	}
 	if s.ExecutionConcurrency == 0 {
 		// An execution mostly waits: for its plugins and for commits.
-		s.ExecutionConcurrency = Limit(max(32, 16*runtime.GOMAXPROCS(0)))
+		s.ExecutionConcurrency = Limit(32 * runtime.GOMAXPROCS(0))
 	}
 	if s.LogFormat == "" {
 		s.LogFormat = "json"

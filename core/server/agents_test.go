@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
 )
 
 func TestCalculatorAgent(t *testing.T) {
@@ -30,6 +32,21 @@ func TestCalculatorAgent(t *testing.T) {
 		if status, _ := i.call(bob, http.MethodGet, path, nil); status != http.StatusNotFound {
 			t.Errorf("somebody else gets %d for %s", status, path)
 		}
+	}
+}
+
+func TestServerUsesTheDatabaseThatItIsGiven(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t, "PATCHBAY_DATABASE_URL="+postgrestest.DSN(t))
+	graph := i.create(through(calculatorBlock, "a", "result", map[string]any{"operation": "Add", "b": 34}))
+	if d := i.run(graph, `{"Value":8}`); d.Status != "COMPLETED" || string(d.Outputs["Output"][0]) != `42` {
+		t.Errorf("ended %s with %s", d.Status, d.Outputs)
+	}
+	if i.killAll("postgres") != 0 {
+		t.Error("it runs a Postgres of its own all the same")
+	}
+	if code := i.terminate(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 
