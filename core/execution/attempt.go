@@ -24,8 +24,9 @@ const (
 
 // attempt is one run of a block for a node execution.
 type attempt struct {
-	t *tree
-	c command
+	ctx context.Context
+	t   *tree
+	c   command
 
 	mu        sync.Mutex
 	room      chan struct{} // closed when streamed outputs were taken
@@ -43,17 +44,18 @@ type streamedEvent struct {
 	attempt *attempt
 }
 
-func newAttempt(t *tree, c command) *attempt {
-	return &attempt{t: t, c: c, room: make(chan struct{})}
+func newAttempt(ctx context.Context, t *tree, c command) *attempt {
+	return &attempt{ctx: ctx, t: t, c: c, room: make(chan struct{})}
 }
 
 // errEnough ends a run whose node execution has failed already.
 var errEnough = errors.New("the node execution has failed")
 
-func (a *attempt) run(ctx context.Context) {
-	s := a.t.s
+// run answers how the attempt ended, as the machine is to be told; nil when nobody asks any more.
+func (a *attempt) run() any {
+	ctx, s := a.ctx, a.t.s
 	if !s.awaitLease(ctx) {
-		return
+		return nil
 	}
 	traits := a.c.block.Traits
 	r := plugin.Run{
@@ -72,13 +74,12 @@ func (a *attempt) run(ctx context.Context) {
 	}
 	result := s.runner.Run(ctx, r)
 	if ctx.Err() != nil {
-		return // nobody asks any more
+		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if result.Crashed != nil && a.problem == "" {
-		a.t.post(crashEvent{run: ev.run, exec: ev.exec, attempt: ev.attempt, alone: result.Crashed.Alone, detail: result.Crashed.Detail})
-		return
+		return crashEvent{run: ev.run, exec: ev.exec, attempt: ev.attempt, alone: result.Crashed.Alone, detail: result.Crashed.Detail}
 	}
 	ev.outputs = append(a.waiting, a.collected...)
 	a.waiting = nil
@@ -91,7 +92,7 @@ func (a *attempt) run(ctx context.Context) {
 			ev.message = "the block failed without a message"
 		}
 	}
-	a.t.post(ev)
+	return ev
 }
 
 func (a *attempt) context() *proto.RunContext {

@@ -27,12 +27,25 @@ const (
 	lingerRows = 128
 )
 
-// tree drives the machine of one root execution: one goroutine feeds it events, hands its rows to the writer, and
-// starts and cancels blocks as it commands.
+// tree drives the machine of one root execution: it feeds it events, hands its rows to the writer, and starts and
+// cancels blocks as it commands. One goroutine at a time has the turn: the tree's own, or that of a block that has just
+// ended. The latter goes on with the next block itself, so that a chain of blocks switches goroutines no more often
+// than the plugin makes it.
 type tree struct {
 	s    *generation
 	root *run
 	m    *machine
+	ctx  context.Context
+
+	turn      sync.Mutex // held over everything below but inbox and acks
+	over      bool
+	err       error
+	visible   *time.Timer // set when armed
+	lingering *time.Timer // set when later
+	armed     bool
+	later     bool
+	lends     bool     // the goroutine that has the turn can run an attempt afterwards
+	next      *attempt // that one
 
 	mu    sync.Mutex
 	inbox []any
@@ -76,8 +89,11 @@ type ack struct {
 type drainEvent struct{}
 
 func newTree(s *generation, root *run, m *machine) *tree {
+	visible, lingering := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	visible.Stop()
+	lingering.Stop()
 	return &tree{
-		s: s, root: root, m: m, wake: make(chan struct{}, 1),
+		s: s, root: root, m: m, wake: make(chan struct{}, 1), visible: visible, lingering: lingering,
 		stored: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{},
 	}
 }
@@ -91,10 +107,7 @@ func (t *tree) post(event any) {
 		t.inbox = append(t.inbox, event)
 	}
 	t.mu.Unlock()
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
+	t.rouse()
 }
 
 // first hands the tree an event that goes before all others.
@@ -123,54 +136,111 @@ func (t *tree) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer t.blocks.Wait()
 	defer cancel()
-	visible := time.NewTimer(time.Hour)
-	defer visible.Stop()
-	lingering := time.NewTimer(time.Hour)
-	defer lingering.Stop()
-	armed, later := false, false
+	t.ctx = ctx
+	defer t.visible.Stop()
+	defer t.lingering.Stop()
 	for {
-		events, acks := t.take()
-		for _, a := range acks {
-			t.ahead -= a.rows
-			t.bytes -= a.bytes
-			if a.err != nil {
-				return a.err
-			}
-			for _, c := range a.commands {
-				t.launch(ctx, c)
-			}
-		}
-		for _, ev := range events {
-			t.handle(ctx, ev)
-		}
-		if t.urgent() {
-			if err := t.flush(ctx); err != nil {
-				return err
-			}
-		} else if t.pending != nil && !later {
-			lingering.Reset(linger)
-			later = true
-		}
-		if t.finished() {
-			return nil
-		}
-		if t.unseen && !armed {
-			visible.Reset(startsVisibleAfter)
-			armed = true
+		t.turn.Lock()
+		t.process()
+		over, err := t.over, t.err
+		t.turn.Unlock()
+		if over {
+			return err
 		}
 		select {
 		case <-t.wake:
-		case <-visible.C:
-			armed, t.unseen = false, false
+		case <-t.visible.C:
+			t.turn.Lock()
+			t.armed, t.unseen = false, false
 			t.apply(ctx, t.m.handle(time.Now(), tickEvent{}))
-		case <-lingering.C:
-			later = false
-			if err := t.flush(ctx); err != nil {
-				return err
-			}
+			t.turn.Unlock()
+		case <-t.lingering.C:
+			t.turn.Lock()
+			t.later = false
+			t.end(t.flush(ctx))
+			t.turn.Unlock()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// end notes that the tree cannot go on. The turn is held.
+func (t *tree) end(err error) {
+	if err != nil && !t.over {
+		t.over, t.err = true, err
+	}
+}
+
+// process takes what has come in. The turn is held.
+func (t *tree) process() {
+	if t.over {
+		return
+	}
+	events, acks := t.take()
+	for _, a := range acks {
+		t.ahead -= a.rows
+		t.bytes -= a.bytes
+		if a.err != nil {
+			t.end(a.err)
+			return
+		}
+		for _, c := range a.commands {
+			t.launch(t.ctx, c)
+		}
+	}
+	for _, ev := range events {
+		t.handle(t.ctx, ev)
+	}
+	if t.urgent() {
+		t.end(t.flush(t.ctx))
+	} else if t.pending != nil && !t.later {
+		t.lingering.Reset(linger)
+		t.later = true
+	}
+	if t.unseen && !t.armed {
+		t.visible.Reset(startsVisibleAfter)
+		t.armed = true
+	}
+	t.over = t.over || t.finished()
+}
+
+// work runs an attempt, and then what follows from its end as long as that is one block.
+func (t *tree) work(a *attempt) {
+	defer t.blocks.Done()
+	for a != nil {
+		event := a.run()
+		if event == nil {
+			return
+		}
+		a = t.deliver(event)
+	}
+}
+
+// deliver brings the tree an event, taking the turn for it where that is free, and answers what the caller may run.
+func (t *tree) deliver(event any) (next *attempt) {
+	t.mu.Lock()
+	t.inbox = append(t.inbox, event)
+	t.mu.Unlock()
+	if !t.turn.TryLock() {
+		t.rouse()
+		return nil
+	}
+	defer t.turn.Unlock()
+	t.lends = true
+	t.process()
+	next, t.next, t.lends = t.next, nil, false
+	if t.over {
+		t.rouse()
+	}
+	return next
+}
+
+// rouse wakes the tree's own goroutine.
+func (t *tree) rouse() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -426,9 +496,9 @@ func (t *tree) launch(ctx context.Context, c command) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	t.cancels[execKey{c.run.id, c.exec.id}] = cancel
-	t.blocks.Add(1)
 	if c.kind == loadChild {
 		input, node := c.input, c.exec.plan().node
+		t.blocks.Add(1)
 		go func() {
 			defer t.blocks.Done()
 			t.post(t.s.loadChild(ctx, c, input, node))
@@ -436,9 +506,11 @@ func (t *tree) launch(ctx context.Context, c command) {
 		return
 	}
 	t.unseen = t.unseen || !c.afterCommit
-	a := newAttempt(t, c)
-	go func() {
-		defer t.blocks.Done()
-		a.run(ctx)
-	}()
+	a := newAttempt(ctx, t, c)
+	if t.lends && t.next == nil {
+		t.next = a
+		return
+	}
+	t.blocks.Add(1)
+	go t.work(a)
 }
