@@ -1,4 +1,4 @@
-// Text holds the blocks that make, take apart and measure text. Templates are rendered in child processes.
+// Text holds the blocks that make, take apart, search and measure text. Templates are rendered in child processes.
 package main
 
 import (
@@ -9,10 +9,11 @@ import (
 var plugin = sdk.Plugin{
 	Name:        "text",
 	Version:     "0.1.0",
-	Description: "Templates and text",
+	Description: "Templates, patterns and text",
 	Blocks: sdk.Blocks(
 		fillTextTemplate, combineTexts, textReplace, textSplit,
 		countWords, textDecoder, extractCode, printToConsole,
+		matchTextPattern, extractText,
 	),
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/dlclark/regexp2"
 	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/plugins/internal/plugintest"
@@ -16,6 +17,7 @@ func TestMain(m *testing.M) {
 	jinja.ServeChild()
 	status := m.Run()
 	templates.Close()
+	regexp2.StopTimeoutClock()
 	if err := goleak.Find(); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
