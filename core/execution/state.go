@@ -368,13 +368,8 @@ func (e *nodeExec) data() []graph.PinValue {
 	return data
 }
 
-// pinValue is a value of the assembled input.
+// pinValue is a value of the assembled input. One that is as it came stays shared, since it may be large.
 func (e *nodeExec) pinValue(pin string) *value {
-	for _, p := range e.pins {
-		if p.pin == pin && e.plan().block.Kind == block.Output {
-			return p.value // untyped: not coerced, so that a large value stays shared
-		}
-	}
 	found := nullValue
 	gjson.ParseBytes(e.input).ForEach(func(k, v gjson.Result) bool {
 		if k.String() == pin {
@@ -383,6 +378,11 @@ func (e *nodeExec) pinValue(pin string) *value {
 		}
 		return true
 	})
+	for _, p := range e.pins {
+		if p.pin == pin && string(p.value.raw) == string(found.raw) {
+			return p.value
+		}
+	}
 	return found
 }
 
