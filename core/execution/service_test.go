@@ -371,6 +371,30 @@ func TestStopEndsWhatRunsAndWhatIsNested(t *testing.T) {
 	}
 }
 
+func TestTreeWaitsForTheDatabaseAndGoesOn(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	nodes, links := []string{`in AgentInput {"name":"x"}`}, []string{}
+	for i := range 3 * maxAheadRows {
+		nodes = append(nodes, fmt.Sprintf(`o%d AgentOutput {"name":"y"}`, i))
+		links = append(links, fmt.Sprintf("in.result -> o%d.value", i))
+	}
+	d := h.finished(h.execute(h.add(nodes, links), `{"x":1}`))
+	if d.Status != Completed || d.Stats.CompletedNodes != 3*maxAheadRows+1 || len(d.NodeExecutions) != maxNodes {
+		t.Errorf("%+v, %d node executions listed", d.Execution, len(d.NodeExecutions))
+	}
+	loop := h.add([]string{`a AgentInput {"name":"x"}`, `b AgentInput {"name":"x"}`}, []string{"a.result -> b.value", "b.result -> a.value"})
+	id := h.execute(loop, `{"x":1}`)
+	for x, err := h.Get(t.Context(), "u", id); x.Stats.CompletedNodes < 3*maxAheadRows; x, err = h.Get(t.Context(), "u", id) {
+		if err != nil || x.Status.Ended() {
+			t.Fatalf("%+v %v", x, err)
+		}
+	}
+	if x, err := h.Stop(t.Context(), "u", id); err != nil || x.Status != Terminated {
+		t.Errorf("%+v %v", x, err)
+	}
+}
+
 func TestIdempotencyKeys(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -23,8 +23,9 @@ const (
 	// startsVisibleAfter is when a pure node execution that still runs is shown as started.
 	startsVisibleAfter = 25 * time.Millisecond
 	// linger is how long rows that nobody waits for may wait for more (contract: at most 10 ms).
-	linger     = 4 * time.Millisecond
-	lingerRows = 128
+	linger      = 4 * time.Millisecond
+	lingerRows  = 128
+	lingerBytes = 256 << 10
 )
 
 // tree drives the machine of one root execution: it feeds it events, hands its rows to the writer, and starts and
@@ -55,6 +56,7 @@ type tree struct {
 	pending  *commit // what the events handled so far want committed
 	after    []command
 	rows     []*row
+	gathered int // bytes of the values in rows
 	ahead    int // rows handed to the writer and not committed
 	bytes    int
 	stored   map[storedValue]struct{}
@@ -117,17 +119,26 @@ func (t *tree) first(event any) {
 	t.inbox = append([]any{event}, t.inbox...)
 }
 
-func (t *tree) take() ([]any, []ack) {
+// takeAcks takes the writer's answers. They go before all else, since they make room.
+func (t *tree) takeAcks() []ack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	acks := t.acks
 	t.acks = nil
+	return acks
+}
+
+// takeEvents takes what happened, unless the tree is too far ahead of the database: then the next answer of the
+// writer brings it back here.
+func (t *tree) takeEvents() []any {
 	if t.ahead >= maxAheadRows || t.bytes >= maxAheadBytes {
-		return nil, acks
+		return nil
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	events := t.inbox
 	t.inbox = nil
-	return events, acks
+	return events
 }
 
 // run goes on until the root has ended and everything is committed (nil), until nothing runs any more while the
@@ -177,8 +188,7 @@ func (t *tree) process() {
 	if t.over {
 		return
 	}
-	events, acks := t.take()
-	for _, a := range acks {
+	for _, a := range t.takeAcks() {
 		t.ahead -= a.rows
 		t.bytes -= a.bytes
 		if a.err != nil {
@@ -189,7 +199,7 @@ func (t *tree) process() {
 			t.launch(t.ctx, c)
 		}
 	}
-	for _, ev := range events {
+	for _, ev := range t.takeEvents() {
 		t.handle(t.ctx, ev)
 	}
 	if t.urgent() {
@@ -246,7 +256,7 @@ func (t *tree) rouse() {
 
 // urgent says that somebody waits for what is pending.
 func (t *tree) urgent() bool {
-	return len(t.after) > 0 || t.accepted != nil || t.root.ended != "" || t.draining || len(t.rows) >= lingerRows
+	return len(t.after) > 0 || t.accepted != nil || t.root.ended != "" || t.draining || len(t.rows) >= lingerRows || t.gathered >= lingerBytes
 }
 
 func (t *tree) finished() bool {
@@ -308,6 +318,7 @@ func (t *tree) apply(ctx context.Context, u *unit) {
 	}
 	for _, w := range u.rows {
 		t.rows = append(t.rows, w)
+		t.gathered += sizeOf(w.step)
 		if w.kind == rowBegin && w.run.parent == nil {
 			c.updates = append(c.updates, writeOf(w.run))
 		}
@@ -360,7 +371,7 @@ func (t *tree) flush(ctx context.Context) error {
 	}
 	rows, commands, accepted := t.rows, t.after, t.accepted
 	n, size := len(rows), c.bytes
-	t.pending, t.rows, t.after, t.accepted = nil, nil, nil, nil
+	t.pending, t.rows, t.after, t.accepted, t.gathered = nil, nil, nil, nil, 0
 	t.ahead += n
 	t.bytes += size
 	c.done = func(err error) {
