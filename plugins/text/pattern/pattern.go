@@ -17,8 +17,8 @@ import (
 const TimeLimit = 5 * time.Second
 
 const (
-	// clockTick is how late the engine's clock may notice that its time is over.
-	clockTick = 100 * time.Millisecond
+	// clockTick is how late the engine may notice that its time is over: its clock ticks ten times a second.
+	clockTick = 250 * time.Millisecond
 	// maxCost bounds what the engine may remember for going back, in words of 8 bytes. Its stacks grow by doubling.
 	maxCost = 32 << 20
 	// largeCost is what makes a search large: few of those may run at a time.
