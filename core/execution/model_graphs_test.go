@@ -30,7 +30,7 @@ var oddValues = []string{
 	`null`, `null`, `true`, `false`, `{"k":[1,2]}`, `{"k":null}`, `{"k":[null]}`, `[3,4]`, `[]`, `"3"`, `"\u0000<"`, `1e400`, `{"b":1, "a":2}`,
 }
 
-// various yields up to four values and sometimes fails, as the input's bytes say.
+// various yields one to five values and sometimes fails, as the input's bytes say.
 func various(in json.RawMessage) ([]output, string) {
 	h := fnv.New32a()
 	h.Write(in)
@@ -40,7 +40,7 @@ func various(in json.RawMessage) ([]output, string) {
 		return (dice >> 8) % n
 	}
 	var outputs []output
-	for range roll(5) {
+	for range 1 + roll(5) {
 		pin, raw := "p", fmt.Sprint(roll(100_000))
 		if roll(3) == 0 {
 			pin = "q"
@@ -112,7 +112,7 @@ func drawModelGraph(t *rapid.T) *graph.Graph {
 	for i := range modelBlockCount {
 		ids = append(ids, testBlockID(20+i), testBlockID(20+i))
 	}
-	n := rapid.IntRange(1, 8).Draw(t, "nodes")
+	n := rapid.IntRange(2, 8).Draw(t, "nodes")
 	for i := range n {
 		g.Nodes = append(g.Nodes, graph.Node{ID: fmt.Sprintf("n%d", i), BlockID: rapid.SampledFrom(ids).Draw(t, "block")})
 	}
@@ -134,13 +134,16 @@ func drawModelGraph(t *rapid.T) *graph.Graph {
 func drawModelLinks(t *rapid.T, g *graph.Graph) {
 	loops := rapid.Bool().Draw(t, "loops")
 	n := len(g.Nodes)
-	for i := range rapid.IntRange(0, 3*n).Draw(t, "links") {
+	for i := range rapid.IntRange(n, 4*n).Draw(t, "links") {
 		from, to := rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")
+		if !loops && from > to {
+			from, to = to, from
+		}
 		source, sink := modelBlocks[g.Nodes[from].BlockID], modelBlocks[g.Nodes[to].BlockID]
-		if to == 0 && sink.Kind != block.Input || !loops && from >= to {
+		if to == 0 && sink.Kind != block.Input || !loops && from == to {
 			continue
 		}
-		out := []string{"p", "p", "p", "q", "q", "error", "p_#_k", "p_#_k_$_0", "q_$_1", "q_#_b"}
+		out := []string{"p", "p", "p", "q", "q", "error", "error", "error_#_k", "p_#_k", "p_#_k_$_0", "q_$_1", "q_#_b"}
 		switch source.Kind {
 		case block.Input:
 			out = []string{"result", "result", "result_#_k", "result_#_k_$_1"}
@@ -194,4 +197,21 @@ func drawConstants(t *rapid.T, g *graph.Graph, n *graph.Node) string {
 // linkedTo says whether a link leads to a pin of n, or to any where pin is empty.
 func linkedTo(g *graph.Graph, n *graph.Node, pin string) bool {
 	return slices.ContainsFunc(g.Links, func(l graph.Link) bool { return l.SinkID == n.ID && (pin == "" || l.SinkName == pin) })
+}
+
+// object are the members of an object, each as it came.
+func object(raw json.RawMessage) map[string]json.RawMessage {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		panic(err)
+	}
+	return members
+}
+
+func text(raw json.RawMessage) string {
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		panic(err)
+	}
+	return s
 }

@@ -54,22 +54,6 @@ func newModel(g *graph.Graph, blocks graph.Blocks, inputs json.RawMessage, place
 	}
 }
 
-func object(raw json.RawMessage) map[string]json.RawMessage {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &members); err != nil {
-		panic(err)
-	}
-	return members
-}
-
-func text(raw json.RawMessage) string {
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		panic(err)
-	}
-	return s
-}
-
 func (m *model) newExec(n *graph.Node) *modelExec {
 	b, _ := m.blocks.Block(n.BlockID)
 	return &modelExec{node: n, block: b}
@@ -133,18 +117,22 @@ func (m *model) fill(e, from *modelExec) {
 	if from == nil {
 		return
 	}
-	for _, l := range m.g.Links {
-		if l.SinkID != e.node.ID || !l.IsStatic || hasPin(e.data, l.SinkName) {
+	for _, pin := range m.awaited(e.node) {
+		if !m.static(e.node, pin) || hasPin(e.rows, pin) {
 			continue
 		}
 		v := json.RawMessage("null")
 		for _, p := range from.data {
-			if p.Pin == l.SinkName {
+			if p.Pin == pin {
 				v = p.Value
 			}
 		}
-		e.data = append(e.data, graph.PinValue{Pin: l.SinkName, Value: v})
+		e.data = append(e.data, graph.PinValue{Pin: pin, Value: v})
 	}
+}
+
+func (m *model) static(n *graph.Node, pin string) bool {
+	return slices.ContainsFunc(m.g.Links, func(l graph.Link) bool { return l.SinkID == n.ID && l.SinkName == pin && l.IsStatic })
 }
 
 func hasPin(list []graph.PinValue, pin string) bool {
