@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/patchbay-io/patchbay/api/problem"
@@ -29,13 +30,19 @@ func bodyOf(ctx context.Context) []byte {
 // Generated decoders would take the first document and leave what follows.
 func withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64) (*http.Request, error) {
 	if r.ContentLength > limit {
+		leaveBody(w, r)
 		return r, problem.TooLarge(limit)
 	}
+	// Not every writer in tests has deadlines; then there is nothing to bound either.
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(bodyTime))
+	defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	var buffer bytes.Buffer
 	if r.ContentLength > 0 {
 		buffer.Grow(int(r.ContentLength) + bytes.MinRead) // or reading grows it once more for the end
 	}
 	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		leaveBody(w, r)
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return r, problem.TooLarge(limit)
 		}
@@ -56,6 +63,17 @@ func withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64
 	r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return r, nil
+}
+
+// bodyTime is how long the whole body may take to come.
+const bodyTime = time.Minute
+
+// leaveBody lets the connection end with the answer when there is a body that nobody has read: net/http would wait for
+// it before it answers.
+func leaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 func noMembers() io.ReadCloser { return io.NopCloser(strings.NewReader("{}")) }

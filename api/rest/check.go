@@ -28,6 +28,7 @@ func (s *server) checked(doc *document, maxBody int64) mux.MiddlewareFunc {
 			route := doc.routes[routeKey{template, r.Method}]
 			joinLists(r.Header)
 			if err := checkParameters(r, route); err != nil {
+				leaveBody(w, r)
 				s.failed(w, r, err)
 				return
 			}
@@ -62,8 +63,11 @@ func checkParameters(r *http.Request, route *routers.Route) error {
 	if err != nil {
 		return problem.Field("query", "the query string cannot be read")
 	}
+	// The validator reads the body before it looks at security, however large the body is.
+	bodiless := r.WithContext(r.Context())
+	bodiless.Body = http.NoBody
 	return fieldProblem(openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
-		Request: r, QueryParams: query, PathParams: mux.Vars(r), Route: route,
+		Request: bodiless, QueryParams: query, PathParams: mux.Vars(r), Route: route,
 		Options: &openapi3filter.Options{
 			MultiError: true, SkipSettingDefaults: true, ExcludeRequestBody: true,
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,

@@ -42,6 +42,7 @@ func authenticated(authenticate func(*http.Request) (auth.Principal, error)) mux
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p, err := authenticate(r)
 			if err != nil {
+				leaveBody(w, r)
 				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
 				problem.Write(w, problem.Unauthorized(err))
 				return
