@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -182,7 +183,7 @@ func (s *Service) Details(ctx context.Context, userID, id string) (*Details, err
 	if !x.Status.Ended() {
 		d.Stats.TotalNodes = h.total
 	}
-	if d.NodeExecutions, err = h.nodes(ctx, 0, maxNodes); err != nil {
+	if d.NodeExecutions, err = h.nodes(ctx, 0, maxNodes, maxNodesBytes); err != nil {
 		return nil, err
 	}
 	d.Outputs, err = h.outputs(ctx)
@@ -199,7 +200,7 @@ func (s *Service) Nodes(ctx context.Context, userID, id string, offset, limit in
 	if err != nil {
 		return nil, 0, err
 	}
-	nodes, err := h.nodes(ctx, offset, limit)
+	nodes, err := h.nodes(ctx, offset, limit, math.MaxInt)
 	return nodes, h.total, err
 }
 
@@ -290,8 +291,9 @@ func (h *history) setWaiting(list []*journal.Waiting) {
 	}
 }
 
-// nodes reads node executions by their numbers, which are dense, through journal_by_node_execution.
-func (h *history) nodes(ctx context.Context, offset, limit int) ([]NodeExecution, error) {
+// nodes reads node executions by their numbers, which are dense, through journal_by_node_execution. It stops before the
+// one whose values would be beyond the bytes allowed, but never before the first.
+func (h *history) nodes(ctx context.Context, offset, limit, allowed int) ([]NodeExecution, error) {
 	nodes := []NodeExecution{}
 	pins := [][]*journal.Input{}
 	index := map[uint32]int{}
@@ -302,7 +304,7 @@ func (h *history) nodes(ctx context.Context, offset, limit int) ([]NodeExecution
 	}, func(w storedRow) error {
 		i, ok := index[w.nodeExec]
 		if !ok {
-			if h.size > maxNodesBytes {
+			if h.size > allowed {
 				return full
 			}
 			i = len(nodes)
@@ -323,12 +325,27 @@ func (h *history) nodes(ctx context.Context, offset, limit int) ([]NodeExecution
 	if err == nil {
 		nodes, pins = h.addActive(nodes, pins, index, offset, limit)
 	}
+	size := 0
 	for i := range nodes {
 		if err := h.complete(ctx, &nodes[i], pins[i]); err != nil {
 			return nil, err
 		}
+		if size += nodes[i].bytes(); size > allowed && i > 0 {
+			return nodes[:i], nil
+		}
 	}
 	return nodes, nil
+}
+
+// bytes is the size of the values.
+func (n *NodeExecution) bytes() int {
+	size := len(n.Input)
+	for _, o := range n.Outputs {
+		for _, v := range o.Values {
+			size += len(v)
+		}
+	}
+	return size
 }
 
 func (h *history) nodeOf(number uint32, node int) NodeExecution {

@@ -247,6 +247,17 @@ func TestLargeValuesComeOutAsTheyWentIn(t *testing.T) {
 	if got := output1(t, d); got != `{"a":{"a":`+big+`}}` {
 		t.Errorf("%d bytes came out: %.80s", len(got), got)
 	}
+	size := 0
+	for _, n := range d.NodeExecutions {
+		size += n.bytes()
+	}
+	if size > maxNodesBytes || len(d.NodeExecutions) == 0 || len(d.NodeExecutions) == d.NodeExecutionsTotal {
+		t.Errorf("%d of %d node executions with %d bytes", len(d.NodeExecutions), d.NodeExecutionsTotal, size)
+	}
+	all, total, err := h.Nodes(t.Context(), "u", d.ID, 0, 100)
+	if err != nil || total != 4 || len(all) != 4 {
+		t.Errorf("the page has %d of %d node executions: %v", len(all), total, err)
+	}
 }
 
 func TestManyExecutionsAtOnce(t *testing.T) {

@@ -67,6 +67,9 @@ func (d *decoder) graph(raw json.RawMessage, path string, top bool) *Graph {
 	}
 	members := membersOf(raw)
 	g.Name = d.text(members["name"], path+"name", true)
+	if jsonscan.KindOf(members["name"]) == jsonscan.String && strings.TrimSpace(g.Name) == "" {
+		d.fields[path+"name"] = "must not be empty"
+	}
 	g.Description = d.text(members["description"], path+"description", false)
 	g.Instructions = d.optional(members["instructions"], path+"instructions")
 	g.RecommendedCron = d.optional(members["recommended_schedule_cron"], path+"recommended_schedule_cron")

@@ -1,0 +1,60 @@
+package rest
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// endless is a body that never ends and counts what was read of it.
+type endless struct{ read int64 }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	e.read += int64(len(p))
+	return len(p), nil
+}
+
+func TestBodyIsReadNoFurtherThanItsLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 1 << 20
+	f := newFixture(t, func(c *Config) { c.MaxBody = limit })
+	for token, want := range map[string]int{"ann": http.StatusRequestEntityTooLarge, "bad": http.StatusUnauthorized} {
+		body := &endless{}
+		r := httptest.NewRequest(http.MethodPost, "/api/v2/builder/graphs", io.NopCloser(body))
+		r.ContentLength = -1
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		f.api.ServeHTTP(w, r)
+		if w.Code != want || body.read > 2*limit || w.Header().Get("Connection") != "close" {
+			t.Errorf("%s: %d after %d bytes, Connection %q", token, w.Code, body.read, w.Header().Get("Connection"))
+		}
+	}
+}
+
+func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	s := httptest.NewServer(f.api)
+	t.Cleanup(s.Close)
+	never, unused := io.Pipe()
+	t.Cleanup(func() { _ = unused.Close() })
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/api/v2/builder/graphs", io.MultiReader(strings.NewReader(`{"name":`), never))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = 100
+	response, err := s.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%s", response.Status)
+	}
+}
