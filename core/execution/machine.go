@@ -206,6 +206,7 @@ func (m *machine) pending() bool { return len(m.internal) > 0 }
 func (m *machine) step(now time.Time) *unit {
 	m.open(now)
 	e := m.internal[0]
+	m.internal[0] = nil
 	m.internal = m.internal[1:]
 	if e.state == execInternal && m.runs[e.run.id] != nil {
 		m.runInternal(e.run, e)
@@ -320,7 +321,7 @@ func (m *machine) startReady(r *run) {
 			e.failure = "the server died each time this block ran"
 		}
 		if e.failure != "" || e.instant() {
-			r.ready = r.ready[1:]
+			r.unready()
 			e.state = execInternal
 			m.internal = append(m.internal, e)
 			continue
@@ -328,7 +329,7 @@ func (m *machine) startReady(r *run) {
 		if r.running >= m.limitOf() {
 			return
 		}
-		r.ready = r.ready[1:]
+		r.unready()
 		r.running++
 		e.holdsPlace = true
 		if e.kind() == block.Agent {
@@ -349,6 +350,12 @@ func (m *machine) startReady(r *run) {
 		}
 		m.dispatch(e, durable, false)
 	}
+}
+
+// unready takes the first of what is ready away.
+func (r *run) unready() {
+	r.ready[0] = nil
+	r.ready = r.ready[1:]
 }
 
 func (m *machine) limitOf() int {
@@ -418,7 +425,9 @@ func (m *machine) nodeRow(r *run, e *nodeExec, status Status) *row {
 }
 
 func (m *machine) record(r *run, e *nodeExec, w *row, outputs []output) {
-	for _, o := range outputs {
+	for i := range outputs {
+		outputs[i].value = r.shared(outputs[i].value)
+		o := outputs[i]
 		w.step.Outputs = append(w.step.Outputs, &journal.Output{Pin: o.pin, Value: o.value.raw, Digest: o.value.digest, Size: o.value.size})
 	}
 	e.outputs = append(e.outputs, outputs...)
@@ -431,7 +440,7 @@ func (m *machine) complete(r *run, e *nodeExec, outputs []output) {
 		w.isOutput = true
 		w.step.ResultName = e.outputName()
 		if e.renders() {
-			v := e.pinValue(valuePin)
+			v := r.shared(e.pinValue(valuePin))
 			w.step.Result = &journal.Output{Value: v.raw, Digest: v.digest, Size: v.size}
 		}
 	}

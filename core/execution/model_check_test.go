@@ -73,6 +73,7 @@ func machineLog(u *unit, before uint32) string {
 				slices.Sort(w.Missing)
 				say("waits: %s has %v, lacks %v", r.run.plan.nodes[w.Node].node.ID, w.Have, w.Missing)
 			}
+			say("%d wait", s.WaitingTotal)
 		}
 	}
 	return strings.Join(lines, "\n")

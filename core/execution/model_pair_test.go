@@ -34,6 +34,7 @@ type pair struct {
 	handed    map[uint32]int // outputs that the running attempt of a streaming block has handed over
 	committed []*row
 	events    int
+	bulky     bool // values have grown so large, in some cycle that quotes them again and again, that it is no use to go on
 }
 
 // lostUnit is a unit that is not committed: a crash loses it.
@@ -76,6 +77,9 @@ func (p *pair) both(take func() *unit, do func(m *model)) {
 	lost := lostUnit{rows: u.rows}
 	for _, r := range u.rows {
 		lost.stored = append(lost.stored, p.encoded(r))
+		for _, o := range r.step.Outputs {
+			p.bulky = p.bulky || len(o.Value) > 10_000
+		}
 	}
 	for _, c := range u.commands {
 		switch {

@@ -321,13 +321,17 @@ func (m *model) end(status Status) {
 	}
 	m.status = status
 	m.say("execution ended %s", status)
+	total := 0
 	for i := range m.g.Nodes {
 		n := &m.g.Nodes[i]
 		for _, e := range m.waiting[n.ID] {
-			have, missing := m.holds(e)
-			m.say("waits: %s has %v, lacks %v", n.ID, have, missing)
+			if total++; total <= 1000 { // contract
+				have, missing := m.holds(e)
+				m.say("waits: %s has %v, lacks %v", n.ID, have, missing)
+			}
 		}
 	}
+	m.say("%d wait", total)
 }
 
 // holds says which pins of a waiting node execution have a value that counts: null on a required pin does not.

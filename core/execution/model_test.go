@@ -43,7 +43,7 @@ func follow(t *rapid.T, most int) int {
 	p := newPair(t, drawModelGraph(t), rapid.SampledFrom([]int{1, 2, 3, maxRunning}).Draw(t, "places"))
 	p.begin()
 	for p.machine.top.ended == "" {
-		if p.events >= most {
+		if p.events >= most || p.bulky {
 			p.stop()
 			break
 		}

@@ -1,11 +1,13 @@
 package execution
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"sort"
 	"time"
+	"weak"
 
 	"github.com/google/uuid"
 	"github.com/tidwall/gjson"
@@ -44,11 +46,13 @@ type run struct {
 	ready   []*nodeExec
 
 	completed, failed int
+
+	large map[[sha256.Size]byte]weak.Pointer[value] // values in memory that are too large for the journal
 }
 
 type nodeState struct {
 	waiting []*nodeExec // incomplete node executions, oldest first
-	latest  []pinInput  // inputs of the newest one that was queued: what static pins repeat
+	latest  []pinInput  // static inputs of the newest one that was queued, which later ones repeat
 	fed     bool        // latest is of a node execution (it may be empty)
 	order   []*nodeExec // queued ones whose outputs are not all delivered, in queue order
 }
@@ -99,6 +103,24 @@ type value struct {
 type output struct {
 	pin   string
 	value *value
+}
+
+// shared is v, or the equal value that the execution holds already: a large value that passes through many nodes is
+// in memory once.
+func (r *run) shared(v *value) *value {
+	if len(v.raw) <= inlineValue {
+		return v
+	}
+	digest := sha256.Sum256(v.raw)
+	if known := r.large[digest].Value(); known != nil {
+		return known
+	}
+	if r.large == nil {
+		r.large = map[[sha256.Size]byte]weak.Pointer[value]{}
+	}
+	v.digest, v.size = digest[:], uint64(len(v.raw))
+	r.large[digest] = weak.Make(v)
+	return v
 }
 
 // pinInput is the value that a pin of a node execution received, and where it came from.
@@ -175,7 +197,7 @@ func (r *run) queue(q *journal.Move_Queue) *nodeExec {
 	}
 	e.failure = q.Invalid
 	if q.Invalid == "" {
-		n.latest, n.fed = e.pins, true
+		n.latest, n.fed = e.staticPins(), true
 	}
 	r.queued++
 	e.id = r.queued
@@ -185,6 +207,20 @@ func (r *run) queue(q *journal.Move_Queue) *nodeExec {
 	r.ready = append(r.ready, e)
 	n.order = append(n.order, e)
 	return e
+}
+
+// staticPins are the inputs that later executions of the node may repeat.
+func (e *nodeExec) staticPins() []pinInput {
+	if len(e.plan().static) == 0 {
+		return nil
+	}
+	var pins []pinInput
+	for _, p := range e.pins {
+		if e.plan().static[p.pin] {
+			pins = append(pins, p)
+		}
+	}
+	return pins
 }
 
 // filled is the value that a static pin repeats, or an input of the execution.
@@ -266,6 +302,7 @@ func (r *run) passed(node int, deliver func(e *nodeExec, i int)) {
 		if e.state != execEnded {
 			return
 		}
+		n.order[0] = nil // or the array would keep it, and its input, in memory
 		n.order = n.order[1:]
 		delete(r.execs, e.id)
 	}

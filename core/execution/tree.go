@@ -467,15 +467,14 @@ func (t *tree) store(ctx context.Context, run uuid.UUID, o *journal.Output) (*jo
 	if len(o.Value) <= inlineValue {
 		return o, nil
 	}
-	digest := sha256.Sum256(o.Value)
-	key := storedValue{run, digest}
+	key := storedValue{run, [sha256.Size]byte(o.Digest)}
 	if _, ok := t.stored[key]; !ok {
-		if err := t.s.storeValue(ctx, run, digest[:], o.Value); err != nil {
+		if err := t.s.storeValue(ctx, run, o.Digest, o.Value); err != nil {
 			return nil, err
 		}
 		t.stored[key] = struct{}{}
 	}
-	return &journal.Output{Pin: o.Pin, Digest: digest[:], Size: uint64(len(o.Value))}, nil
+	return &journal.Output{Pin: o.Pin, Digest: o.Digest, Size: o.Size}, nil
 }
 
 // writeOf is a copy of what the execution's row shows, since the writer is another goroutine.
