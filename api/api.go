@@ -27,6 +27,7 @@ type Config struct {
 	Graphs        rest.Graphs
 	Blocks        rest.Blocks
 	Executions    rest.Executions
+	Away          func(error) bool // says that the database cannot be asked at the moment
 	Subscribe     Subscribe
 	MaxBody       int64    // bytes of a request's body
 	Origins       []string // of pages that may call, beside those of the same host
@@ -45,7 +46,7 @@ type API struct {
 func New(c Config) (*API, error) {
 	r, err := rest.New(rest.Config{
 		Document: Document, Logger: c.Logger.Named("rest"), Authenticate: c.Authenticator.Authenticate,
-		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, MaxBody: c.MaxBody, Origins: c.Origins,
+		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 	})
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/graph"
-	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // rule says what one error of the domain is to clients.
@@ -25,7 +24,6 @@ var domain = []rule{
 	{is(graph.ErrConflict), message(Conflict)},
 	{as[*graph.Malformed], malformedGraph},
 	{as[*graph.Invalid], invalidGraph},
-	{postgres.Away, func(error) *Problem { return Unavailable("the database cannot be reached at the moment; try again") }},
 }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -56,5 +57,15 @@ func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("%s", response.Status)
+	}
+}
+
+func TestDatabaseThatIsAwayIsUnavailable(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the database system is starting up")
+	f := newFixture(t, func(c *Config) { c.Away = func(err error) bool { return errors.Is(err, gone) } })
+	f.memory.errs["list"] = gone
+	if w := f.do(http.MethodGet, "/api/v2/builder/graphs", ""); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "UNAVAILABLE") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

@@ -379,6 +379,9 @@ type TooLarge = Error
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Error
 
+// Unavailable defines model for Unavailable.
+type Unavailable = Error
+
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Error
 
@@ -1365,6 +1368,8 @@ type UnauthorizedJSONResponse struct {
 	Headers UnauthorizedResponseHeaders
 }
 
+type UnavailableJSONResponse Error
+
 type UnsupportedMediaTypeJSONResponse Error
 
 type ListBlocksRequestObject struct {
@@ -1452,6 +1457,20 @@ func (response ListBlocks500JSONResponse) VisitListBlocksResponse(w http.Respons
 	return err
 }
 
+type ListBlocks503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListBlocks503JSONResponse) VisitListBlocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListGraphsRequestObject struct {
 	Params ListGraphsParams
 }
@@ -1515,6 +1534,20 @@ func (response ListGraphs500JSONResponse) VisitListGraphsResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphs503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListGraphs503JSONResponse) VisitListGraphsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1617,6 +1650,20 @@ func (response CreateGraph500JSONResponse) VisitCreateGraphResponse(w http.Respo
 	return err
 }
 
+type CreateGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateGraph503JSONResponse) VisitCreateGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteGraphRequestObject struct {
 	GraphId GraphID `json:"graph_id"`
 }
@@ -1674,6 +1721,20 @@ func (response DeleteGraph500JSONResponse) VisitDeleteGraphResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteGraph503JSONResponse) VisitDeleteGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1756,6 +1817,20 @@ func (response GetGraph500JSONResponse) VisitGetGraphResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetGraph503JSONResponse) VisitGetGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1869,6 +1944,20 @@ func (response UpdateGraph500JSONResponse) VisitUpdateGraphResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateGraph503JSONResponse) VisitUpdateGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2010,6 +2099,20 @@ func (response ExecuteGraph500JSONResponse) VisitExecuteGraphResponse(w http.Res
 	return err
 }
 
+type ExecuteGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ExecuteGraph503JSONResponse) VisitExecuteGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListGraphVersionsRequestObject struct {
 	GraphId GraphID `json:"graph_id"`
 	Params  ListGraphVersionsParams
@@ -2088,6 +2191,20 @@ func (response ListGraphVersions500JSONResponse) VisitListGraphVersionsResponse(
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListGraphVersions503JSONResponse) VisitListGraphVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2204,6 +2321,20 @@ func (response SetActiveGraphVersion500JSONResponse) VisitSetActiveGraphVersionR
 	return err
 }
 
+type SetActiveGraphVersion503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetActiveGraphVersion503JSONResponse) VisitSetActiveGraphVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListExecutionsRequestObject struct {
 	Params ListExecutionsParams
 }
@@ -2267,6 +2398,20 @@ func (response ListExecutions500JSONResponse) VisitListExecutionsResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListExecutions503JSONResponse) VisitListExecutionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2346,6 +2491,20 @@ func (response DeleteExecution500JSONResponse) VisitDeleteExecutionResponse(w ht
 	return err
 }
 
+type DeleteExecution503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteExecution503JSONResponse) VisitDeleteExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetExecutionRequestObject struct {
 	ExecutionId ExecutionID `json:"execution_id"`
 }
@@ -2409,6 +2568,20 @@ func (response GetExecution500JSONResponse) VisitGetExecutionResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecution503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetExecution503JSONResponse) VisitGetExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2495,6 +2668,20 @@ func (response ListNodeExecutions500JSONResponse) VisitListNodeExecutionsRespons
 	return err
 }
 
+type ListNodeExecutions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListNodeExecutions503JSONResponse) VisitListNodeExecutionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StopExecutionRequestObject struct {
 	ExecutionId ExecutionID `json:"execution_id"`
 }
@@ -2558,6 +2745,20 @@ func (response StopExecution500JSONResponse) VisitStopExecutionResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecution503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response StopExecution503JSONResponse) VisitStopExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }

@@ -25,8 +25,10 @@ type Config struct {
 	Graphs       Graphs
 	Blocks       Blocks
 	Executions   Executions
-	MaxBody      int64    // bytes of a request's body; over it 413
-	Origins      []string // origins whose pages may call the API from a browser; empty: those of the same host
+	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
+	Away    func(error) bool
+	MaxBody int64    // bytes of a request's body; over it 413
+	Origins []string // origins whose pages may call the API from a browser; empty: those of the same host
 }
 
 // API serves everything under /api, and /openapi.json. Every other path is 404.
@@ -46,7 +48,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, graphs: c.Graphs, executions: c.Executions,
+		log: c.Logger, graphs: c.Graphs, executions: c.Executions, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
 
@@ -81,6 +83,7 @@ type server struct {
 	graphs     Graphs
 	blocks     *blockList
 	executions Executions
+	away       func(error) bool
 	closing    context.Context
 }
 
@@ -108,6 +111,9 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client has gone, or must see that what it got is not whole
 	}
 	p := problem.Of(err)
+	if p.Status == http.StatusInternalServerError && s.away != nil && s.away(err) {
+		p = problem.Unavailable("the database cannot be reached at the moment; try again")
+	}
 	if p.Status >= 500 {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
 	}

@@ -193,7 +193,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 func (s *Server) openAPI(a *auth.Authenticator, graphs *graph.Service) error {
 	var err error
 	s.api, err = api.New(api.Config{
-		Logger: s.log.Named("api"), Authenticator: a, Graphs: graphs, Blocks: s.plugins, Executions: s.execution,
+		Logger: s.log.Named("api"), Authenticator: a, Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Away: postgres.Away,
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			sub, err := s.execution.Subscribe(ctx, user, id, after)
