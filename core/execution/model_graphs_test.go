@@ -187,7 +187,8 @@ func drawConstants(t *rapid.T, g *graph.Graph, n *graph.Node) string {
 		choices = []string{
 			`{}`, `{}`, `{"a":1}`, `{"a":1,"b":2,"n":3}`, `{"b":[8],"a_#_z":"z"}`, `{"n":true,"a":null}`, `{"n":[1,2],"b_#_k":{}}`,
 		}
-		if !linkedTo(g, n, "a_#_k") { // else it would be a matter of taste whether a null waits for a
+		// Whether a null lacks a value beside a dynamic pin that cannot be merged would be a matter of taste.
+		if pin, _ := b.Input("b"); !pin.Required && !linkedTo(g, n, "a_#_k") {
 			choices = append(choices, `{"b_$_x":1,"a":1}`)
 		}
 	}
