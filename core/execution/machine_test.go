@@ -201,7 +201,11 @@ func (w *world) drainInternal() {
 func (w *world) progress(i int, bySteps bool) {
 	c := w.running[i]
 	key := fmt.Sprint(c.exec.id)
-	outputs, failed := testBlocks[c.block.ID].run(c.input)
+	input := c.input
+	if len(input) > 1000 { // loops nest their own outputs, which would grow without end
+		input = json.RawMessage(`{"k":["long"]}`)
+	}
+	outputs, failed := testBlocks[c.block.ID].run(input)
 	done := w.streamed[key]
 	if c.block.Traits.Streaming && done < len(outputs) && bySteps {
 		w.streamed[key]++
