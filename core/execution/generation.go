@@ -79,12 +79,19 @@ func (g *generation) run() error {
 	return err
 }
 
-// has says that the end of this root execution is still to be published.
-func (g *generation) has(id uuid.UUID) bool {
+// has says that the end of this root execution of the user's is still to be published.
+func (g *generation) has(userID string, id uuid.UUID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.entries[id]
-	return e != nil && (e.tree == nil || !e.tree.ended.Load())
+	switch {
+	case e == nil:
+		return false
+	case e.tree != nil:
+		return e.tree.root.userID == userID && !e.tree.ended.Load()
+	default:
+		return e.root != nil && e.root.userID == userID
+	}
 }
 
 // enqueue gives an entry a slot now or later. A new execution is committed as queued when it has to wait.

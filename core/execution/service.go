@@ -275,7 +275,7 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 	again := time.NewTicker(2 * time.Second) // another server may run it
 	defer again.Stop()
 	for {
-		if !s.live(key) {
+		if !s.live(userID, key) {
 			x, err := s.Get(ctx, userID, id)
 			if err != nil {
 				return err
@@ -300,10 +300,11 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 	}
 }
 
-// live says that the execution is a root that this server runs or is about to; its end will be published here.
-func (s *Service) live(id uuid.UUID) bool {
+// live says that the execution is a root of the user's that this server runs or is about to; its end will be published
+// here.
+func (s *Service) live(userID string, id uuid.UUID) bool {
 	g, err := s.generation()
-	return err == nil && g.has(id)
+	return err == nil && g.has(userID, id)
 }
 
 // Stop ends an execution and what is nested in it, and answers when they have ended, after 15 s at the latest. An

@@ -360,6 +360,9 @@ func TestStopEndsWhatRunsAndWhatIsNested(t *testing.T) {
 			n++
 		}
 	}
+	if err := h.Wait(t.Context(), "stranger", id); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a stranger waits: %v", err)
+	}
 	x, err := h.Stop(t.Context(), "u", id)
 	if err != nil || x.Status != Terminated {
 		t.Fatalf("%+v %v", x, err)

@@ -136,7 +136,7 @@ func (sub *Subscription) advance(ctx context.Context) error {
 		}
 		return nil
 	case <-poll.C:
-		sub.live = sub.s.live(sub.root)
+		sub.live = sub.s.live(sub.header.userID, sub.root)
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
