@@ -122,7 +122,7 @@ func TestStructuralBlocks(t *testing.T) {
 			}
 		}
 	}
-	if len(byName) != 13 {
+	if len(byName) != 14 {
 		t.Errorf("%d blocks", len(byName))
 	}
 	if p, _ := byName["Agent Toggle Input"].Input("value"); string(p.Default) != "false" {

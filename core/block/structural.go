@@ -13,6 +13,7 @@ const (
 	OutputID   = "363ae599-353e-4804-937e-b2ee3cef3da4"
 	InputID    = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b"
 	DropdownID = "655d6fdf-a334-421c-b733-520549c07cd1"
+	FileID     = "95ead23f-8283-4654-aef3-10c053b74a31"
 	TableID    = "5603b273-f41e-4020-af7d-fbc9c6a8d928"
 	DriveID    = "d3b32f15-6fd7-40e3-be52-e083f51b19a2"
 	NoteID     = "cc10ff7b-7753-4ff2-9af6-9399b1a7eddc"
@@ -47,6 +48,11 @@ var structuralDefinitions = []Definition{
 		`{"type":"string","format":"date"}`, inputNode{value: nullable(`{"type":"string","format":"date"}`)}),
 	input("2a1c757e-86cf-4c7e-aacf-060dc382e434", "Agent Time Input", "Takes a time of day (HH:MM:SS) from whoever runs the agent.", nil,
 		`{"type":"string","format":"time"}`, inputNode{value: nullable(`{"type":"string","format":"time"}`)}),
+	input(FileID, "Agent File Input", "Takes a file from whoever runs the agent.", nil,
+		`{"type":"string"}`, inputNode{
+			value: nullable(`{"type":"string","format":"file"}`),
+			extra: `"base_64":{"title":"Produce Base64 Output","type":"boolean","default":false,"advanced":true,"description":"Whether the file itself is handed on, as a data URI, in place of a reference to it."}`,
+		}),
 	input(DropdownID, "Agent Dropdown Input", "Lets whoever runs the agent choose one of several texts.", nil,
 		`{"type":"string"}`, inputNode{
 			value: nullable(`{"type":"string"}`),

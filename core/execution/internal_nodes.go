@@ -1,7 +1,6 @@
 package execution
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -16,12 +15,7 @@ const (
 	namePin   = "name"
 	resultPin = "result"
 	outputPin = "output"
-	formatPin = "format"
 )
-
-// templateBlock renders the format of an output node. It is a block id of the reference, not a plugin: whichever
-// plugin provides it is asked.
-const templateBlock = "db7d8f02-2f44-4c55-ab7a-eae0941f0c30"
 
 // runInternal runs a node execution that needs no plugin: input and output nodes, nested agents, and those that
 // failed before they could start.
@@ -55,22 +49,11 @@ func (e *nodeExec) begin(m *machine) {
 // instant says whether the machine runs e itself, at once.
 func (e *nodeExec) instant() bool {
 	switch e.kind() {
-	case block.Input:
-		return true
-	case block.Output:
-		return !e.renders()
+	case block.Input, block.Output:
+		return e.help() == nil
 	default:
 		return false
 	}
-}
-
-// renders says whether e is an output node with a format, which a plugin renders.
-func (e *nodeExec) renders() bool {
-	if e.kind() != block.Output {
-		return false
-	}
-	format := gjson.GetBytes(e.input, formatPin)
-	return format.Type == gjson.String && format.Str != ""
 }
 
 // inputNodeOutputs are what an input node yields: its value, and nothing for null (execution.md 2.1).
@@ -90,23 +73,6 @@ func inputNodeOutputs(e *nodeExec) []output {
 		return []output{{pin: resultPin, value: &value{raw: json.RawMessage("[]")}}}
 	}
 	return nil
-}
-
-// templateInput is what the template block gets for an output node with a format: one variable, called like the node.
-func (e *nodeExec) templateInput() json.RawMessage {
-	var b bytes.Buffer
-	b.WriteString(`{"values":{`)
-	b.Write(quote(e.outputName()))
-	b.WriteByte(':')
-	b.Write(e.pinValue(valuePin).raw)
-	b.WriteString(`},"format":`)
-	b.WriteString(gjson.GetBytes(e.input, formatPin).Raw)
-	if escape := gjson.GetBytes(e.input, "escape_html"); escape.Exists() && escape.Type != gjson.Null {
-		b.WriteString(`,"escape_html":`)
-		b.WriteString(escape.Raw)
-	}
-	b.WriteByte('}')
-	return b.Bytes()
 }
 
 // outputName is the name under which an output node publishes.

@@ -386,7 +386,7 @@ func (m *machine) recordStarts() {
 
 // takeOutputs records and delivers what a streaming block emitted.
 func (m *machine) takeOutputs(r *run, e *nodeExec, outputs []output) {
-	fresh, err := e.repeated(outputs)
+	fresh, err := e.repeated(e.ownOutputs(outputs))
 	if len(fresh) > 0 {
 		w := m.nodeRow(r, e, Running)
 		m.record(r, e, w, fresh)
@@ -399,7 +399,7 @@ func (m *machine) takeOutputs(r *run, e *nodeExec, outputs []output) {
 }
 
 func (m *machine) done(r *run, e *nodeExec, ev doneEvent) {
-	fresh, err := e.repeated(ev.outputs)
+	fresh, err := e.repeated(e.ownOutputs(ev.outputs))
 	switch {
 	case err != "":
 		m.fail(r, e, fresh, err)

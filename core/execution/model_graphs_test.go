@@ -108,7 +108,7 @@ const modelBlockCount = 10
 // drawModelGraph makes a random graph that may be executed with modelInputs. Its first node always starts.
 func drawModelGraph(t *rapid.T) *graph.Graph {
 	g := &graph.Graph{ID: uuid.NewString(), Version: 1, Name: "random"}
-	ids := []string{inputBlock, inputBlock, numberBlock, toggleBlock, tableBlock, outputBlock, outputBlock, outputBlock}
+	ids := []string{inputBlock, inputBlock, numberBlock, toggleBlock, tableBlock, block.FileID, outputBlock, outputBlock, outputBlock}
 	for i := range modelBlockCount {
 		ids = append(ids, testBlockID(20+i), testBlockID(20+i))
 	}
@@ -177,6 +177,10 @@ func drawConstants(t *rapid.T, g *graph.Graph, n *graph.Node) string {
 		choices = []string{`{"name":"x0"}`, `{"name":"x1","value":5}`, `{"name":"x2","value":{"k":[6]}}`, `{"name":"x4"}`}
 	case n.BlockID == numberBlock:
 		choices = []string{`{"name":"x3"}`, `{"name":"x4","value":5}`, `{"name":"x1"}`}
+	case n.BlockID == block.FileID && linked:
+		choices = []string{`{"name":"x1"}`, `{"name":"x3","base_64":true}`}
+	case n.BlockID == block.FileID:
+		choices = []string{`{"name":"x1"}`, `{"name":"x3","base_64":true}`, `{"name":"x2","value":""}`, `{"name":"x2","value":"f"}`}
 	case b.Kind == block.Input:
 		choices = []string{`{"name":"x1"}`}
 	case b.Kind == block.Output:

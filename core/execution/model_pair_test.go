@@ -187,7 +187,7 @@ func (p *pair) progress(i, piece int) {
 			func() *unit {
 				return p.machine.handle(p.tick(), outputsEvent{p.root(), id, c.attempt, outputs[from:to]})
 			},
-			func(m *model) { m.yield(m.queued[id-1], fresh(outputs[:to], len(known))) },
+			func(m *model) { m.yield(m.queued[id-1], fresh(c, outputs[:to], len(known))) },
 		)
 		return
 	}
@@ -198,10 +198,10 @@ func (p *pair) progress(i, piece int) {
 		},
 		func(m *model) {
 			if failed != "" {
-				m.fail(m.queued[id-1], fresh(outputs, len(known)), failed)
+				m.fail(m.queued[id-1], fresh(c, outputs, len(known)), failed)
 				return
 			}
-			m.complete(m.queued[id-1], fresh(outputs, len(known)))
+			m.complete(m.queued[id-1], fresh(c, outputs, len(known)))
 		},
 	)
 }
@@ -225,7 +225,13 @@ func (p *pair) pluginDies(i int) {
 
 // results are those of a block that runs.
 func results(c command) ([]output, string) {
-	if c.block.ID == templateBlock {
+	if c.block.ID == fileHelp.block.ID {
+		if len(c.input)%3 == 0 {
+			return []output{{pin: "other", value: nullValue}}, "no such file"
+		}
+		return []output{{pin: "other", value: nullValue}, {pin: "file_out", value: &value{raw: quote("<" + string(c.input) + ">")}}}, ""
+	}
+	if c.block.ID == templateHelp.block.ID {
 		if len(c.input)%2 == 0 {
 			return nil, "no such filter"
 		}
@@ -234,10 +240,16 @@ func results(c command) ([]output, string) {
 	return modelBlocks[c.block.ID].run(c.input)
 }
 
-// fresh are the outputs from one on.
-func fresh(outputs []output, from int) []graph.PinValue {
+// fresh are the outputs from one on. Of a file input's block only the file counts.
+func fresh(c command, outputs []output, from int) []graph.PinValue {
 	var list []graph.PinValue
 	for _, o := range outputs[min(from, len(outputs)):] {
+		if c.block.ID == fileHelp.block.ID {
+			if o.pin != "file_out" {
+				continue
+			}
+			o.pin = "result"
+		}
 		list = append(list, graph.PinValue{Pin: o.pin, Value: o.value.raw})
 	}
 	return list

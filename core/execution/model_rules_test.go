@@ -66,7 +66,7 @@ func (m *model) event(do func()) {
 	for m.status == Running && len(m.ready) > 0 {
 		e := m.ready[0]
 		switch {
-		case e.invalid != "" || e.block.Kind == block.Input || e.block.Kind == block.Output && !e.renders():
+		case e.invalid != "" || e.block.Kind == block.Input && !e.storesFile() || e.block.Kind == block.Output && !e.renders():
 			m.instant = append(m.instant, e)
 		case len(m.running) < m.places:
 			m.running = append(m.running, e)
@@ -389,8 +389,20 @@ func (e *modelExec) renders() bool {
 	return string(format) != "null" && text(format) != ""
 }
 
-// blockInput is what the block gets: no nulls (contract); a template one variable, called like the node.
+// storesFile: a file input yields nothing for an empty value, else what the file store makes of it (2.1).
+func (e *modelExec) storesFile() bool {
+	return e.block.ID == block.FileID && e.invalid == "" && string(e.value("value")) != "null" && text(e.value("value")) != ""
+}
+
+// blockInput is what the block gets: no nulls (contract); a template one variable, called like the node; the file
+// store the file.
 func (e *modelExec) blockInput() string {
+	if e.storesFile() {
+		if wanted := e.value("base_64"); string(wanted) != "null" {
+			return fmt.Sprintf(`{"file_in":%s,"base_64":%s}`, e.value("value"), wanted)
+		}
+		return fmt.Sprintf(`{"file_in":%s}`, e.value("value"))
+	}
 	if e.renders() {
 		return fmt.Sprintf(`{"values":{%s:%s},"format":%s}`, e.value("name"), e.value("value"), e.value("format"))
 	}

@@ -360,22 +360,6 @@ func (e *nodeExec) plan() *planNode { return &e.run.plan.nodes[e.node] }
 
 func (e *nodeExec) kind() block.Kind { return e.plan().block.Kind }
 
-// runs is the block that a plugin runs for e.
-func (e *nodeExec) runs() *block.Block {
-	if e.renders() {
-		return templateOf(e.run.plan)
-	}
-	return e.plan().block
-}
-
-// templateOf stands for the block that renders formats. Rendering has no effect outside and the same result again.
-func templateOf(p *Plan) *block.Block {
-	if b, ok := p.Block(templateBlock); ok {
-		return b
-	}
-	return &block.Block{Definition: block.Definition{ID: templateBlock, Name: "Fill Text Template", Traits: block.Traits{Pure: true}}}
-}
-
 // prepare assembles the input of a node execution that was refolded from its rows.
 func (e *nodeExec) prepare() {
 	if e.input != nil || e.failure != "" {
@@ -387,14 +371,6 @@ func (e *nodeExec) prepare() {
 		return
 	}
 	e.input = a.Input
-}
-
-// blockInput is what the block gets.
-func (e *nodeExec) blockInput() json.RawMessage {
-	if e.renders() {
-		return e.templateInput()
-	}
-	return graph.WithoutNulls(e.input)
 }
 
 func (e *nodeExec) data() []graph.PinValue {

@@ -125,16 +125,13 @@ func missingAgent(n *Node, where string) Missing {
 	return Missing{NodeID: n.ID, Pin: "graph_id", Message: name + ", version " + strconv.Itoa(ref.Version) + ", " + where}
 }
 
-// fileInputID is the input block that needs a host service; graphs can be bound before a plugin provides it.
-const fileInputID = "95ead23f-8283-4654-aef3-10c053b74a31"
-
 // names are the names of a graph's inputs or outputs, sorted, each once.
 func (b *binding) names(g *Graph, kind block.Kind) []string {
 	var names []string
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		known, ok := b.blocks.Block(n.BlockID)
-		if !ok && (kind != block.Input || n.BlockID != fileInputID) || ok && known.Kind != kind {
+		if !ok || known.Kind != kind {
 			continue
 		}
 		name, _ := jsonscan.Find(n.InputDefault, "name")
