@@ -23,6 +23,7 @@ func (s *session) start(ctx context.Context, r *run) (*proto.SessionRequest, err
 		Credit:   credit,
 		Context:  r.spec.Context,
 		Recorded: r.spec.Recorded,
+		Calls:    maxCalls,
 	}
 	size := 4 << 10 // for all that is small
 	for _, v := range r.spec.Recorded {

@@ -28,6 +28,8 @@ type Run struct {
 	Output func(pin string, value json.RawMessage) error
 	// Progress, unless nil, is told what passes. Some of it is lost when it comes faster than it is taken.
 	Progress func(*proto.Progress)
+	// Services, unless nil, answers the calls that the block makes of its host.
+	Services Services
 	// Streaming says that the block declares it, so that its outputs wait for nothing but Output.
 	Streaming bool
 }
@@ -63,6 +65,7 @@ type run struct {
 	session *session
 	sent    atomic.Bool // its start may have reached the plugin
 	signal  chan struct{}
+	calls   calls
 
 	mu       sync.Mutex
 	waiting  []item
@@ -78,6 +81,7 @@ type run struct {
 // item is an output or a progress that waits.
 type item struct {
 	output   *proto.Output
+	lastCall uint64 // made before the output
 	progress *proto.Progress
 }
 
@@ -103,7 +107,7 @@ func (r *run) output(o *proto.Output) error {
 		r.session.pending.give(len(o.GetValue()))
 		return nil
 	}
-	r.waiting = append(r.waiting, item{output: o})
+	r.waiting = append(r.waiting, item{output: o, lastCall: r.calls.last})
 	r.wake()
 	return nil
 }
@@ -165,6 +169,7 @@ func (r *run) allow(n int) {
 // run runs a block to its end. retry says that the process ended before the run reached it.
 func (s *session) run(ctx context.Context, b *block.Block, spec *Run) (result Result, retry bool) {
 	r := &run{spec: spec, block: b, session: s, signal: make(chan struct{}, 1), allowed: credit}
+	defer r.begin(ctx)()
 	if !s.add(r) {
 		return Result{}, true
 	}
@@ -231,7 +236,7 @@ func (r *run) follow(ctx context.Context) (Result, bool) {
 				continue
 			}
 			if verdict == nil {
-				if err := r.deliver(ctx, it.output); err != nil {
+				if err := r.deliver(ctx, it); err != nil {
 					verdict = err
 					r.drop()
 					if !over {
@@ -259,7 +264,8 @@ func (r *run) follow(ctx context.Context) (Result, bool) {
 }
 
 // deliver checks an output and hands it over. A result is the end of the run.
-func (r *run) deliver(ctx context.Context, o *proto.Output) *Result {
+func (r *run) deliver(ctx context.Context, it item) *Result {
+	o := it.output
 	value, release, err := r.value(ctx, o)
 	defer release()
 	switch {
@@ -280,6 +286,9 @@ func (r *run) deliver(ctx context.Context, o *proto.Output) *Result {
 		}
 		result := failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("plugin %s sent %w", r.block.Plugin.Name, err))
 		return &result
+	}
+	if r.spec.Services != nil {
+		r.spec.Services.Emitted(it.lastCall)
 	}
 	if err := r.spec.Output(o.GetPin(), value); err != nil {
 		result := failed(proto.ErrorKind_ERROR_KIND_PERMANENT, err)

@@ -36,7 +36,8 @@ type session struct {
 	queue  chan outgoing
 	writer sync.WaitGroup
 
-	pending budget
+	pending budget // of outputs that wait
+	calling budget // of calls that are open
 	fetched *semaphore.Weighted
 
 	mu      sync.Mutex
@@ -69,6 +70,7 @@ func openSession(client proto.PluginClient, bulk bool, wait time.Duration, log h
 		closing: make(chan struct{}),
 	}
 	s.pending.init(maxPending)
+	s.calling.init(maxCalling)
 	s.writer.Go(s.write)
 	return s, nil
 }
@@ -80,6 +82,7 @@ func (s *session) close() { s.once.Do(func() { close(s.closing) }) }
 func (s *session) cut() {
 	s.close()
 	s.pending.close()
+	s.calling.close()
 	s.cancel()
 	s.writer.Wait()
 }
@@ -190,6 +193,14 @@ func (s *session) handle(frame *proto.SessionResponse) error {
 		s.served.Store(true)
 		s.remove(r)
 		r.finish(Result{Err: f.Done.GetError()})
+	case *proto.SessionResponse_Call:
+		r := s.find(f.Call.GetRun())
+		if r == nil {
+			return fmt.Errorf("a call of run %d, which does not go on", f.Call.GetRun())
+		}
+		size := sizeOf(f.Call)
+		s.calling.take(size)
+		return r.call(f.Call, size)
 	case *proto.SessionResponse_Log:
 		s.logFrame(f.Log)
 	}

@@ -22,6 +22,10 @@ const (
 	PieceSize = 1 << 20
 	// MaxValue is the largest value in bytes that either side takes, inline or beside the session.
 	MaxValue = 64 << 20
+	// CallPiece is the largest piece of a file or body in bytes that one call reads or writes.
+	CallPiece = 256 << 10
+	// MaxCall is the largest call in bytes.
+	MaxCall = 2 << 20
 	// MaxMessage is the largest message in bytes that either side accepts.
 	MaxMessage = 64 << 20
 )

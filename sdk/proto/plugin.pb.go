@@ -145,6 +145,59 @@ func (ErrorKind) EnumDescriptor() ([]byte, []int) {
 	return file_plugin_proto_rawDescGZIP(), []int{1}
 }
 
+// KeyScope is who shares a key. Keys of one plugin are always apart from those of another, and those of one user too.
+type KeyScope int32
+
+const (
+	KeyScope_KEY_SCOPE_UNSPECIFIED KeyScope = 0 // refused
+	KeyScope_KEY_SCOPE_NODE        KeyScope = 1 // this node of this agent, in all its executions
+	KeyScope_KEY_SCOPE_AGENT       KeyScope = 2 // this agent
+	KeyScope_KEY_SCOPE_USER        KeyScope = 3 // all agents of the user
+)
+
+// Enum value maps for KeyScope.
+var (
+	KeyScope_name = map[int32]string{
+		0: "KEY_SCOPE_UNSPECIFIED",
+		1: "KEY_SCOPE_NODE",
+		2: "KEY_SCOPE_AGENT",
+		3: "KEY_SCOPE_USER",
+	}
+	KeyScope_value = map[string]int32{
+		"KEY_SCOPE_UNSPECIFIED": 0,
+		"KEY_SCOPE_NODE":        1,
+		"KEY_SCOPE_AGENT":       2,
+		"KEY_SCOPE_USER":        3,
+	}
+)
+
+func (x KeyScope) Enum() *KeyScope {
+	p := new(KeyScope)
+	*p = x
+	return p
+}
+
+func (x KeyScope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyScope) Descriptor() protoreflect.EnumDescriptor {
+	return file_plugin_proto_enumTypes[2].Descriptor()
+}
+
+func (KeyScope) Type() protoreflect.EnumType {
+	return &file_plugin_proto_enumTypes[2]
+}
+
+func (x KeyScope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KeyScope.Descriptor instead.
+func (KeyScope) EnumDescriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{2}
+}
+
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -809,6 +862,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Start
 	//	*SessionRequest_Cancel
 	//	*SessionRequest_Credit
+	//	*SessionRequest_Reply
 	Frame         isSessionRequest_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -878,6 +932,15 @@ func (x *SessionRequest) GetCredit() *Credit {
 	return nil
 }
 
+func (x *SessionRequest) GetReply() *Reply {
+	if x != nil {
+		if x, ok := x.Frame.(*SessionRequest_Reply); ok {
+			return x.Reply
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Frame interface {
 	isSessionRequest_Frame()
 }
@@ -894,11 +957,17 @@ type SessionRequest_Credit struct {
 	Credit *Credit `protobuf:"bytes,3,opt,name=credit,proto3,oneof"`
 }
 
+type SessionRequest_Reply struct {
+	Reply *Reply `protobuf:"bytes,4,opt,name=reply,proto3,oneof"`
+}
+
 func (*SessionRequest_Start) isSessionRequest_Frame() {}
 
 func (*SessionRequest_Cancel) isSessionRequest_Frame() {}
 
 func (*SessionRequest_Credit) isSessionRequest_Frame() {}
+
+func (*SessionRequest_Reply) isSessionRequest_Frame() {}
 
 type SessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -908,6 +977,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Progress
 	//	*SessionResponse_Done
 	//	*SessionResponse_Log
+	//	*SessionResponse_Call
 	Frame         isSessionResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -986,6 +1056,15 @@ func (x *SessionResponse) GetLog() *Log {
 	return nil
 }
 
+func (x *SessionResponse) GetCall() *Call {
+	if x != nil {
+		if x, ok := x.Frame.(*SessionResponse_Call); ok {
+			return x.Call
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Frame interface {
 	isSessionResponse_Frame()
 }
@@ -1006,6 +1085,10 @@ type SessionResponse_Log struct {
 	Log *Log `protobuf:"bytes,4,opt,name=log,proto3,oneof"`
 }
 
+type SessionResponse_Call struct {
+	Call *Call `protobuf:"bytes,5,opt,name=call,proto3,oneof"`
+}
+
 func (*SessionResponse_Output) isSessionResponse_Frame() {}
 
 func (*SessionResponse_Progress) isSessionResponse_Frame() {}
@@ -1013,6 +1096,8 @@ func (*SessionResponse_Progress) isSessionResponse_Frame() {}
 func (*SessionResponse_Done) isSessionResponse_Frame() {}
 
 func (*SessionResponse_Log) isSessionResponse_Frame() {}
+
+func (*SessionResponse_Call) isSessionResponse_Frame() {}
 
 // Start begins a run.
 type Start struct {
@@ -1024,6 +1109,7 @@ type Start struct {
 	Credit        uint32                 `protobuf:"varint,5,opt,name=credit,proto3" json:"credit,omitempty"`                       // outputs that may be sent before the first Credit
 	Context       *RunContext            `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
 	Recorded      []*PinValue            `protobuf:"bytes,7,rep,name=recorded,proto3" json:"recorded,omitempty"` // streaming blocks after an interruption: the outputs that earlier attempts left
+	Calls         uint32                 `protobuf:"varint,8,opt,name=calls,proto3" json:"calls,omitempty"`      // calls that may be open at once; 0: the host answers none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1105,6 +1191,13 @@ func (x *Start) GetRecorded() []*PinValue {
 		return x.Recorded
 	}
 	return nil
+}
+
+func (x *Start) GetCalls() uint32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
 }
 
 type RunContext struct {
@@ -1655,6 +1748,1399 @@ func (x *Log) GetFields() map[string]string {
 	return nil
 }
 
+// Call asks the host for a service, on behalf of a run. Reply answers it.
+type Call struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Run    uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`
+	Number uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // from 1, growing within the run
+	// Types that are valid to be assigned to Service:
+	//
+	//	*Call_GetKey
+	//	*Call_SetKey
+	//	*Call_DeleteKey
+	//	*Call_Remember
+	//	*Call_CreateFile
+	//	*Call_OpenFile
+	//	*Call_HttpRequest
+	//	*Call_AwaitResponse
+	//	*Call_Read
+	//	*Call_Write
+	//	*Call_Close
+	Service       isCall_Service `protobuf_oneof:"service"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Call) Reset() {
+	*x = Call{}
+	mi := &file_plugin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Call) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Call) ProtoMessage() {}
+
+func (x *Call) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Call.ProtoReflect.Descriptor instead.
+func (*Call) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Call) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *Call) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Call) GetService() isCall_Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *Call) GetGetKey() *GetKey {
+	if x != nil {
+		if x, ok := x.Service.(*Call_GetKey); ok {
+			return x.GetKey
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetSetKey() *SetKey {
+	if x != nil {
+		if x, ok := x.Service.(*Call_SetKey); ok {
+			return x.SetKey
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetDeleteKey() *DeleteKey {
+	if x != nil {
+		if x, ok := x.Service.(*Call_DeleteKey); ok {
+			return x.DeleteKey
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetRemember() *Remember {
+	if x != nil {
+		if x, ok := x.Service.(*Call_Remember); ok {
+			return x.Remember
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetCreateFile() *CreateFile {
+	if x != nil {
+		if x, ok := x.Service.(*Call_CreateFile); ok {
+			return x.CreateFile
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetOpenFile() *OpenFile {
+	if x != nil {
+		if x, ok := x.Service.(*Call_OpenFile); ok {
+			return x.OpenFile
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetHttpRequest() *HttpRequest {
+	if x != nil {
+		if x, ok := x.Service.(*Call_HttpRequest); ok {
+			return x.HttpRequest
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetAwaitResponse() *AwaitResponse {
+	if x != nil {
+		if x, ok := x.Service.(*Call_AwaitResponse); ok {
+			return x.AwaitResponse
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetRead() *Read {
+	if x != nil {
+		if x, ok := x.Service.(*Call_Read); ok {
+			return x.Read
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetWrite() *Write {
+	if x != nil {
+		if x, ok := x.Service.(*Call_Write); ok {
+			return x.Write
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetClose() *Close {
+	if x != nil {
+		if x, ok := x.Service.(*Call_Close); ok {
+			return x.Close
+		}
+	}
+	return nil
+}
+
+type isCall_Service interface {
+	isCall_Service()
+}
+
+type Call_GetKey struct {
+	GetKey *GetKey `protobuf:"bytes,3,opt,name=get_key,json=getKey,proto3,oneof"`
+}
+
+type Call_SetKey struct {
+	SetKey *SetKey `protobuf:"bytes,4,opt,name=set_key,json=setKey,proto3,oneof"`
+}
+
+type Call_DeleteKey struct {
+	DeleteKey *DeleteKey `protobuf:"bytes,5,opt,name=delete_key,json=deleteKey,proto3,oneof"`
+}
+
+type Call_Remember struct {
+	Remember *Remember `protobuf:"bytes,6,opt,name=remember,proto3,oneof"`
+}
+
+type Call_CreateFile struct {
+	CreateFile *CreateFile `protobuf:"bytes,7,opt,name=create_file,json=createFile,proto3,oneof"`
+}
+
+type Call_OpenFile struct {
+	OpenFile *OpenFile `protobuf:"bytes,8,opt,name=open_file,json=openFile,proto3,oneof"`
+}
+
+type Call_HttpRequest struct {
+	HttpRequest *HttpRequest `protobuf:"bytes,9,opt,name=http_request,json=httpRequest,proto3,oneof"`
+}
+
+type Call_AwaitResponse struct {
+	AwaitResponse *AwaitResponse `protobuf:"bytes,10,opt,name=await_response,json=awaitResponse,proto3,oneof"`
+}
+
+type Call_Read struct {
+	Read *Read `protobuf:"bytes,11,opt,name=read,proto3,oneof"`
+}
+
+type Call_Write struct {
+	Write *Write `protobuf:"bytes,12,opt,name=write,proto3,oneof"`
+}
+
+type Call_Close struct {
+	Close *Close `protobuf:"bytes,13,opt,name=close,proto3,oneof"`
+}
+
+func (*Call_GetKey) isCall_Service() {}
+
+func (*Call_SetKey) isCall_Service() {}
+
+func (*Call_DeleteKey) isCall_Service() {}
+
+func (*Call_Remember) isCall_Service() {}
+
+func (*Call_CreateFile) isCall_Service() {}
+
+func (*Call_OpenFile) isCall_Service() {}
+
+func (*Call_HttpRequest) isCall_Service() {}
+
+func (*Call_AwaitResponse) isCall_Service() {}
+
+func (*Call_Read) isCall_Service() {}
+
+func (*Call_Write) isCall_Service() {}
+
+func (*Call_Close) isCall_Service() {}
+
+type Reply struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Run    uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`
+	Number uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // of the call
+	Error  *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`    // then there is no result
+	// Types that are valid to be assigned to Result:
+	//
+	//	*Reply_KeyValue
+	//	*Reply_Remembered
+	//	*Reply_FileCreated
+	//	*Reply_FileOpened
+	//	*Reply_HttpResponse
+	//	*Reply_Piece
+	Result        isReply_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reply) Reset() {
+	*x = Reply{}
+	mi := &file_plugin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reply) ProtoMessage() {}
+
+func (x *Reply) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reply.ProtoReflect.Descriptor instead.
+func (*Reply) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Reply) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *Reply) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Reply) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Reply) GetResult() isReply_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Reply) GetKeyValue() *KeyValue {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_KeyValue); ok {
+			return x.KeyValue
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetRemembered() *Remembered {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_Remembered); ok {
+			return x.Remembered
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetFileCreated() *FileCreated {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_FileCreated); ok {
+			return x.FileCreated
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetFileOpened() *FileOpened {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_FileOpened); ok {
+			return x.FileOpened
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetHttpResponse() *HttpResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_HttpResponse); ok {
+			return x.HttpResponse
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetPiece() *Piece {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_Piece); ok {
+			return x.Piece
+		}
+	}
+	return nil
+}
+
+type isReply_Result interface {
+	isReply_Result()
+}
+
+type Reply_KeyValue struct {
+	KeyValue *KeyValue `protobuf:"bytes,4,opt,name=key_value,json=keyValue,proto3,oneof"` // of GetKey
+}
+
+type Reply_Remembered struct {
+	Remembered *Remembered `protobuf:"bytes,5,opt,name=remembered,proto3,oneof"`
+}
+
+type Reply_FileCreated struct {
+	FileCreated *FileCreated `protobuf:"bytes,6,opt,name=file_created,json=fileCreated,proto3,oneof"`
+}
+
+type Reply_FileOpened struct {
+	FileOpened *FileOpened `protobuf:"bytes,7,opt,name=file_opened,json=fileOpened,proto3,oneof"`
+}
+
+type Reply_HttpResponse struct {
+	HttpResponse *HttpResponse `protobuf:"bytes,8,opt,name=http_response,json=httpResponse,proto3,oneof"` // of HttpRequest or AwaitResponse
+}
+
+type Reply_Piece struct {
+	Piece *Piece `protobuf:"bytes,9,opt,name=piece,proto3,oneof"` // of Read
+}
+
+func (*Reply_KeyValue) isReply_Result() {}
+
+func (*Reply_Remembered) isReply_Result() {}
+
+func (*Reply_FileCreated) isReply_Result() {}
+
+func (*Reply_FileOpened) isReply_Result() {}
+
+func (*Reply_HttpResponse) isReply_Result() {}
+
+func (*Reply_Piece) isReply_Result() {}
+
+type GetKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scope         KeyScope               `protobuf:"varint,1,opt,name=scope,proto3,enum=patchbay.plugin.v1.KeyScope" json:"scope,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetKey) Reset() {
+	*x = GetKey{}
+	mi := &file_plugin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetKey) ProtoMessage() {}
+
+func (x *GetKey) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetKey.ProtoReflect.Descriptor instead.
+func (*GetKey) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetKey) GetScope() KeyScope {
+	if x != nil {
+		return x.Scope
+	}
+	return KeyScope_KEY_SCOPE_UNSPECIFIED
+}
+
+func (x *GetKey) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type KeyValue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Found         bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyValue) Reset() {
+	*x = KeyValue{}
+	mi := &file_plugin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyValue) ProtoMessage() {}
+
+func (x *KeyValue) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
+func (*KeyValue) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *KeyValue) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *KeyValue) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// SetKey takes effect with the run's end, or with the next output of a streaming block; the run itself sees it at once.
+type SetKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scope         KeyScope               `protobuf:"varint,1,opt,name=scope,proto3,enum=patchbay.plugin.v1.KeyScope" json:"scope,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKey) Reset() {
+	*x = SetKey{}
+	mi := &file_plugin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKey) ProtoMessage() {}
+
+func (x *SetKey) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKey.ProtoReflect.Descriptor instead.
+func (*SetKey) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SetKey) GetScope() KeyScope {
+	if x != nil {
+		return x.Scope
+	}
+	return KeyScope_KEY_SCOPE_UNSPECIFIED
+}
+
+func (x *SetKey) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SetKey) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type DeleteKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Scope         KeyScope               `protobuf:"varint,1,opt,name=scope,proto3,enum=patchbay.plugin.v1.KeyScope" json:"scope,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteKey) Reset() {
+	*x = DeleteKey{}
+	mi := &file_plugin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteKey) ProtoMessage() {}
+
+func (x *DeleteKey) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteKey.ProtoReflect.Descriptor instead.
+func (*DeleteKey) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *DeleteKey) GetScope() KeyScope {
+	if x != nil {
+		return x.Scope
+	}
+	return KeyScope_KEY_SCOPE_UNSPECIFIED
+}
+
+func (x *DeleteKey) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// Remember records a value for the node execution, before it is answered. The first one recorded under a number is
+// the answer, now and in every later attempt.
+type Remember struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nth           uint32                 `protobuf:"varint,1,opt,name=nth,proto3" json:"nth,omitempty"`    // from 1: which of the run's Remember calls this is
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Remember) Reset() {
+	*x = Remember{}
+	mi := &file_plugin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remember) ProtoMessage() {}
+
+func (x *Remember) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remember.ProtoReflect.Descriptor instead.
+func (*Remember) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Remember) GetNth() uint32 {
+	if x != nil {
+		return x.Nth
+	}
+	return 0
+}
+
+func (x *Remember) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type Remembered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Remembered) Reset() {
+	*x = Remembered{}
+	mi := &file_plugin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remembered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remembered) ProtoMessage() {}
+
+func (x *Remembered) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remembered.ProtoReflect.Descriptor instead.
+func (*Remembered) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Remembered) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// CreateFile begins a file of the user's. Its bytes follow by Write; the last one completes it. A later attempt's
+// nth file replaces that of an earlier one.
+type CreateFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nth           uint32                 `protobuf:"varint,1,opt,name=nth,proto3" json:"nth,omitempty"` // from 1: which of the run's CreateFile calls this is
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	MediaType     string                 `protobuf:"bytes,3,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateFile) Reset() {
+	*x = CreateFile{}
+	mi := &file_plugin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateFile) ProtoMessage() {}
+
+func (x *CreateFile) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateFile.ProtoReflect.Descriptor instead.
+func (*CreateFile) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CreateFile) GetNth() uint32 {
+	if x != nil {
+		return x.Nth
+	}
+	return 0
+}
+
+func (x *CreateFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateFile) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+type FileCreated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uri           string                 `protobuf:"bytes,1,opt,name=uri,proto3" json:"uri,omitempty"` // workspace://<id>
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileCreated) Reset() {
+	*x = FileCreated{}
+	mi := &file_plugin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileCreated) ProtoMessage() {}
+
+func (x *FileCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileCreated.ProtoReflect.Descriptor instead.
+func (*FileCreated) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *FileCreated) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+type OpenFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uri           string                 `protobuf:"bytes,1,opt,name=uri,proto3" json:"uri,omitempty"` // workspace://<id>
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenFile) Reset() {
+	*x = OpenFile{}
+	mi := &file_plugin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenFile) ProtoMessage() {}
+
+func (x *OpenFile) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenFile.ProtoReflect.Descriptor instead.
+func (*OpenFile) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *OpenFile) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+type FileOpened struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	MediaType     string                 `protobuf:"bytes,2,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileOpened) Reset() {
+	*x = FileOpened{}
+	mi := &file_plugin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileOpened) ProtoMessage() {}
+
+func (x *FileOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileOpened.ProtoReflect.Descriptor instead.
+func (*FileOpened) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *FileOpened) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FileOpened) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *FileOpened) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// HttpRequest is made by the host, which refuses addresses that plugins must not reach. Redirects are not followed.
+type HttpRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Method  string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	Url     string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Headers []*HttpHeader          `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
+	Body    []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// The body follows by Write, after the reply, which is empty; AwaitResponse asks for the response.
+	BodyFollows   bool  `protobuf:"varint,5,opt,name=body_follows,json=bodyFollows,proto3" json:"body_follows,omitempty"`
+	BodySize      int64 `protobuf:"varint,6,opt,name=body_size,json=bodySize,proto3" json:"body_size,omitempty"` // of one that follows; 0: not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpRequest) Reset() {
+	*x = HttpRequest{}
+	mi := &file_plugin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpRequest) ProtoMessage() {}
+
+func (x *HttpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpRequest.ProtoReflect.Descriptor instead.
+func (*HttpRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *HttpRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *HttpRequest) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *HttpRequest) GetHeaders() []*HttpHeader {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *HttpRequest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *HttpRequest) GetBodyFollows() bool {
+	if x != nil {
+		return x.BodyFollows
+	}
+	return false
+}
+
+func (x *HttpRequest) GetBodySize() int64 {
+	if x != nil {
+		return x.BodySize
+	}
+	return 0
+}
+
+type HttpHeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpHeader) Reset() {
+	*x = HttpHeader{}
+	mi := &file_plugin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpHeader) ProtoMessage() {}
+
+func (x *HttpHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpHeader.ProtoReflect.Descriptor instead.
+func (*HttpHeader) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *HttpHeader) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *HttpHeader) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// AwaitResponse asks for the response to a request whose body follows. It may be asked while the body is written.
+type AwaitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitResponse) Reset() {
+	*x = AwaitResponse{}
+	mi := &file_plugin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitResponse) ProtoMessage() {}
+
+func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
+func (*AwaitResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *AwaitResponse) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+type HttpResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        uint32                 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	Headers       []*HttpHeader          `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
+	BodySize      int64                  `protobuf:"varint,3,opt,name=body_size,json=bodySize,proto3" json:"body_size,omitempty"` // -1: not known. The body is read by Read
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HttpResponse) Reset() {
+	*x = HttpResponse{}
+	mi := &file_plugin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpResponse) ProtoMessage() {}
+
+func (x *HttpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpResponse.ProtoReflect.Descriptor instead.
+func (*HttpResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *HttpResponse) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *HttpResponse) GetHeaders() []*HttpHeader {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *HttpResponse) GetBodySize() int64 {
+	if x != nil {
+		return x.BodySize
+	}
+	return 0
+}
+
+// Read takes the next bytes of a file that was opened or of a response. A handle is the number of the call that opened
+// it.
+type Read struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Max           uint32                 `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Read) Reset() {
+	*x = Read{}
+	mi := &file_plugin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Read) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Read) ProtoMessage() {}
+
+func (x *Read) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Read.ProtoReflect.Descriptor instead.
+func (*Read) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Read) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *Read) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+type Piece struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	End           bool                   `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"` // nothing follows; the handle is closed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Piece) Reset() {
+	*x = Piece{}
+	mi := &file_plugin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Piece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Piece) ProtoMessage() {}
+
+func (x *Piece) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Piece.ProtoReflect.Descriptor instead.
+func (*Piece) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Piece) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Piece) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+// Write brings the next bytes of a file that was created or of a request's body.
+type Write struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Last          bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Write) Reset() {
+	*x = Write{}
+	mi := &file_plugin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Write) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Write) ProtoMessage() {}
+
+func (x *Write) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Write.ProtoReflect.Descriptor instead.
+func (*Write) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Write) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *Write) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Write) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+// Close gives a handle up: what is half written does not come to be, a request that goes on is broken off.
+type Close struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Close) Reset() {
+	*x = Close{}
+	mi := &file_plugin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Close) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Close) ProtoMessage() {}
+
+func (x *Close) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Close.ProtoReflect.Descriptor instead.
+func (*Close) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Close) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
 type PutRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bulk          string                 `protobuf:"bytes,1,opt,name=bulk,proto3" json:"bulk,omitempty"` // in the first piece
@@ -1665,7 +3151,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +3163,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +3176,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PutRequest) GetBulk() string {
@@ -1715,7 +3201,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +3213,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +3226,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 type FetchRequest struct {
@@ -1752,7 +3238,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +3250,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +3263,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FetchRequest) GetBulk() string {
@@ -1796,7 +3282,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +3294,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +3307,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FetchResponse) GetPiece() []byte {
@@ -1889,18 +3375,20 @@ const file_plugin_proto_rawDesc = "" +
 	"\rSettingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x13\n" +
-	"\x11ConfigureResponse\"\xb8\x01\n" +
+	"\x11ConfigureResponse\"\xeb\x01\n" +
 	"\x0eSessionRequest\x121\n" +
 	"\x05start\x18\x01 \x01(\v2\x19.patchbay.plugin.v1.StartH\x00R\x05start\x124\n" +
 	"\x06cancel\x18\x02 \x01(\v2\x1a.patchbay.plugin.v1.CancelH\x00R\x06cancel\x124\n" +
-	"\x06credit\x18\x03 \x01(\v2\x1a.patchbay.plugin.v1.CreditH\x00R\x06creditB\a\n" +
-	"\x05frame\"\xe9\x01\n" +
+	"\x06credit\x18\x03 \x01(\v2\x1a.patchbay.plugin.v1.CreditH\x00R\x06credit\x121\n" +
+	"\x05reply\x18\x04 \x01(\v2\x19.patchbay.plugin.v1.ReplyH\x00R\x05replyB\a\n" +
+	"\x05frame\"\x99\x02\n" +
 	"\x0fSessionResponse\x124\n" +
 	"\x06output\x18\x01 \x01(\v2\x1a.patchbay.plugin.v1.OutputH\x00R\x06output\x12:\n" +
 	"\bprogress\x18\x02 \x01(\v2\x1c.patchbay.plugin.v1.ProgressH\x00R\bprogress\x12.\n" +
 	"\x04done\x18\x03 \x01(\v2\x18.patchbay.plugin.v1.DoneH\x00R\x04done\x12+\n" +
-	"\x03log\x18\x04 \x01(\v2\x17.patchbay.plugin.v1.LogH\x00R\x03logB\a\n" +
-	"\x05frame\"\xf0\x01\n" +
+	"\x03log\x18\x04 \x01(\v2\x17.patchbay.plugin.v1.LogH\x00R\x03log\x12.\n" +
+	"\x04call\x18\x05 \x01(\v2\x18.patchbay.plugin.v1.CallH\x00R\x04callB\a\n" +
+	"\x05frame\"\x86\x02\n" +
 	"\x05Start\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\tR\x05block\x12\x14\n" +
@@ -1909,7 +3397,8 @@ const file_plugin_proto_rawDesc = "" +
 	"input_bulk\x18\x04 \x01(\tR\tinputBulk\x12\x16\n" +
 	"\x06credit\x18\x05 \x01(\rR\x06credit\x128\n" +
 	"\acontext\x18\x06 \x01(\v2\x1e.patchbay.plugin.v1.RunContextR\acontext\x128\n" +
-	"\brecorded\x18\a \x03(\v2\x1c.patchbay.plugin.v1.PinValueR\brecorded\"\x82\x03\n" +
+	"\brecorded\x18\a \x03(\v2\x1c.patchbay.plugin.v1.PinValueR\brecorded\x12\x14\n" +
+	"\x05calls\x18\b \x01(\rR\x05calls\"\x82\x03\n" +
 	"\n" +
 	"RunContext\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x19\n" +
@@ -1954,7 +3443,103 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06fields\x18\x04 \x03(\v2#.patchbay.plugin.v1.Log.FieldsEntryR\x06fields\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"6\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcd\x05\n" +
+	"\x04Call\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x125\n" +
+	"\aget_key\x18\x03 \x01(\v2\x1a.patchbay.plugin.v1.GetKeyH\x00R\x06getKey\x125\n" +
+	"\aset_key\x18\x04 \x01(\v2\x1a.patchbay.plugin.v1.SetKeyH\x00R\x06setKey\x12>\n" +
+	"\n" +
+	"delete_key\x18\x05 \x01(\v2\x1d.patchbay.plugin.v1.DeleteKeyH\x00R\tdeleteKey\x12:\n" +
+	"\bremember\x18\x06 \x01(\v2\x1c.patchbay.plugin.v1.RememberH\x00R\bremember\x12A\n" +
+	"\vcreate_file\x18\a \x01(\v2\x1e.patchbay.plugin.v1.CreateFileH\x00R\n" +
+	"createFile\x12;\n" +
+	"\topen_file\x18\b \x01(\v2\x1c.patchbay.plugin.v1.OpenFileH\x00R\bopenFile\x12D\n" +
+	"\fhttp_request\x18\t \x01(\v2\x1f.patchbay.plugin.v1.HttpRequestH\x00R\vhttpRequest\x12J\n" +
+	"\x0eawait_response\x18\n" +
+	" \x01(\v2!.patchbay.plugin.v1.AwaitResponseH\x00R\rawaitResponse\x12.\n" +
+	"\x04read\x18\v \x01(\v2\x18.patchbay.plugin.v1.ReadH\x00R\x04read\x121\n" +
+	"\x05write\x18\f \x01(\v2\x19.patchbay.plugin.v1.WriteH\x00R\x05write\x121\n" +
+	"\x05close\x18\r \x01(\v2\x19.patchbay.plugin.v1.CloseH\x00R\x05closeB\t\n" +
+	"\aservice\"\xf0\x03\n" +
+	"\x05Reply\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12/\n" +
+	"\x05error\x18\x03 \x01(\v2\x19.patchbay.plugin.v1.ErrorR\x05error\x12;\n" +
+	"\tkey_value\x18\x04 \x01(\v2\x1c.patchbay.plugin.v1.KeyValueH\x00R\bkeyValue\x12@\n" +
+	"\n" +
+	"remembered\x18\x05 \x01(\v2\x1e.patchbay.plugin.v1.RememberedH\x00R\n" +
+	"remembered\x12D\n" +
+	"\ffile_created\x18\x06 \x01(\v2\x1f.patchbay.plugin.v1.FileCreatedH\x00R\vfileCreated\x12A\n" +
+	"\vfile_opened\x18\a \x01(\v2\x1e.patchbay.plugin.v1.FileOpenedH\x00R\n" +
+	"fileOpened\x12G\n" +
+	"\rhttp_response\x18\b \x01(\v2 .patchbay.plugin.v1.HttpResponseH\x00R\fhttpResponse\x121\n" +
+	"\x05piece\x18\t \x01(\v2\x19.patchbay.plugin.v1.PieceH\x00R\x05pieceB\b\n" +
+	"\x06result\"N\n" +
+	"\x06GetKey\x122\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1c.patchbay.plugin.v1.KeyScopeR\x05scope\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"6\n" +
+	"\bKeyValue\x12\x14\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"d\n" +
+	"\x06SetKey\x122\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1c.patchbay.plugin.v1.KeyScopeR\x05scope\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\"Q\n" +
+	"\tDeleteKey\x122\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1c.patchbay.plugin.v1.KeyScopeR\x05scope\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"2\n" +
+	"\bRemember\x12\x10\n" +
+	"\x03nth\x18\x01 \x01(\rR\x03nth\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\"\n" +
+	"\n" +
+	"Remembered\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\"Q\n" +
+	"\n" +
+	"CreateFile\x12\x10\n" +
+	"\x03nth\x18\x01 \x01(\rR\x03nth\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\x03 \x01(\tR\tmediaType\"\x1f\n" +
+	"\vFileCreated\x12\x10\n" +
+	"\x03uri\x18\x01 \x01(\tR\x03uri\"\x1c\n" +
+	"\bOpenFile\x12\x10\n" +
+	"\x03uri\x18\x01 \x01(\tR\x03uri\"S\n" +
+	"\n" +
+	"FileOpened\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\x02 \x01(\tR\tmediaType\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\"\xc5\x01\n" +
+	"\vHttpRequest\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x128\n" +
+	"\aheaders\x18\x03 \x03(\v2\x1e.patchbay.plugin.v1.HttpHeaderR\aheaders\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12!\n" +
+	"\fbody_follows\x18\x05 \x01(\bR\vbodyFollows\x12\x1b\n" +
+	"\tbody_size\x18\x06 \x01(\x03R\bbodySize\"6\n" +
+	"\n" +
+	"HttpHeader\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"'\n" +
+	"\rAwaitResponse\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\"}\n" +
+	"\fHttpResponse\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\rR\x06status\x128\n" +
+	"\aheaders\x18\x02 \x03(\v2\x1e.patchbay.plugin.v1.HttpHeaderR\aheaders\x12\x1b\n" +
+	"\tbody_size\x18\x03 \x01(\x03R\bbodySize\"0\n" +
+	"\x04Read\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\rR\x03max\"-\n" +
+	"\x05Piece\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\bR\x03end\"G\n" +
+	"\x05Write\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\"\x1f\n" +
+	"\x05Close\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\"6\n" +
 	"\n" +
 	"PutRequest\x12\x12\n" +
 	"\x04bulk\x18\x01 \x01(\tR\x04bulk\x12\x14\n" +
@@ -1979,7 +3564,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\x17ERROR_KIND_RATE_LIMITED\x10\x04\x12\x18\n" +
 	"\x14ERROR_KIND_TEMPORARY\x10\x05\x12\x18\n" +
 	"\x14ERROR_KIND_CANCELLED\x10\x06\x12\x14\n" +
-	"\x10ERROR_KIND_PANIC\x10\a2\xab\x03\n" +
+	"\x10ERROR_KIND_PANIC\x10\a*b\n" +
+	"\bKeyScope\x12\x19\n" +
+	"\x15KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eKEY_SCOPE_NODE\x10\x01\x12\x13\n" +
+	"\x0fKEY_SCOPE_AGENT\x10\x02\x12\x12\n" +
+	"\x0eKEY_SCOPE_USER\x10\x032\xab\x03\n" +
 	"\x06Plugin\x12U\n" +
 	"\bDescribe\x12#.patchbay.plugin.v1.DescribeRequest\x1a$.patchbay.plugin.v1.DescribeResponse\x12X\n" +
 	"\tConfigure\x12$.patchbay.plugin.v1.ConfigureRequest\x1a%.patchbay.plugin.v1.ConfigureResponse\x12V\n" +
@@ -1999,75 +3589,121 @@ func file_plugin_proto_rawDescGZIP() []byte {
 	return file_plugin_proto_rawDescData
 }
 
-var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_plugin_proto_goTypes = []any{
 	(BlockType)(0),             // 0: patchbay.plugin.v1.BlockType
 	(ErrorKind)(0),             // 1: patchbay.plugin.v1.ErrorKind
-	(*DescribeRequest)(nil),    // 2: patchbay.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil),   // 3: patchbay.plugin.v1.DescribeResponse
-	(*BlockDescription)(nil),   // 4: patchbay.plugin.v1.BlockDescription
-	(*Traits)(nil),             // 5: patchbay.plugin.v1.Traits
-	(*CredentialsField)(nil),   // 6: patchbay.plugin.v1.CredentialsField
-	(*Example)(nil),            // 7: patchbay.plugin.v1.Example
-	(*PinValue)(nil),           // 8: patchbay.plugin.v1.PinValue
-	(*SettingDescription)(nil), // 9: patchbay.plugin.v1.SettingDescription
-	(*ConfigureRequest)(nil),   // 10: patchbay.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),  // 11: patchbay.plugin.v1.ConfigureResponse
-	(*SessionRequest)(nil),     // 12: patchbay.plugin.v1.SessionRequest
-	(*SessionResponse)(nil),    // 13: patchbay.plugin.v1.SessionResponse
-	(*Start)(nil),              // 14: patchbay.plugin.v1.Start
-	(*RunContext)(nil),         // 15: patchbay.plugin.v1.RunContext
-	(*Cancel)(nil),             // 16: patchbay.plugin.v1.Cancel
-	(*Credit)(nil),             // 17: patchbay.plugin.v1.Credit
-	(*Output)(nil),             // 18: patchbay.plugin.v1.Output
-	(*Progress)(nil),           // 19: patchbay.plugin.v1.Progress
-	(*Done)(nil),               // 20: patchbay.plugin.v1.Done
-	(*Error)(nil),              // 21: patchbay.plugin.v1.Error
-	(*Log)(nil),                // 22: patchbay.plugin.v1.Log
-	(*PutRequest)(nil),         // 23: patchbay.plugin.v1.PutRequest
-	(*PutResponse)(nil),        // 24: patchbay.plugin.v1.PutResponse
-	(*FetchRequest)(nil),       // 25: patchbay.plugin.v1.FetchRequest
-	(*FetchResponse)(nil),      // 26: patchbay.plugin.v1.FetchResponse
-	nil,                        // 27: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
-	nil,                        // 28: patchbay.plugin.v1.Log.FieldsEntry
+	(KeyScope)(0),              // 2: patchbay.plugin.v1.KeyScope
+	(*DescribeRequest)(nil),    // 3: patchbay.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil),   // 4: patchbay.plugin.v1.DescribeResponse
+	(*BlockDescription)(nil),   // 5: patchbay.plugin.v1.BlockDescription
+	(*Traits)(nil),             // 6: patchbay.plugin.v1.Traits
+	(*CredentialsField)(nil),   // 7: patchbay.plugin.v1.CredentialsField
+	(*Example)(nil),            // 8: patchbay.plugin.v1.Example
+	(*PinValue)(nil),           // 9: patchbay.plugin.v1.PinValue
+	(*SettingDescription)(nil), // 10: patchbay.plugin.v1.SettingDescription
+	(*ConfigureRequest)(nil),   // 11: patchbay.plugin.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),  // 12: patchbay.plugin.v1.ConfigureResponse
+	(*SessionRequest)(nil),     // 13: patchbay.plugin.v1.SessionRequest
+	(*SessionResponse)(nil),    // 14: patchbay.plugin.v1.SessionResponse
+	(*Start)(nil),              // 15: patchbay.plugin.v1.Start
+	(*RunContext)(nil),         // 16: patchbay.plugin.v1.RunContext
+	(*Cancel)(nil),             // 17: patchbay.plugin.v1.Cancel
+	(*Credit)(nil),             // 18: patchbay.plugin.v1.Credit
+	(*Output)(nil),             // 19: patchbay.plugin.v1.Output
+	(*Progress)(nil),           // 20: patchbay.plugin.v1.Progress
+	(*Done)(nil),               // 21: patchbay.plugin.v1.Done
+	(*Error)(nil),              // 22: patchbay.plugin.v1.Error
+	(*Log)(nil),                // 23: patchbay.plugin.v1.Log
+	(*Call)(nil),               // 24: patchbay.plugin.v1.Call
+	(*Reply)(nil),              // 25: patchbay.plugin.v1.Reply
+	(*GetKey)(nil),             // 26: patchbay.plugin.v1.GetKey
+	(*KeyValue)(nil),           // 27: patchbay.plugin.v1.KeyValue
+	(*SetKey)(nil),             // 28: patchbay.plugin.v1.SetKey
+	(*DeleteKey)(nil),          // 29: patchbay.plugin.v1.DeleteKey
+	(*Remember)(nil),           // 30: patchbay.plugin.v1.Remember
+	(*Remembered)(nil),         // 31: patchbay.plugin.v1.Remembered
+	(*CreateFile)(nil),         // 32: patchbay.plugin.v1.CreateFile
+	(*FileCreated)(nil),        // 33: patchbay.plugin.v1.FileCreated
+	(*OpenFile)(nil),           // 34: patchbay.plugin.v1.OpenFile
+	(*FileOpened)(nil),         // 35: patchbay.plugin.v1.FileOpened
+	(*HttpRequest)(nil),        // 36: patchbay.plugin.v1.HttpRequest
+	(*HttpHeader)(nil),         // 37: patchbay.plugin.v1.HttpHeader
+	(*AwaitResponse)(nil),      // 38: patchbay.plugin.v1.AwaitResponse
+	(*HttpResponse)(nil),       // 39: patchbay.plugin.v1.HttpResponse
+	(*Read)(nil),               // 40: patchbay.plugin.v1.Read
+	(*Piece)(nil),              // 41: patchbay.plugin.v1.Piece
+	(*Write)(nil),              // 42: patchbay.plugin.v1.Write
+	(*Close)(nil),              // 43: patchbay.plugin.v1.Close
+	(*PutRequest)(nil),         // 44: patchbay.plugin.v1.PutRequest
+	(*PutResponse)(nil),        // 45: patchbay.plugin.v1.PutResponse
+	(*FetchRequest)(nil),       // 46: patchbay.plugin.v1.FetchRequest
+	(*FetchResponse)(nil),      // 47: patchbay.plugin.v1.FetchResponse
+	nil,                        // 48: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	nil,                        // 49: patchbay.plugin.v1.Log.FieldsEntry
 }
 var file_plugin_proto_depIdxs = []int32{
-	4,  // 0: patchbay.plugin.v1.DescribeResponse.blocks:type_name -> patchbay.plugin.v1.BlockDescription
-	9,  // 1: patchbay.plugin.v1.DescribeResponse.settings:type_name -> patchbay.plugin.v1.SettingDescription
+	5,  // 0: patchbay.plugin.v1.DescribeResponse.blocks:type_name -> patchbay.plugin.v1.BlockDescription
+	10, // 1: patchbay.plugin.v1.DescribeResponse.settings:type_name -> patchbay.plugin.v1.SettingDescription
 	0,  // 2: patchbay.plugin.v1.BlockDescription.type:type_name -> patchbay.plugin.v1.BlockType
-	5,  // 3: patchbay.plugin.v1.BlockDescription.traits:type_name -> patchbay.plugin.v1.Traits
-	6,  // 4: patchbay.plugin.v1.BlockDescription.credentials:type_name -> patchbay.plugin.v1.CredentialsField
-	7,  // 5: patchbay.plugin.v1.BlockDescription.examples:type_name -> patchbay.plugin.v1.Example
-	8,  // 6: patchbay.plugin.v1.Example.outputs:type_name -> patchbay.plugin.v1.PinValue
-	27, // 7: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
-	14, // 8: patchbay.plugin.v1.SessionRequest.start:type_name -> patchbay.plugin.v1.Start
-	16, // 9: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
-	17, // 10: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
-	18, // 11: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
-	19, // 12: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
-	20, // 13: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
-	22, // 14: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
-	15, // 15: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
-	8,  // 16: patchbay.plugin.v1.Start.recorded:type_name -> patchbay.plugin.v1.PinValue
-	21, // 17: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
-	1,  // 18: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
-	28, // 19: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
-	2,  // 20: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
-	10, // 21: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
-	12, // 22: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
-	23, // 23: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
-	25, // 24: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
-	3,  // 25: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
-	11, // 26: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
-	13, // 27: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
-	24, // 28: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
-	26, // 29: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
-	25, // [25:30] is the sub-list for method output_type
-	20, // [20:25] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	6,  // 3: patchbay.plugin.v1.BlockDescription.traits:type_name -> patchbay.plugin.v1.Traits
+	7,  // 4: patchbay.plugin.v1.BlockDescription.credentials:type_name -> patchbay.plugin.v1.CredentialsField
+	8,  // 5: patchbay.plugin.v1.BlockDescription.examples:type_name -> patchbay.plugin.v1.Example
+	9,  // 6: patchbay.plugin.v1.Example.outputs:type_name -> patchbay.plugin.v1.PinValue
+	48, // 7: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	15, // 8: patchbay.plugin.v1.SessionRequest.start:type_name -> patchbay.plugin.v1.Start
+	17, // 9: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
+	18, // 10: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
+	25, // 11: patchbay.plugin.v1.SessionRequest.reply:type_name -> patchbay.plugin.v1.Reply
+	19, // 12: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
+	20, // 13: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
+	21, // 14: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
+	23, // 15: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
+	24, // 16: patchbay.plugin.v1.SessionResponse.call:type_name -> patchbay.plugin.v1.Call
+	16, // 17: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
+	9,  // 18: patchbay.plugin.v1.Start.recorded:type_name -> patchbay.plugin.v1.PinValue
+	22, // 19: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
+	1,  // 20: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
+	49, // 21: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
+	26, // 22: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
+	28, // 23: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
+	29, // 24: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
+	30, // 25: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
+	32, // 26: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
+	34, // 27: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
+	36, // 28: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
+	38, // 29: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
+	40, // 30: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
+	42, // 31: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
+	43, // 32: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
+	22, // 33: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
+	27, // 34: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
+	31, // 35: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
+	33, // 36: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
+	35, // 37: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
+	39, // 38: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
+	41, // 39: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
+	2,  // 40: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 41: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 42: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	37, // 43: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	37, // 44: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	3,  // 45: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
+	11, // 46: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
+	13, // 47: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
+	44, // 48: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
+	46, // 49: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
+	4,  // 50: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
+	12, // 51: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
+	14, // 52: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
+	45, // 53: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
+	47, // 54: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
+	50, // [50:55] is the sub-list for method output_type
+	45, // [45:50] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -2079,20 +3715,43 @@ func file_plugin_proto_init() {
 		(*SessionRequest_Start)(nil),
 		(*SessionRequest_Cancel)(nil),
 		(*SessionRequest_Credit)(nil),
+		(*SessionRequest_Reply)(nil),
 	}
 	file_plugin_proto_msgTypes[11].OneofWrappers = []any{
 		(*SessionResponse_Output)(nil),
 		(*SessionResponse_Progress)(nil),
 		(*SessionResponse_Done)(nil),
 		(*SessionResponse_Log)(nil),
+		(*SessionResponse_Call)(nil),
+	}
+	file_plugin_proto_msgTypes[21].OneofWrappers = []any{
+		(*Call_GetKey)(nil),
+		(*Call_SetKey)(nil),
+		(*Call_DeleteKey)(nil),
+		(*Call_Remember)(nil),
+		(*Call_CreateFile)(nil),
+		(*Call_OpenFile)(nil),
+		(*Call_HttpRequest)(nil),
+		(*Call_AwaitResponse)(nil),
+		(*Call_Read)(nil),
+		(*Call_Write)(nil),
+		(*Call_Close)(nil),
+	}
+	file_plugin_proto_msgTypes[22].OneofWrappers = []any{
+		(*Reply_KeyValue)(nil),
+		(*Reply_Remembered)(nil),
+		(*Reply_FileCreated)(nil),
+		(*Reply_FileOpened)(nil),
+		(*Reply_HttpResponse)(nil),
+		(*Reply_Piece)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   27,
+			NumEnums:      3,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
