@@ -15,15 +15,16 @@ const module = "github.com/patchbay-io/patchbay/"
 // rooms says which rooms of this project the packages of a room may import; of several that fit a package the longest
 // counts. A room may always import itself. Whatever is not named here is a mistake: a new room needs a line.
 var rooms = map[string]string{
-	"":            "core/cli",
-	"sdk":         "",
-	"plugins":     "sdk",
-	"examples":    "sdk",
-	"migrations":  "",
-	"api":         "core/block core/graph core/execution",
-	"core/block":  "",
-	"core/graph":  "core/block",
-	"core/plugin": "core/block sdk/proto",
+	"":                 "core/cli",
+	"sdk":              "",
+	"plugins":          "sdk",
+	"examples":         "sdk",
+	"migrations":       "",
+	"api":              "core/block core/graph core/execution",
+	"core/block":       "",
+	"core/graph":       "core/block",
+	"core/plugin":      "core/block sdk/proto",
+	"core/hostservice": "core/block sdk/proto",
 	// The plugin host is where blocks run, and its types say how.
 	"core/execution": "core/block core/graph core/plugin sdk/proto",
 	"core/postgres":  "migrations",
