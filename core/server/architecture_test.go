@@ -29,6 +29,7 @@ var rooms = map[string]string{
 	"core/execution": "core/block core/graph core/plugin sdk/proto",
 	"core/postgres":  "migrations",
 	"core/config":    "",
+	"core/egress":    "",
 	"core/server":    "api core sdk migrations",
 	"core/cli":       "api core",
 }
