@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
@@ -13,6 +14,9 @@ import (
 
 // flushFrom is how many bytes a jsonWriter gathers before it writes them; larger values are written as they are.
 const flushFrom = 32 << 10
+
+// texts are buffers of answers that were sent.
+var texts = sync.Pool{New: func() any { return new(make([]byte, 0, 2*flushFrom)) }}
 
 // jsonWriter assembles an answer that holds values. encoding/json would compact and escape them; here they come out
 // byte for byte, and nothing is held that the client could have already. The first error of writing sticks.
@@ -23,13 +27,37 @@ type jsonWriter struct {
 	err   error
 }
 
-// answerJSON sends what write assembles.
+// answerJSON sends what write assembles, in one piece with its length where it is not long.
 func answerJSON(w http.ResponseWriter, status int, write func(*jsonWriter)) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	j := &jsonWriter{to: w, text: make([]byte, 0, 1024)}
+	text := texts.Get().(*[]byte)
+	defer texts.Put(text)
+	a := &jsonAnswer{ResponseWriter: w, status: status}
+	j := &jsonWriter{to: a, text: (*text)[:0]}
 	write(j)
-	return j.end()
+	if !a.begun {
+		w.Header().Set("Content-Length", strconv.Itoa(len(j.text)))
+	}
+	err := j.end()
+	if cap(j.text) <= 4*flushFrom {
+		*text = j.text
+	}
+	return err
+}
+
+// jsonAnswer sends its header with the first bytes of the body.
+type jsonAnswer struct {
+	http.ResponseWriter
+	status int
+	begun  bool
+}
+
+func (a *jsonAnswer) Write(b []byte) (int, error) {
+	if !a.begun {
+		a.begun = true
+		a.Header().Set("Content-Type", "application/json")
+		a.WriteHeader(a.status)
+	}
+	return a.ResponseWriter.Write(b)
 }
 
 func (j *jsonWriter) end() error {

@@ -118,7 +118,8 @@ func (g *generation) enqueue(e *entry) {
 	}
 	accepted := e.accepted
 	e.accepted = nil
-	c := &commit{inserts: []*executionWrite{writeOf(e.root)}, bytes: len(e.root.inputs)}
+	c := &commit{bytes: len(e.root.inputs)}
+	c.begin(e.root)
 	c.done = func(err error) {
 		g.mu.Lock()
 		if err == nil {

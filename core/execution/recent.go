@@ -1,7 +1,6 @@
 package execution
 
 import (
-	"encoding/json"
 	"sync"
 	"time"
 )
@@ -86,7 +85,7 @@ func (t *told) shown() *Execution {
 	started, ended := x.startedAt.UTC().Round(time.Microsecond), x.endedAt.UTC().Round(time.Microsecond)
 	e := &Execution{
 		ID: x.id.String(), UserID: x.userID, GraphID: x.plan.Graph.ID, GraphVersion: x.plan.Graph.Version, Status: x.status,
-		Inputs: json.RawMessage(x.inputs), CreatedAt: x.createdAt.UTC().Round(time.Microsecond), EndedAt: &ended, Error: x.failure,
+		Inputs: x.inputs, CreatedAt: x.createdAt.UTC().Round(time.Microsecond), EndedAt: &ended, Error: x.failure,
 		Stats: Stats{TotalNodes: x.total, CompletedNodes: x.completed, FailedNodes: x.failed},
 	}
 	if !x.startedAt.IsZero() {

@@ -314,17 +314,17 @@ func (t *tree) forget(key execKey) {
 func (t *tree) apply(ctx context.Context, u *unit) {
 	c := t.open()
 	for _, r := range u.begun {
-		c.inserts = append(c.inserts, writeOf(r))
+		c.begin(r)
 	}
 	for _, w := range u.rows {
 		t.rows = append(t.rows, w)
 		t.gathered += sizeOf(w.step)
 		if w.kind == rowBegin && w.run.parent == nil {
-			c.updates = append(c.updates, writeOf(w.run))
+			c.states = append(c.states, writeOf(w.run))
 		}
 	}
 	for _, r := range u.ended {
-		c.updates = append(c.updates, writeOf(r))
+		c.states = append(c.states, writeOf(r))
 	}
 	for _, cmd := range u.commands {
 		switch {
@@ -345,16 +345,23 @@ func (t *tree) open() *commit {
 	return t.pending
 }
 
+// begin makes the execution's row.
+func (c *commit) begin(r *run) {
+	x := writeOf(r)
+	x.fresh = true
+	c.states = append(c.states, x)
+}
+
 // accept makes the execution itself part of the next commit.
 func (t *tree) accept(done func(error)) {
 	t.accepted = done
-	t.open().inserts = append(t.open().inserts, writeOf(t.root))
+	t.open().begin(t.root)
 }
 
 // flush hands what is pending to the writer, after the large values among it are stored.
 func (t *tree) flush(ctx context.Context) error {
 	c := t.pending
-	if c == nil || len(t.rows) == 0 && len(c.inserts) == 0 && len(c.updates) == 0 {
+	if c == nil || len(t.rows) == 0 && len(c.states) == 0 {
 		t.pending = nil
 		return nil
 	}
@@ -364,10 +371,12 @@ func (t *tree) flush(ctx context.Context) error {
 			return err
 		}
 		c.rows = append(c.rows, stored)
-		c.bytes += len(stored.step)
+		c.bytes += len(stored.step) / 2 // hexadecimal
 	}
-	for _, x := range c.inserts {
-		c.bytes += len(x.inputs)
+	for _, x := range c.states {
+		if x.fresh {
+			c.bytes += len(x.inputs)
+		}
 	}
 	rows, commands, accepted := t.rows, t.after, t.accepted
 	n, size := len(rows), c.bytes
@@ -451,7 +460,7 @@ func (t *tree) encode(ctx context.Context, w *row) (journalRow, error) {
 	if err != nil {
 		return journalRow{}, fmt.Errorf("encode journal row: %w", err)
 	}
-	return journalRow{w.run.id, w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, data}, nil
+	return journalRow{w.run.id, w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, hexadecimal(data)}, nil
 }
 
 // withoutValues is a step that shares everything with s but its values.
@@ -480,7 +489,7 @@ func (t *tree) store(ctx context.Context, run uuid.UUID, o *journal.Output) (*jo
 // writeOf is a copy of what the execution's row shows, since the writer is another goroutine.
 func writeOf(r *run) *executionWrite {
 	x := &executionWrite{
-		id: r.id, root: r.root, parent: r.parent, userID: r.userID, plan: r.plan, inputs: string(r.inputs),
+		id: r.id, root: r.root, parent: r.parent, userID: r.userID, plan: r.plan, inputs: r.inputs,
 		createdAt: r.createdAt, startedAt: r.startedAt, endedAt: r.endedAt, status: Queued,
 		total: int(r.queued), completed: r.completed, failed: r.failed,
 	}

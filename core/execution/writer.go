@@ -1,14 +1,13 @@
 package execution
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
-	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,27 +41,31 @@ type writer struct {
 	epoch  int64
 	batch  int64
 	in     chan *commit
+	fates  chan fate
+	// prepared is batchStatement, unless unprepared: then it goes out as text.
+	prepared   *sql.Stmt
+	unprepared bool
 	// validUntil is the end of the lease on this machine's monotonic clock.
 	validUntil atomic.Pointer[time.Time]
 }
 
-// commit is what one tree wants committed together. done is called once, from the writer's goroutine.
+// commit is what one tree wants committed together. done is called once.
 type commit struct {
-	inserts []*executionWrite
-	updates []*executionWrite
-	rows    []journalRow
-	bytes   int
-	done    func(error)
+	states []*executionWrite // of executions that begin or change, in order
+	rows   []journalRow
+	bytes  int
+	done   func(error)
 }
 
 // executionWrite is the state of an execution's row.
 type executionWrite struct {
+	fresh      bool // the row is not there yet
 	id, root   uuid.UUID
 	parent     *run
 	parentExec uint32
 	userID     string
 	plan       *Plan
-	inputs     string
+	inputs     json.RawMessage
 	createdAt  time.Time
 	status     Status
 	startedAt  time.Time
@@ -84,7 +87,7 @@ type journalRow struct {
 	status    Status
 	isOutput  bool
 	at        time.Time
-	step      []byte
+	step      []byte // as the text of a bytea in hexadecimal, made by the tree and not by the one writer
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, log hclog.Logger) *writer {
@@ -126,8 +129,31 @@ func (w *writer) submit(ctx context.Context, c *commit) {
 	}
 }
 
+// fate is what became of commits.
+type fate struct {
+	commits []*commit
+	err     error
+}
+
 // run commits until ctx ends (nil) or the lease is lost (errFenced).
 func (w *writer) run(ctx context.Context) error {
+	// Who waits is told beside the next batch, in the order of the batches.
+	w.fates = make(chan fate, 16)
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for f := range w.fates {
+			for _, c := range f.commits {
+				c.done(f.err)
+			}
+		}
+	})
+	defer telling.Wait()
+	defer close(w.fates)
+	defer func() {
+		if w.prepared != nil {
+			_ = w.prepared.Close()
+		}
+	}()
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
 	var err error
@@ -188,38 +214,30 @@ func (w *writer) write(ctx context.Context, batch []*commit) error {
 	err := w.commit(ctx, batch)
 	switch {
 	case err == nil:
-		for _, c := range batch {
-			c.done(nil)
-		}
+		w.fates <- fate{batch, nil}
 		return nil
 	case errors.Is(err, errPoison) && len(batch) > 1:
 		half := len(batch) / 2
 		if err := w.write(ctx, batch[:half]); err != nil {
-			refuse(batch[half:], err)
+			w.fates <- fate{batch[half:], err}
 			return err
 		}
 		return w.write(ctx, batch[half:])
 	case errors.Is(err, errPoison):
-		refuse(batch, err)
+		w.fates <- fate{batch, err}
 		return nil
 	default:
-		refuse(batch, err)
+		w.fates <- fate{batch, err}
 		return err
-	}
-}
-
-func refuse(batch []*commit, err error) {
-	for _, c := range batch {
-		c.done(err)
 	}
 }
 
 // commit executes the batch's statement until its fate is known.
 func (w *writer) commit(ctx context.Context, batch []*commit) error {
-	statement := w.statement(batch)
+	args := w.arguments(batch)
 	for attempt := 0; ; attempt++ {
 		before := time.Now()
-		taken, err := w.execute(ctx, statement)
+		taken, err := w.execute(ctx, args)
 		if err == nil && taken {
 			w.batch++
 			w.extend(before)
@@ -275,170 +293,29 @@ func (w *writer) settled(ctx context.Context) (bool, error) {
 	}
 }
 
-func (w *writer) execute(ctx context.Context, statement string) (bool, error) {
+// execute runs the batch's statement. It is prepared once a connection: to read and plan it anew costs Postgres as much
+// as to execute it. Through a pooler that gives each statement another connection it goes out as text.
+func (w *writer) execute(ctx context.Context, args []any) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	var n int
-	// The statement goes out as it is: bun would look for placeholders in users' values.
-	if err := w.db.DB.QueryRowContext(ctx, statement).Scan(&n); err != nil {
-		return false, err
+	if w.unprepared {
+		err := w.db.DB.QueryRowContext(ctx, batchStatement, args...).Scan(&n)
+		return n == 1, err
 	}
-	return n == 1, nil
-}
-
-// statement is the batch as one implicit transaction, one round trip. It uses the primary keys of lease and execution.
-func (w *writer) statement(batch []*commit) string {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "WITH l AS (UPDATE lease SET batch = %d, until = now() + interval '%d milliseconds' WHERE server_id = '%s' AND epoch = %d AND batch = %d RETURNING 1)",
-		w.batch+1, leaseLength.Milliseconds(), w.server, w.epoch, w.batch)
-	inserts, updates := coalesce(batch)
-	if len(inserts) > 0 {
-		b.WriteString(`, e AS (INSERT INTO execution (id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, status, inputs, created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, owner)
-SELECT v.a::uuid, v.b::uuid, v.c::uuid, v.d::integer, v.e, v.f::uuid, v.g::integer, v.h::bytea, v.i, v.j, v.k::timestamptz, v.l::timestamptz, v.m::timestamptz, v.n::integer, v.o::integer, v.p::integer, v.q, v.r, v.s::uuid FROM l, (VALUES `)
-		for i, x := range inserts {
-			separate(&b, i)
-			w.appendInsert(&b, x)
-		}
-		b.WriteString(") AS v(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s))")
-	}
-	if len(updates) > 0 {
-		b.WriteString(`, u AS (UPDATE execution x SET status = v.b, started_at = coalesce(v.c::timestamptz, x.started_at), ended_at = v.d::timestamptz, total_nodes = v.e::integer, completed_nodes = v.f::integer, failed_nodes = v.g::integer, error_message = v.h, error_node_id = v.i FROM l, (VALUES `)
-		for i, x := range updates {
-			separate(&b, i)
-			b.WriteByte('(')
-			appendText(&b, x.id.String())
-			b.WriteByte(',')
-			appendState(&b, x)
-			b.WriteByte(')')
-		}
-		b.WriteString(") AS v(a, b, c, d, e, f, g, h, i) WHERE x.id = v.a::uuid)")
-	}
-	w.appendJournal(&b, batch)
-	b.WriteString(" SELECT count(*) FROM l")
-	return b.String()
-}
-
-func (w *writer) appendJournal(b *bytes.Buffer, batch []*commit) {
-	n := 0
-	for _, c := range batch {
-		for _, r := range c.rows {
-			if n == 0 {
-				b.WriteString(`, j AS (INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
-SELECT v.a::uuid, v.b, v.c::bigint, v.d, v.e::smallint, v.f, v.g::smallint, v.h, v.i::timestamptz, v.j::bytea FROM l, (VALUES `)
-			}
-			separate(b, n)
-			n++
-			fmt.Fprintf(b, "('%s',%d,%d,%d,%d,%d,%d,%t,'%s','\\x", r.execution, r.pos, r.seq, r.events, r.kind, r.nodeExec, r.status.number(), r.isOutput, r.at.Format(time.RFC3339Nano))
-			b.Write(hex.AppendEncode(b.AvailableBuffer(), r.step))
-			b.WriteString("')")
+	if w.prepared == nil {
+		var err error
+		if w.prepared, err = w.db.DB.PrepareContext(ctx, batchStatement); err != nil {
+			return false, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	if n > 0 {
-		b.WriteString(") AS v(a, b, c, d, e, f, g, h, i, j))")
+	err := w.prepared.QueryRowContext(ctx, args...).Scan(&n)
+	var refused pgdriver.Error
+	if errors.As(err, &refused) && (refused.Field('C') == unknownStatement || refused.Field('C') == knownStatement) {
+		w.log.Info("the database is behind a pooler that keeps no prepared statements; going on without")
+		w.unprepared = true
 	}
-}
-
-// coalesce leaves one write an execution: a statement does not see the rows that it inserts itself.
-func coalesce(batch []*commit) (inserts, updates []*executionWrite) {
-	inserted, updated := map[uuid.UUID]int{}, map[uuid.UUID]int{}
-	for _, c := range batch {
-		for _, x := range c.inserts {
-			inserted[x.id] = len(inserts)
-			inserts = append(inserts, x)
-		}
-		for _, x := range c.updates {
-			if i, ok := inserted[x.id]; ok {
-				inserts[i] = x
-			} else if i, ok := updated[x.id]; ok {
-				updates[i] = x
-			} else {
-				updated[x.id] = len(updates)
-				updates = append(updates, x)
-			}
-		}
-	}
-	return inserts, updates
-}
-
-func (w *writer) appendInsert(b *bytes.Buffer, x *executionWrite) {
-	b.WriteByte('(')
-	appendText(b, x.id.String())
-	b.WriteByte(',')
-	appendText(b, x.root.String())
-	b.WriteByte(',')
-	if x.parent != nil {
-		appendText(b, x.parent.id.String())
-		b.WriteByte(',')
-		b.WriteString(strconv.Itoa(int(x.parentExec)))
-	} else {
-		b.WriteString("NULL,NULL")
-	}
-	b.WriteByte(',')
-	appendText(b, x.userID)
-	b.WriteByte(',')
-	appendText(b, x.plan.Graph.ID)
-	b.WriteByte(',')
-	b.WriteString(strconv.Itoa(x.plan.Graph.Version))
-	fmt.Fprintf(b, `,'\x%x',`, x.plan.ID)
-	appendText(b, string(x.status))
-	b.WriteByte(',')
-	appendText(b, x.inputs)
-	b.WriteByte(',')
-	appendTime(b, x.createdAt)
-	b.WriteByte(',')
-	appendTime(b, x.startedAt)
-	b.WriteByte(',')
-	appendTime(b, x.endedAt)
-	fmt.Fprintf(b, ",%d,%d,%d,", x.total, x.completed, x.failed)
-	appendFailure(b, x.failure)
-	b.WriteByte(',')
-	appendText(b, w.server.String())
-	b.WriteByte(')')
-}
-
-func appendState(b *bytes.Buffer, x *executionWrite) {
-	appendText(b, string(x.status))
-	b.WriteByte(',')
-	appendTime(b, x.startedAt)
-	b.WriteByte(',')
-	appendTime(b, x.endedAt)
-	fmt.Fprintf(b, ",%d,%d,%d,", x.total, x.completed, x.failed)
-	appendFailure(b, x.failure)
-}
-
-func appendFailure(b *bytes.Buffer, f *Failure) {
-	if f == nil {
-		b.WriteString("NULL::text,NULL::text")
-		return
-	}
-	appendText(b, f.Message)
-	b.WriteByte(',')
-	appendText(b, f.NodeID)
-}
-
-func separate(b *bytes.Buffer, i int) {
-	if i > 0 {
-		b.WriteByte(',')
-	}
-}
-
-// appendText writes a string literal. Postgres's text holds neither NUL nor invalid UTF-8; JSON values have none, so
-// only messages can lose any.
-func appendText(b *bytes.Buffer, s string) {
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
-	b.WriteByte('\'')
-	b.WriteString(strings.ReplaceAll(s, "'", "''"))
-	b.WriteByte('\'')
-}
-
-func appendTime(b *bytes.Buffer, t time.Time) {
-	if t.IsZero() {
-		b.WriteString("NULL::timestamptz")
-		return
-	}
-	b.WriteByte('\'')
-	b.WriteString(t.UTC().Format(time.RFC3339Nano))
-	b.WriteByte('\'')
+	return n == 1, err
 }
 
 var statusNumbers = [...]Status{Queued, Running, Completed, Failed, Terminated}

@@ -80,6 +80,11 @@ func openPool(dsn string, timeout time.Duration) (*sql.DB, error) {
 	conf := connector.(*pgdriver.Connector).Config()
 	conf.DialTimeout, conf.ReadTimeout, conf.WriteTimeout = dialTimeout, timeout, timeout
 	conf.EnableTracing = false
+	// What is prepared here is prepared because planning it costs as much as executing it.
+	if conf.ConnParams == nil {
+		conf.ConnParams = map[string]any{}
+	}
+	conf.ConnParams["plan_cache_mode"] = "force_generic_plan"
 	if conf.AppName == "" {
 		conf.AppName = "patchbay"
 	}

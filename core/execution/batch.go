@@ -1,0 +1,183 @@
+package execution
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// SQLSTATEs of a prepared statement that the connection at hand does not know, or knows already.
+const (
+	unknownStatement = "26000"
+	knownStatement   = "42P05"
+)
+
+// batchStatement is a batch as one implicit transaction, one round trip: a row of each array is a row of a table. Every
+// part of it has one plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays.
+const batchStatement = `WITH
+l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1),
+e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id)
+	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[]) AS v
+	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
+j AS (INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
+	SELECT v.* FROM l, unnest($23::uuid[], $24::integer[], $25::bigint[], $26::integer[], $27::smallint[], $28::integer[], $29::smallint[], $30::boolean[], $31::timestamptz[], $32::bytea[]) AS v)
+SELECT count(*) FROM l`
+
+// arguments are those of batchStatement.
+func (w *writer) arguments(batch []*commit) []any {
+	var e [18]column
+	for _, x := range coalesce(batch) {
+		e[0].uuid(x.id)
+		e[1].uuid(x.root)
+		if x.parent != nil {
+			e[2].uuid(x.parent.id)
+			e[3].int(int64(x.parentExec))
+		} else {
+			e[2].null()
+			e[3].null()
+		}
+		e[4].text(x.userID)
+		e[5].text(x.plan.Graph.ID)
+		e[6].int(int64(x.plan.Graph.Version))
+		e[7].quoted(hexadecimal(x.plan.ID[:]))
+		if x.fresh {
+			e[8].text(string(x.inputs))
+		} else {
+			e[8].text("") // they are there
+		}
+		e[9].time(x.createdAt)
+		e[10].text(string(x.status))
+		e[11].time(x.startedAt)
+		e[12].time(x.endedAt)
+		e[13].int(int64(x.total))
+		e[14].int(int64(x.completed))
+		e[15].int(int64(x.failed))
+		if x.failure == nil {
+			e[16].null()
+			e[17].null()
+		} else {
+			e[16].text(x.failure.Message)
+			e[17].text(x.failure.NodeID)
+		}
+	}
+	var j [10]column
+	for _, c := range batch {
+		for i := range c.rows {
+			r := &c.rows[i]
+			j[0].uuid(r.execution)
+			j[1].int(int64(r.pos))
+			j[2].int(r.seq)
+			j[3].int(int64(r.events))
+			j[4].int(int64(r.kind))
+			j[5].int(int64(r.nodeExec))
+			j[6].int(int64(r.status.number()))
+			j[7].bool(r.isOutput)
+			j[8].time(r.at)
+			j[9].quoted(r.step)
+		}
+	}
+	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
+	for _, columns := range [][]column{e[:], j[:]} {
+		for i := range columns {
+			args = append(args, columns[i].array())
+		}
+	}
+	return args
+}
+
+// coalesce leaves the last state of each execution: a statement writes no row twice.
+func coalesce(batch []*commit) []*executionWrite {
+	known := map[uuid.UUID]int{}
+	var states []*executionWrite
+	for _, c := range batch {
+		for _, x := range c.states {
+			i, again := known[x.id]
+			if !again {
+				known[x.id] = len(states)
+				states = append(states, x)
+				continue
+			}
+			x.fresh = x.fresh || states[i].fresh
+			states[i] = x
+		}
+	}
+	return states
+}
+
+// column is an array in Postgres's text form, under construction.
+type column []byte
+
+func (c *column) next() []byte {
+	if len(*c) == 0 {
+		return append(*c, '{')
+	}
+	return append(*c, ',')
+}
+
+func (c *column) array() string {
+	if len(*c) == 0 {
+		return "{}"
+	}
+	return string(append(*c, '}'))
+}
+
+func (c *column) null() { *c = append(c.next(), "NULL"...) }
+
+func (c *column) int(n int64) { *c = strconv.AppendInt(c.next(), n, 10) }
+
+func (c *column) bool(b bool) { *c = strconv.AppendBool(c.next(), b) }
+
+func (c *column) uuid(id uuid.UUID) {
+	var text [36]byte
+	hex.Encode(text[:8], id[:4])
+	hex.Encode(text[9:13], id[4:6])
+	hex.Encode(text[14:18], id[6:8])
+	hex.Encode(text[19:23], id[8:10])
+	hex.Encode(text[24:], id[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	*c = append(c.next(), text[:]...)
+}
+
+// time writes a zero time as NULL.
+func (c *column) time(t time.Time) {
+	if t.IsZero() {
+		c.null()
+		return
+	}
+	*c = t.UTC().AppendFormat(c.next(), time.RFC3339Nano)
+}
+
+// quoted writes text that holds nothing to escape.
+func (c *column) quoted(text []byte) {
+	b := append(c.next(), '"')
+	*c = append(append(b, text...), '"')
+}
+
+// hexadecimal is the text of a bytea within an array.
+func hexadecimal(data []byte) []byte {
+	b := make([]byte, 0, 3+hex.EncodedLen(len(data)))
+	return hex.AppendEncode(append(b, `\\x`...), data)
+}
+
+// text writes a string. Postgres's text holds neither NUL nor invalid UTF-8; JSON values have none, so only messages
+// can lose any.
+func (c *column) text(s string) {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	b := append(c.next(), '"')
+	for {
+		i := strings.IndexAny(s, "\"\\\x00")
+		if i < 0 {
+			break
+		}
+		b = append(b, s[:i]...)
+		if s[i] != 0 {
+			b = append(b, '\\', s[i])
+		}
+		s = s[i+1:]
+	}
+	b = append(b, s...)
+	*c = append(b, '"')
+}
