@@ -36,6 +36,7 @@ func (s *server) ListExecutions(ctx context.Context, r ListExecutionsRequestObje
 	if r.Params.IncludeNested != nil {
 		filter.IncludeNested = *r.Params.IncludeNested
 	}
+	filter.Since, filter.Before = fromEpoch(r.Params.CreatedAfter), fromEpoch(r.Params.CreatedBefore)
 	if r.Params.Status != nil {
 		for _, status := range *r.Params.Status {
 			filter.Statuses = append(filter.Statuses, execution.Status(status))
@@ -86,6 +87,18 @@ func (s *server) DeleteExecution(ctx context.Context, r DeleteExecutionRequestOb
 		return nil, err
 	}
 	return DeleteExecution204Response{}, nil
+}
+
+// fromEpoch is a time of a filter, the zero time where there is none. Nothing was created before 1970, and a database
+// need not know such times.
+func fromEpoch(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	if epoch := time.Unix(0, 0); t.Before(epoch) {
+		return epoch
+	}
+	return *t
 }
 
 func summary(e *execution.Execution) Execution {

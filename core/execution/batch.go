@@ -19,17 +19,20 @@ const (
 // part of it has one plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays.
 const batchStatement = `WITH
 l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1),
-e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id)
-	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[]) AS v
+e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from)
+	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[]) AS v
 	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
 j AS (INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
-	SELECT v.* FROM l, unnest($23::uuid[], $24::integer[], $25::bigint[], $26::integer[], $27::smallint[], $28::integer[], $29::smallint[], $30::boolean[], $31::timestamptz[], $32::bytea[]) AS v)
+	SELECT v.* FROM l, unnest($25::uuid[], $26::integer[], $27::bigint[], $28::integer[], $29::smallint[], $30::integer[], $31::smallint[], $32::boolean[], $33::timestamptz[], $34::bytea[]) AS v),
+c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
+	SELECT v.* FROM l, unnest($35::text[], $36::uuid[], $37::boolean[], $38::date[], $39::text[], $40::integer[]) AS v)
 SELECT count(*) FROM l`
 
 // arguments are those of batchStatement.
 func (w *writer) arguments(batch []*commit) []any {
-	var e [18]column
-	for _, x := range coalesce(batch) {
+	var e [20]column
+	states := coalesce(batch)
+	for _, x := range states {
 		e[0].uuid(x.id)
 		e[1].uuid(x.root)
 		if x.parent != nil {
@@ -62,6 +65,8 @@ func (w *writer) arguments(batch []*commit) []any {
 			e[16].text(x.failure.Message)
 			e[17].text(x.failure.NodeID)
 		}
+		e[18].null()
+		e[19].null()
 	}
 	var j [10]column
 	for _, c := range batch {
@@ -80,7 +85,8 @@ func (w *writer) arguments(batch []*commit) []any {
 		}
 	}
 	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
-	for _, columns := range [][]column{e[:], j[:]} {
+	c := w.counts(states)
+	for _, columns := range [][]column{e[:], j[:], c[:]} {
 		for i := range columns {
 			args = append(args, columns[i].array())
 		}
@@ -100,8 +106,9 @@ func coalesce(batch []*commit) []*executionWrite {
 				states = append(states, x)
 				continue
 			}
-			x.fresh = x.fresh || states[i].fresh
-			states[i] = x
+			last := *x // a batch that the database refuses comes again in parts
+			last.fresh, last.was = x.fresh || states[i].fresh, states[i].was
+			states[i] = &last
 		}
 	}
 	return states

@@ -96,15 +96,6 @@ type Details struct {
 	WaitingTotal        int
 }
 
-// Filter selects executions of a list, newest first.
-type Filter struct {
-	GraphID       string
-	Statuses      []Status
-	ParentID      string // only children of this execution
-	IncludeNested bool
-	Offset, Limit int
-}
-
 // Request asks for an execution.
 type Request struct {
 	UserID         string

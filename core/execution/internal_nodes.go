@@ -3,6 +3,7 @@ package execution
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -90,7 +91,7 @@ func (m *machine) beginChild(r *run, e *nodeExec, ev childEvent) {
 	w.step.Child = ev.id[:]
 	child := newRun(ev.id, r.userID, ev.plan, e.input)
 	child.root, child.parent, child.parentExec, child.depth = r.root, r, e, r.depth+1
-	child.createdAt = m.now
+	child.createdAt = m.now.Truncate(time.Microsecond)
 	e.child = child
 	m.runs[child.id] = child
 	m.unit.begun = append(m.unit.begun, child)

@@ -23,7 +23,11 @@ const (
 	maxNodesBytes = 16 << 20
 )
 
-const executionColumns = `id, user_id, graph_id, graph_version, parent_id, status, inputs, created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
+// listColumns leave the inputs out, which may be large.
+const (
+	executionColumns = `id, user_id, graph_id, graph_version, parent_id, status, inputs, created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
+	listColumns      = `id, user_id, graph_id, graph_version, parent_id, status, '', created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
+)
 
 func scanExecution(scan func(...any) error) (*Execution, error) {
 	var x Execution
@@ -110,63 +114,6 @@ func (s *Service) liveStats(ctx context.Context, running []*Execution) error {
 		byID[id].Stats = st
 	}
 	return rows.Err()
-}
-
-// List is the user's executions, newest first, and how many there are. It uses execution_by_user, execution_by_graph
-// or execution_by_parent.
-func (s *Service) List(ctx context.Context, userID string, f Filter) ([]Execution, int, error) {
-	where := func(q *bun.SelectQuery) *bun.SelectQuery {
-		q = q.TableExpr("execution").Where("user_id = ?", userID)
-		if f.GraphID != "" {
-			key, err := cleanID(f.GraphID)
-			if err != nil {
-				return q.Where("false")
-			}
-			q = q.Where("graph_id = ?", key)
-		}
-		if len(f.Statuses) > 0 {
-			q = q.Where("status IN (?)", bun.List(f.Statuses))
-		}
-		switch {
-		case f.ParentID != "":
-			key, err := cleanID(f.ParentID)
-			if err != nil {
-				return q.Where("false")
-			}
-			q = q.Where("parent_id = ?", key)
-		case !f.IncludeNested:
-			q = q.Where("parent_id IS NULL")
-		}
-		return q
-	}
-	var total int
-	if err := where(s.db.NewSelect().ColumnExpr("count(*)")).Scan(ctx, &total); err != nil {
-		return nil, 0, fmt.Errorf("count executions: %w", err)
-	}
-	rows, err := where(s.db.NewSelect().ColumnExpr(executionColumns)).OrderExpr("created_at DESC, id DESC").
-		Offset(int64(f.Offset)).Limit(int64(f.Limit)).Rows(ctx)
-	if err != nil {
-		return nil, 0, fmt.Errorf("list executions: %w", err)
-	}
-	defer rows.Close()
-	list := []Execution{}
-	for rows.Next() {
-		x, err := scanExecution(rows.Scan)
-		if err != nil {
-			return nil, 0, fmt.Errorf("list executions: %w", err)
-		}
-		list = append(list, *x)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, fmt.Errorf("list executions: %w", err)
-	}
-	var running []*Execution
-	for i := range list {
-		if !list[i].Status.Ended() {
-			running = append(running, &list[i])
-		}
-	}
-	return list, total, s.liveStats(ctx, running)
 }
 
 // Details is an execution with its outputs, what still waits, and the first of its node executions.

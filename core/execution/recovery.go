@@ -49,6 +49,14 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 			return err
 		}
 	}
+	if g.writer.counted.Swap(false) || n%60 == 0 { // the latter for what a dead server left
+		for more := true; more; {
+			var err error
+			if more, err = g.foldCounts(ctx); err != nil {
+				return err
+			}
+		}
+	}
 	if n%3600 == 0 {
 		if _, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'`); err != nil {
 			return fmt.Errorf("forget old idempotency keys: %w", err)
@@ -142,7 +150,7 @@ func (g *generation) recover(ctx context.Context, root uuid.UUID) (m *machine, c
 		if _, ok := values[string(v.digest)]; ok {
 			continue
 		}
-		raw, err := g.readValue(ctx, root, v.digest)
+		raw, err := g.readValue(ctx, runs, v.digest)
 		if err != nil {
 			return nil, false, err
 		}
@@ -155,11 +163,12 @@ func (g *generation) recover(ctx context.Context, root uuid.UUID) (m *machine, c
 }
 
 // readTree reads the executions of a tree that have not ended, parents first, and counts the claim: how many claims
-// there were since a step of the tree was committed.
+// there were since a step of the tree was committed. It uses the primary key and execution_nested_unfinished.
 func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int, error) {
 	rows, err := g.db.QueryContext(ctx, `
-		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at
-		FROM execution x JOIN execution_plan p ON p.id = x.plan_id WHERE x.root_id = ? AND x.ended_at IS NULL`, root)
+		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at, x.status
+		FROM execution x JOIN execution_plan p ON p.id = x.plan_id
+		WHERE x.ended_at IS NULL AND (x.id = ?0 OR x.root_id = ?0 AND x.parent_id IS NOT NULL)`, root)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read executions: %w", err)
 	}
@@ -172,7 +181,8 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 		var user, document, inputs string
 		var planID []byte
 		var created time.Time
-		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created); err != nil {
+		var status Status
+		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created, &status); err != nil {
 			return nil, 0, fmt.Errorf("read an execution: %w", err)
 		}
 		p, err := g.plans.stored(planID, document)
@@ -180,7 +190,7 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 			return nil, 0, fmt.Errorf("%w: %w", errUnreadable, err)
 		}
 		r := newRun(id, user, p, json.RawMessage(inputs))
-		r.root, r.createdAt = root, created.UTC()
+		r.root, r.createdAt, r.shown = root, created.UTC(), status
 		found[id] = r
 		if parent.Valid {
 			children[parent.UUID] = append(children[parent.UUID], r)
@@ -220,10 +230,14 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 	return runs, claims, nil
 }
 
-// readValue reads a large value of any execution of the tree.
-func (g *generation) readValue(ctx context.Context, root uuid.UUID, digest []byte) (json.RawMessage, error) {
+// readValue reads a large value of any of the executions, by the primary key of value.
+func (g *generation) readValue(ctx context.Context, runs []*run, digest []byte) (json.RawMessage, error) {
+	ids := make([]uuid.UUID, len(runs))
+	for i, r := range runs {
+		ids[i] = r.id
+	}
 	var data []byte
-	err := g.db.QueryRowContext(ctx, `SELECT v.data FROM value v JOIN execution x ON x.id = v.execution_id WHERE x.root_id = ? AND v.digest = ? LIMIT 1`, root, digest).Scan(&data)
+	err := g.db.QueryRowContext(ctx, `SELECT data FROM value WHERE execution_id IN (?) AND digest = ? LIMIT 1`, bun.List(ids), digest).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("%w: value %x is missing", errUnreadable, digest)
 	}
@@ -292,7 +306,14 @@ func (g *generation) giveUp(root uuid.UUID, cause error) {
 	if err == nil {
 		_, err = g.db.ExecContext(ctx, `
 			WITH l AS (SELECT FROM lease WHERE server_id = ?0 AND epoch = ?1 FOR UPDATE),
-			x AS (UPDATE execution SET status = 'FAILED', ended_at = now(), error_message = ?3 FROM l WHERE root_id = ?2 AND ended_at IS NULL RETURNING id)
+			x AS (
+				UPDATE execution x SET status = 'FAILED', ended_at = now(), error_message = ?3 FROM l, execution o
+				WHERE x.id = o.id AND o.ended_at IS NULL AND (o.id = ?2 OR o.root_id = ?2 AND o.parent_id IS NOT NULL)
+				RETURNING x.id, x.user_id, x.graph_id, x.parent_id, x.created_at, o.status),
+			c AS (
+				INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
+				SELECT x.user_id, x.graph_id, x.parent_id IS NOT NULL, (x.created_at AT TIME ZONE 'UTC')::date, s.status, s.n
+				FROM x CROSS JOIN LATERAL (VALUES (x.status, -1), ('FAILED', 1)) s (status, n))
 			INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
 			SELECT x.id, coalesce(j.pos, 0) + 1, coalesce(j.seq, 0) + 1, 1, ?4, 0, ?5, false, now(), ?6
 			FROM x LEFT JOIN LATERAL (SELECT pos, seq FROM journal WHERE execution_id = x.id ORDER BY pos DESC LIMIT 1) j ON true`,

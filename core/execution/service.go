@@ -204,7 +204,7 @@ func (s *Service) accept(ctx context.Context, id uuid.UUID, g *graph.Graph, r Re
 		return err
 	}
 	root := newRun(id, r.UserID, p, r.Inputs)
-	root.createdAt = time.Now().UTC()
+	root.createdAt = time.Now().UTC().Truncate(time.Microsecond) // what Postgres keeps: the day it counts under must not differ
 	accepted := make(chan error, 1)
 	gen.enqueue(&entry{id: id, root: root, accepted: func(err error) { accepted <- err }})
 	select {
@@ -333,13 +333,13 @@ func (s *Service) Stop(ctx context.Context, userID, id string) (*Execution, erro
 	return s.Get(ctx, userID, id)
 }
 
-// StopGraph stops all executions of a graph.
+// StopGraph stops all executions of a graph. It uses execution_by_graph.
 func (s *Service) StopGraph(ctx context.Context, userID, graphID string) error {
 	if _, err := uuid.Parse(graphID); err != nil {
 		return nil
 	}
 	var ids []string
-	if err := s.db.NewRaw(`SELECT id FROM execution WHERE user_id = ? AND graph_id = ? AND ended_at IS NULL AND parent_id IS NULL`, userID, graphID).Scan(ctx, &ids); err != nil {
+	if err := s.db.NewRaw(`SELECT id FROM execution WHERE user_id = ? AND graph_id = ? AND status IN ('QUEUED', 'RUNNING') AND parent_id IS NULL`, userID, graphID).Scan(ctx, &ids); err != nil {
 		return fmt.Errorf("find executions of graph %s: %w", graphID, err)
 	}
 	for _, id := range ids {
@@ -360,6 +360,9 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 		return fmt.Errorf("%w: the execution has not ended; stop it first", ErrConflict)
 	}
 	s.recent.drop(x.ID)
+	if g, err := s.generation(); err == nil {
+		defer g.writer.counted.Store(true)
+	}
 	return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		const nested = `WITH RECURSIVE t AS (SELECT id FROM execution WHERE id = ? AND user_id = ? UNION ALL SELECT e.id FROM execution e JOIN t ON e.parent_id = t.id) `
 		for _, table := range []string{"journal", "value"} {
@@ -367,7 +370,7 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}
 		}
-		if _, err := tx.ExecContext(ctx, nested+`DELETE FROM execution WHERE id IN (SELECT id FROM t)`, id, userID); err != nil {
+		if _, err := tx.ExecContext(ctx, nested+`, gone AS (DELETE FROM execution WHERE id IN (SELECT id FROM t) RETURNING *)`+countGone, id, userID); err != nil {
 			return fmt.Errorf("delete execution: %w", err)
 		}
 		return nil

@@ -30,6 +30,7 @@ type run struct {
 	createdAt, startedAt, endedAt time.Time
 	begun                         bool
 	ended                         Status // empty while it has not ended
+	shown                         Status // what its row shows, or is about to
 	failure                       *Failure
 
 	pos     int

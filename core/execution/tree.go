@@ -486,11 +486,11 @@ func (t *tree) store(ctx context.Context, run uuid.UUID, o *journal.Output) (*jo
 	return &journal.Output{Pin: o.Pin, Digest: o.Digest, Size: o.Size}, nil
 }
 
-// writeOf is a copy of what the execution's row shows, since the writer is another goroutine.
+// writeOf is a copy of what the execution's row will show, since the writer is another goroutine.
 func writeOf(r *run) *executionWrite {
 	x := &executionWrite{
 		id: r.id, root: r.root, parent: r.parent, userID: r.userID, plan: r.plan, inputs: r.inputs,
-		createdAt: r.createdAt, startedAt: r.startedAt, endedAt: r.endedAt, status: Queued,
+		createdAt: r.createdAt, startedAt: r.startedAt, endedAt: r.endedAt, was: r.shown, status: Queued,
 		total: int(r.queued), completed: r.completed, failed: r.failed,
 	}
 	if r.parentExec != nil {
@@ -505,6 +505,7 @@ func writeOf(r *run) *executionWrite {
 	if r.ended == Failed {
 		x.failure = r.failure
 	}
+	r.shown = x.status
 	return x
 }
 

@@ -41,7 +41,9 @@ type writer struct {
 	epoch  int64
 	batch  int64
 	in     chan *commit
-	fates  chan fate
+	// counted says that executions were counted since the counts were folded.
+	counted atomic.Bool
+	fates   chan fate
 	// prepared is batchStatement, unless unprepared: then it goes out as text.
 	prepared   *sql.Stmt
 	unprepared bool
@@ -67,6 +69,7 @@ type executionWrite struct {
 	plan       *Plan
 	inputs     json.RawMessage
 	createdAt  time.Time
+	was        Status // what the row showed before; empty where it is new
 	status     Status
 	startedAt  time.Time
 	endedAt    time.Time

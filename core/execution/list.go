@@ -1,0 +1,196 @@
+package execution
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// Filter selects executions of a list, newest first.
+type Filter struct {
+	GraphID       string
+	Statuses      []Status
+	ParentID      string // only children of this execution
+	IncludeNested bool
+	Since, Before time.Time // of creation: at or after, and before; zero times do not bound
+	Offset, Limit int
+}
+
+// List is the user's executions, newest first, and how many there are.
+func (s *Service) List(ctx context.Context, userID string, f Filter) ([]Execution, int, error) {
+	q, ok := queryOf(userID, f)
+	if !ok {
+		return []Execution{}, 0, nil
+	}
+	var total int
+	text, args := q.total()
+	if err := s.db.NewRaw(text, args...).Scan(ctx, &total); err != nil {
+		return nil, 0, fmt.Errorf("count executions: %w", err)
+	}
+	text, args = q.page(f.Offset, f.Limit)
+	rows, err := s.db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list executions: %w", err)
+	}
+	defer rows.Close()
+	list := []Execution{}
+	for rows.Next() {
+		x, err := scanExecution(rows.Scan)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list executions: %w", err)
+		}
+		list = append(list, *x)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, fmt.Errorf("list executions: %w", err)
+	}
+	var running []*Execution
+	for i := range list {
+		if !list[i].Status.Ended() {
+			running = append(running, &list[i])
+		}
+	}
+	return list, total, s.liveStats(ctx, running)
+}
+
+// listQuery is a filter whose ids are ids.
+type listQuery struct {
+	user          string
+	graph, parent uuid.UUID // zero: any
+	statuses      []Status
+	nested        []bool
+	since, before time.Time
+}
+
+// queryOf takes a filter; it is false where nothing can match.
+func queryOf(userID string, f Filter) (q listQuery, ok bool) {
+	q = listQuery{user: userID, statuses: f.Statuses, nested: []bool{false}, since: f.Since, before: f.Before}
+	var err error
+	if f.GraphID != "" {
+		if q.graph, err = cleanID(f.GraphID); err != nil || q.graph == uuid.Nil {
+			return q, false
+		}
+	}
+	if f.ParentID != "" {
+		if q.parent, err = cleanID(f.ParentID); err != nil || q.parent == uuid.Nil {
+			return q, false
+		}
+	}
+	if f.IncludeNested {
+		q.nested = []bool{false, true}
+	}
+	if len(q.statuses) == 0 {
+		q.statuses = statusNumbers[:]
+	}
+	return q, true
+}
+
+// between bounds the time of creation.
+func between(since, before time.Time) (string, []any) {
+	text, args := "", []any{}
+	if !since.IsZero() {
+		text, args = text+" AND created_at >= ?", append(args, since)
+	}
+	if !before.IsZero() {
+		text, args = text+" AND created_at < ?", append(args, before)
+	}
+	return text, args
+}
+
+// ranges are the selections whose union is the list, each a range of an index: execution_by_parent, or, for each
+// status, execution_by_user or execution_by_graph, or their like for nested executions. The newest of each are enough
+// for a page, and are merged as they come; most 0 takes all.
+func (q listQuery) ranges(columns string, since, before time.Time, most int) (string, []any) {
+	times, timeArgs := between(since, before)
+	if most > 0 {
+		times, timeArgs = times+" ORDER BY created_at DESC, id DESC LIMIT ?", append(timeArgs, most)
+	}
+	if q.parent != uuid.Nil {
+		text, args := "SELECT "+columns+" FROM execution WHERE parent_id = ? AND user_id = ? AND status IN (?)", []any{q.parent, q.user, bun.List(q.statuses)}
+		if q.graph != uuid.Nil {
+			text, args = text+" AND graph_id = ?", append(args, q.graph)
+		}
+		return text + times, append(args, timeArgs...)
+	}
+	var parts []string
+	var args []any
+	for _, nested := range q.nested {
+		for _, status := range q.statuses {
+			part := "SELECT " + columns + " FROM execution WHERE user_id = ? AND status = ? AND parent_id IS NULL"
+			if nested {
+				part = "SELECT " + columns + " FROM execution WHERE user_id = ? AND status = ? AND parent_id IS NOT NULL"
+			}
+			args = append(args, q.user, status)
+			if q.graph != uuid.Nil {
+				part += " AND graph_id = ?"
+				args = append(args, q.graph)
+			}
+			parts, args = append(parts, "("+part+times+")"), append(args, timeArgs...)
+		}
+	}
+	return strings.Join(parts, " UNION ALL "), args
+}
+
+// page finds the ids by the indexes alone and then reads the rows of one page.
+func (q listQuery) page(offset, limit int) (string, []any) {
+	ranges, args := q.ranges("created_at, id", q.since, q.before, offset+limit)
+	return `SELECT ` + listColumns + ` FROM (SELECT created_at AS at, id AS key FROM (` + ranges + `) r ORDER BY created_at DESC, id DESC OFFSET ? LIMIT ?) p
+		JOIN execution ON id = key ORDER BY at DESC, key DESC`, append(args, offset, limit)
+}
+
+// total counts by the kept counts. A time that lies within a day has that day's executions counted one by one, and a
+// parent its children.
+func (q listQuery) total() (string, []any) {
+	if q.parent != uuid.Nil {
+		ranges, args := q.ranges("1", q.since, q.before, 0)
+		return "SELECT count(*) FROM (" + ranges + ") r", args
+	}
+	since, before := ceilDay(q.since), floorDay(q.before)
+	parts, args := []string{}, []any{}
+	count := func(since, before time.Time) {
+		ranges, more := q.ranges("1", since, before, 0)
+		parts, args = append(parts, "SELECT count(*) AS n FROM ("+ranges+") r"), append(args, more...)
+	}
+	if !q.since.IsZero() && !q.before.IsZero() && !since.Before(before) {
+		count(q.since, q.before)
+	} else {
+		kept := " WHERE user_id = ? AND nested IN (?) AND status IN (?)"
+		keptArgs := []any{q.user, bun.List(q.nested), bun.List(q.statuses)}
+		if !since.IsZero() {
+			kept, keptArgs = kept+" AND day >= ?::date", append(keptArgs, since.Format(time.DateOnly))
+		}
+		if !before.IsZero() {
+			kept, keptArgs = kept+" AND day < ?::date", append(keptArgs, before.Format(time.DateOnly))
+		}
+		parts = append(parts, "SELECT n FROM execution_count"+kept+" AND graph_id = ?", "SELECT n FROM execution_delta"+kept)
+		args = append(append(append(args, keptArgs...), q.graph), keptArgs...)
+		if q.graph != uuid.Nil {
+			parts[1], args = parts[1]+" AND graph_id = ?", append(args, q.graph)
+		}
+		if since.After(q.since) {
+			count(q.since, since)
+		}
+		if q.before.After(before) {
+			count(before, q.before)
+		}
+	}
+	return "SELECT coalesce(sum(n), 0)::bigint FROM (" + strings.Join(parts, " UNION ALL ") + ") c", args
+}
+
+func floorDay(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(24 * time.Hour)
+}
+
+func ceilDay(t time.Time) time.Time {
+	if floor := floorDay(t); floor.Before(t) {
+		return floor.Add(24 * time.Hour)
+	}
+	return t.UTC()
+}
