@@ -6,6 +6,7 @@ import (
 	"context"
 	_ "embed"
 	"net/http"
+	"net/netip"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -23,14 +24,17 @@ var Document []byte
 // Config is what the APIs need.
 type Config struct {
 	Logger        hclog.Logger
+	Audit         hclog.Logger
 	Authenticator *auth.Authenticator
 	Graphs        rest.Graphs
 	Blocks        rest.Blocks
 	Executions    rest.Executions
+	Keys          rest.Keys
 	Away          func(error) bool // says that the database cannot be asked at the moment
 	Subscribe     Subscribe
-	MaxBody       int64    // bytes of a request's body
-	Origins       []string // of pages that may call, beside those of the same host
+	MaxBody       int64          // bytes of a request's body
+	Origins       []string       // of pages that may call, beside those of the same host
+	Proxies       []netip.Prefix // whose X-Forwarded-For counts
 }
 
 // Subscribe opens a view of an execution's events, those after a number.
@@ -45,15 +49,16 @@ type API struct {
 // New builds the handlers.
 func New(c Config) (*API, error) {
 	r, err := rest.New(rest.Config{
-		Document: Document, Logger: c.Logger.Named("rest"), Authenticate: c.Authenticator.Authenticate,
-		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
+		Document: Document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
+		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Keys: c.Keys, Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
+		TrustedProxies: c.Proxies,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &API{rest: r, ws: ws.New(ws.Config{
-		Logger: c.Logger.Named("ws"), Authenticate: c.Authenticator.Authenticate, Token: c.Authenticator.Token,
-		Subscribe: c.Subscribe, Origins: c.Origins, Limits: ws.DefaultLimits,
+		Logger: c.Logger.Named("ws"), Authenticate: c.Authenticator.Authenticate, Credential: c.Authenticator.Credential,
+		Current: c.Authenticator.Current, Subscribe: c.Subscribe, Origins: c.Origins, Limits: ws.DefaultLimits,
 	})}, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/rest"
 	"github.com/patchbay-io/patchbay/api/ws"
+	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/plugin"
@@ -28,6 +29,8 @@ var (
 	_ rest.Graphs     = (*graph.Service)(nil)
 	_ rest.Executions = (*execution.Service)(nil)
 	_ rest.Blocks     = (*plugin.Host)(nil)
+	_ rest.Keys       = (*account.Service)(nil)
+	_ auth.Accounts   = (*account.Service)(nil)
 	_ ws.Subscription = (*execution.Subscription)(nil)
 )
 
@@ -50,9 +53,20 @@ func (e *ended) Next(context.Context) (execution.Event, error) {
 	return execution.Event{Seq: 1, Last: true, Payload: json.RawMessage(`{"type":"execution.completed","seq":1}`)}, nil
 }
 
+// nobody is accounts without keys.
+type nobody struct{}
+
+func (nobody) VerifyKey(context.Context, string) (*account.Key, error) {
+	return nil, account.ErrRefused
+}
+func (nobody) Seen(context.Context, string, string) error { return nil }
+func (nobody) VerifyDigest(context.Context, account.Digest) (*account.Key, error) {
+	return nil, account.ErrRefused
+}
+
 func newAPI(t *testing.T) *API {
 	t.Helper()
-	authenticator, err := auth.New(auth.Config{Secret: secret, Audience: "authenticated"})
+	authenticator, err := auth.New(auth.Config{Secret: secret, Audience: "authenticated", Accounts: nobody{}})
 	if err != nil {
 		t.Fatal(err)
 	}

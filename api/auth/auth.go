@@ -1,18 +1,17 @@
-// Package auth tells who sends a request, from the credential that comes with it. It knows tokens, not what their
-// owners may do, and it must never say of a refused credential more than that it was refused.
+// Package auth tells who sends a request, from the credential that comes with it: a token of this server or of an
+// identity provider, or an API key. It must never say of a refused credential more than that it was refused, and never
+// pass one on.
 package auth
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/patchbay-io/patchbay/core/account"
 )
 
 // Principal is who sends a request.
@@ -20,93 +19,99 @@ type Principal struct {
 	UserID string
 	Email  string
 	Role   string
-	// ExpiresAt is when what lives longer than a request must end, such as a WebSocket.
+	// KeyID is of the API key that the request came with, and empty for tokens. Permissions are the key's.
+	KeyID       string
+	Permissions []account.Permission
+	// ExpiresAt is when what lives longer than a request must end, such as a WebSocket; zero is never.
 	ExpiresAt time.Time
+
+	digest account.Digest // of the key
 }
 
-// Errors of Authenticate and Token.
+// RoleAdmin is the role of administrators.
+const RoleAdmin = "admin"
+
+// ByKey says that the request came with an API key.
+func (p Principal) ByKey() bool { return p.KeyID != "" }
+
+// Admin says whether this is an administrator. An API key never is one, whoever owns it.
+func (p Principal) Admin() bool { return p.Role == RoleAdmin && !p.ByKey() }
+
+// May says whether the principal has one of these permissions: users have all, keys those that they were given.
+func (p Principal) May(anyOf ...account.Permission) bool {
+	return !p.ByKey() || slices.ContainsFunc(anyOf, func(one account.Permission) bool { return slices.Contains(p.Permissions, one) })
+}
+
+// Errors of Authenticate, Credential and Current. Any other says that the credential could not be checked.
 var (
-	ErrMissing = errors.New("a bearer token is required")
+	ErrMissing = errors.New("a bearer token or an API key is required")
 	ErrInvalid = errors.New("the credential is invalid or has expired")
 )
 
-// MinSecret is the least length of a secret in bytes: what HS256 is as strong as.
-const MinSecret = 32
-
-// leeway is how far the clocks of the issuer and of this server may differ.
-const leeway = 30 * time.Second
-
-// Config says which tokens are accepted.
-type Config struct {
-	Secret   []byte // of HS256
-	Audience string
+// Accounts knows keys and users. Its errors for credentials that are not good are account.ErrRefused.
+type Accounts interface {
+	VerifyKey(ctx context.Context, key string) (*account.Key, error)
+	VerifyDigest(ctx context.Context, digest account.Digest) (*account.Key, error)
+	// Seen notes a user that a valid token named.
+	Seen(ctx context.Context, user, email string) error
 }
 
-// Authenticator checks credentials.
-type Authenticator struct {
-	secret []byte
-	parser *jwt.Parser
-}
-
-// New refuses secrets that are too short to be one.
-func New(c Config) (*Authenticator, error) {
-	if len(c.Secret) < MinSecret {
-		return nil, fmt.Errorf("the JWT secret has %d bytes, it needs at least %d", len(c.Secret), MinSecret)
-	}
-	if c.Audience == "" {
-		return nil, errors.New("the JWT audience is empty")
-	}
-	return &Authenticator{
-		secret: c.Secret,
-		parser: jwt.NewParser(
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-			jwt.WithAudience(c.Audience),
-			jwt.WithExpirationRequired(),
-			jwt.WithLeeway(leeway),
-		),
-	}, nil
-}
-
-// Authenticate tells who sends r. The error is ErrMissing or ErrInvalid. A key in X-API-Key that is not accepted
-// refuses the request, whatever else comes with it.
+// Authenticate tells who sends r. A key in X-API-Key that is not accepted refuses the request, whatever else comes with
+// it.
 func (a *Authenticator) Authenticate(r *http.Request) (Principal, error) {
-	if len(r.Header.Values("X-API-Key")) > 0 {
-		return Principal{}, ErrInvalid
+	if keys := r.Header.Values("X-API-Key"); len(keys) > 0 {
+		if len(keys) > 1 {
+			return Principal{}, ErrInvalid
+		}
+		return a.key(r.Context(), strings.TrimSpace(keys[0]))
 	}
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
 		return Principal{}, ErrMissing
 	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
+	scheme, credential, _ := strings.Cut(headers[0], " ")
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") {
 		return Principal{}, ErrInvalid
 	}
-	return a.Token(strings.TrimSpace(token))
+	return a.Credential(r.Context(), strings.TrimSpace(credential))
 }
 
-// Token tells whose token this is; the error is ErrInvalid.
-func (a *Authenticator) Token(token string) (Principal, error) {
-	var claims struct {
-		Email string `json:"email"`
-		Role  string `json:"role"`
-		jwt.RegisteredClaims
+// Credential tells whose token or API key this is.
+func (a *Authenticator) Credential(ctx context.Context, text string) (Principal, error) {
+	if strings.HasPrefix(text, account.KeyPrefix) {
+		return a.key(ctx, text)
 	}
-	if _, err := a.parser.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return a.secret, nil }); err != nil {
-		return Principal{}, ErrInvalid
+	p, err := a.token(ctx, text)
+	if err != nil {
+		return Principal{}, err
 	}
-	if !isSubject(claims.Subject) {
-		return Principal{}, ErrInvalid
-	}
-	expires := claims.ExpiresAt.Time
-	if time.Now().After(expires) {
-		expires = expires.Add(leeway)
-	}
-	return Principal{UserID: claims.Subject, Email: claims.Email, Role: claims.Role, ExpiresAt: expires}, nil
+	return p, a.accounts.Seen(ctx, p.UserID, p.Email)
 }
 
-// isSubject keeps out what no issuer makes and no database column takes.
-func isSubject(s string) bool {
-	return s != "" && len(s) <= 255 && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
+// Current is what a principal is now, for what lives longer than a request: a key may have been revoked meanwhile.
+func (a *Authenticator) Current(ctx context.Context, p Principal) (Principal, error) {
+	if !p.ByKey() {
+		return p, nil
+	}
+	return ofKey(a.accounts.VerifyDigest(ctx, p.digest))
+}
+
+func (a *Authenticator) key(ctx context.Context, text string) (Principal, error) {
+	return ofKey(a.accounts.VerifyKey(ctx, text))
+}
+
+func ofKey(k *account.Key, err error) (Principal, error) {
+	if errors.Is(err, account.ErrRefused) {
+		return Principal{}, ErrInvalid
+	}
+	if err != nil {
+		return Principal{}, err
+	}
+	p := Principal{UserID: k.UserID, Email: k.Email(), Role: roleUser, KeyID: k.ID, Permissions: k.Permissions, digest: k.Digest()}
+	if k.ExpiresAt != nil {
+		p.ExpiresAt = *k.ExpiresAt
+	}
+	return p, nil
 }
 
 // Challenge is the WWW-Authenticate header of an answer to a request that was refused with err.

@@ -1,17 +1,24 @@
 package auth
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+
+	"github.com/patchbay-io/patchbay/core/account"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var secret = []byte(strings.Repeat("s", MinSecret))
 
@@ -38,11 +45,45 @@ func with(changes jwt.MapClaims) jwt.MapClaims {
 
 func newAuthenticator(t *testing.T) *Authenticator {
 	t.Helper()
-	a, err := New(Config{Secret: secret, Audience: "authenticated"})
+	a, err := New(Config{Secret: secret, Audience: "authenticated", Admins: []string{"boss", "Head@Example.com"}, Accounts: &accounts{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// accounts knows one key, and forgets it when it is revoked.
+type accounts struct {
+	mu      sync.Mutex
+	revoked bool
+	away    error
+	seen    []string
+}
+
+const goodKey = "pb_good"
+
+func (a *accounts) VerifyKey(ctx context.Context, key string) (*account.Key, error) {
+	if key != goodKey {
+		return nil, account.ErrRefused
+	}
+	return a.VerifyDigest(ctx, account.Digest{})
+}
+
+func (a *accounts) VerifyDigest(context.Context, account.Digest) (*account.Key, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.revoked {
+		return nil, account.ErrRefused
+	}
+	later := time.Now().Add(time.Hour)
+	return &account.Key{ID: "key-1", UserID: "user-1", Permissions: []account.Permission{account.ReadGraph}, ExpiresAt: &later}, a.away
+}
+
+func (a *accounts) Seen(_ context.Context, user, email string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen = append(a.seen, user+" "+email)
+	return a.away
 }
 
 func TestToken(t *testing.T) {
@@ -89,7 +130,7 @@ func TestToken(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, err := a.Token(c.token)
+			p, err := a.Credential(t.Context(), c.token)
 			switch {
 			case c.ok && err != nil:
 				t.Fatal(err)
@@ -118,6 +159,12 @@ func TestAuthenticate(t *testing.T) {
 		"empty":                 {[][2]string{{"Authorization", ""}}, ErrInvalid},
 		"twice":                 {[][2]string{{"Authorization", "Bearer " + good}, {"Authorization", "Bearer x"}}, ErrInvalid},
 		"unknown key, good JWT": {[][2]string{{"Authorization", "Bearer " + good}, {"X-API-Key", "pb_x"}}, ErrInvalid},
+		"good key, bad JWT":     {[][2]string{{"Authorization", "Bearer x"}, {"X-API-Key", goodKey}}, nil},
+		"key as bearer":         {[][2]string{{"Authorization", "Bearer " + goodKey}}, nil},
+		"unknown key as bearer": {[][2]string{{"Authorization", "Bearer pb_x"}}, ErrInvalid},
+		"empty key":             {[][2]string{{"X-API-Key", ""}}, ErrInvalid},
+		"two keys":              {[][2]string{{"X-API-Key", goodKey}, {"X-API-Key", goodKey}}, ErrInvalid},
+		"token as key":          {[][2]string{{"X-API-Key", good}}, ErrInvalid},
 	}
 	a := newAuthenticator(t)
 	for name, c := range cases {
@@ -131,7 +178,7 @@ func TestAuthenticate(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Fatalf("got %v, %v", p, err)
 			}
-			if err == nil && (p.UserID != "user-1" || p.Email != "u@example.com" || p.Role != "authenticated") {
+			if err == nil && (p.UserID != "user-1" || p.Role != "authenticated" || !p.ByKey() && p.Email != "u@example.com") {
 				t.Fatalf("got %+v", p)
 			}
 		})
@@ -148,6 +195,100 @@ func TestNewRefusesWhatIsNoSecret(t *testing.T) {
 	}
 }
 
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	a := newAuthenticator(t)
+	for name, c := range map[string]struct {
+		claims jwt.MapClaims
+		admin  bool
+	}{
+		"user":                       {nil, false},
+		"role":                       {jwt.MapClaims{"role": "admin"}, true},
+		"id in the settings":         {jwt.MapClaims{"sub": "boss"}, true},
+		"id in other case":           {jwt.MapClaims{"sub": "Boss"}, false},
+		"verified email":             {jwt.MapClaims{"email": "head@example.com", "email_verified": true}, true},
+		"verified, as text":          {jwt.MapClaims{"email": "HEAD@example.com", "email_verified": "true"}, true},
+		"verified by app_metadata":   {jwt.MapClaims{"email": "head@example.com", "app_metadata": map[string]any{"email_verified": true}}, true},
+		"unverified email":           {jwt.MapClaims{"email": "head@example.com"}, false},
+		"denied email":               {jwt.MapClaims{"email": "head@example.com", "email_verified": false}, false},
+		"verified by the user":       {jwt.MapClaims{"email": "head@example.com", "user_metadata": map[string]any{"email_verified": true, "role": "admin"}}, false},
+		"verified, somebody else":    {jwt.MapClaims{"email": "x@example.com", "email_verified": true}, false},
+		"verified, without email":    {jwt.MapClaims{"email": nil, "email_verified": true}, false},
+		"verified id":                {jwt.MapClaims{"email": "boss", "email_verified": true}, false},
+		"role in app_metadata":       {jwt.MapClaims{"app_metadata": map[string]any{"role": "admin"}}, true},
+		"roles in app_metadata":      {jwt.MapClaims{"app_metadata": map[string]any{"roles": []string{"x", "admin"}}}, true},
+		"other roles":                {jwt.MapClaims{"app_metadata": map[string]any{"role": 7, "roles": "admin", "provider": "email"}}, false},
+		"email that is no good name": {jwt.MapClaims{"email": "a\x00b"}, false},
+	} {
+		p, err := a.Credential(t.Context(), sign(t, jwt.SigningMethodHS256, secret, with(c.claims)))
+		if err != nil || p.Admin() != c.admin || strings.Contains(p.Email, "\x00") {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}
+
+// A key has the permissions that it was given, and its owner's role never.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	key := Principal{KeyID: "k", Role: RoleAdmin, Permissions: []account.Permission{account.ReadGraph}}
+	if key.Admin() || !key.ByKey() || key.May(account.WriteGraph) || key.May() || !key.May(account.ReadRun, account.ReadGraph) {
+		t.Errorf("%+v", key)
+	}
+	if user := (Principal{Role: "authenticated"}); user.ByKey() || user.Admin() || !user.May(account.WriteGraph) {
+		t.Errorf("%+v", user)
+	}
+}
+
+func TestCurrent(t *testing.T) {
+	t.Parallel()
+	known := &accounts{}
+	a, err := New(Config{Secret: secret, Audience: "authenticated", Accounts: known})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := a.Credential(t.Context(), goodKey)
+	if err != nil || key.KeyID != "key-1" || key.ExpiresAt.IsZero() {
+		t.Fatalf("%+v, %v", key, err)
+	}
+	user, err := a.Credential(t.Context(), sign(t, jwt.SigningMethodHS256, secret, with(nil)))
+	if err != nil || len(known.seen) != 1 || known.seen[0] != "user-1 u@example.com" {
+		t.Fatalf("%+v, %v; seen %v", user, err, known.seen)
+	}
+	known.away = errors.New("away")
+	if _, err := a.Current(t.Context(), key); !errors.Is(err, known.away) {
+		t.Errorf("cannot be checked: %v", err)
+	}
+	if _, err := a.Credential(t.Context(), goodKey); !errors.Is(err, known.away) {
+		t.Errorf("cannot be checked: %v", err)
+	}
+	known.away, known.revoked = nil, true
+	if _, err := a.Current(t.Context(), key); !errors.Is(err, ErrInvalid) {
+		t.Errorf("revoked: %v", err)
+	}
+	if _, err := a.Current(t.Context(), user); err != nil {
+		t.Errorf("a token: %v", err)
+	}
+}
+
+// What is remembered of a token ends with it.
+func TestRememberedTokenExpires(t *testing.T) {
+	t.Parallel()
+	a := newAuthenticator(t)
+	token := sign(t, jwt.SigningMethodHS256, secret, with(jwt.MapClaims{"exp": time.Now().Add(-leeway + 1500*time.Millisecond).Unix()}))
+	works := func() bool {
+		_, err := a.Credential(t.Context(), token)
+		return err == nil
+	}
+	if !works() || !works() {
+		t.Fatal("refused too early")
+	}
+	for began := time.Now(); works(); <-time.After(10 * time.Millisecond) {
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("still taken")
+		}
+	}
+}
+
 func FuzzToken(f *testing.F) {
 	f.Add("")
 	f.Add("a.b.c")
@@ -157,7 +298,7 @@ func FuzzToken(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
-		if p, err := a.Token(token); err == nil {
+		if p, err := a.Credential(t.Context(), token); err == nil {
 			t.Fatalf("%q was accepted as %+v", token, p)
 		}
 	})

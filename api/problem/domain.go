@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/graph"
 )
@@ -22,6 +23,9 @@ var domain = []rule{
 	{is(execution.ErrUnavailable), message(Unavailable)},
 	{is(graph.ErrNotFound), message(NotFound)},
 	{is(graph.ErrConflict), message(Conflict)},
+	{is(account.ErrNotFound), message(NotFound)},
+	{is(account.ErrConflict), message(Conflict)},
+	{as[*account.Invalid], invalidAccount},
 	{as[*graph.Malformed], malformedGraph},
 	{as[*graph.Invalid], invalidGraph},
 }
@@ -36,6 +40,11 @@ func as[E error](err error) bool {
 // message shows the error's own text, without the word that its code says already.
 func message(make func(string) *Problem) func(error) *Problem {
 	return func(err error) *Problem { return make(strings.TrimPrefix(err.Error(), "conflict: ")) }
+}
+
+func invalidAccount(err error) *Problem {
+	invalid, _ := errors.AsType[*account.Invalid](err)
+	return Fields(maps.Clone(invalid.Fields))
 }
 
 func malformedGraph(err error) *Problem {

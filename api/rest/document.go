@@ -18,6 +18,7 @@ type document struct {
 	json   []byte
 	etag   string
 	routes map[routeKey]*routers.Route
+	access map[routeKey]access
 }
 
 type routeKey struct{ path, method string }
@@ -34,11 +35,14 @@ func parseDocument(source []byte) (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("turn it into JSON: %w", err)
 	}
-	d := &document{json: text, etag: etagOf(text), routes: map[routeKey]*routers.Route{}}
+	d := &document{json: text, etag: etagOf(text), routes: map[routeKey]*routers.Route{}, access: map[routeKey]access{}}
 	for path, item := range spec.Paths.Map() {
 		for method, operation := range item.Operations() {
 			d.routes[routeKey{path, method}] = &routers.Route{
 				Spec: spec, Path: path, PathItem: item, Method: method, Operation: operation,
+			}
+			if d.access[routeKey{path, method}], err = accessOf(operation); err != nil {
+				return nil, err
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/problem"
 )
 
@@ -33,21 +32,4 @@ func unmatched(router *mux.Router) http.Handler {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		problem.Write(w, problem.MethodNotAllowed(r.Method))
 	})
-}
-
-// authenticated lets only requests through whose sender is known. It comes before anything that looks at parameters or
-// at the body.
-func authenticated(authenticate func(*http.Request) (auth.Principal, error)) mux.MiddlewareFunc {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			p, err := authenticate(r)
-			if err != nil {
-				leaveBody(w, r)
-				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
-				problem.Write(w, problem.Unauthorized(err))
-				return
-			}
-			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
-		})
-	}
 }

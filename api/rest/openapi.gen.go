@@ -17,6 +17,27 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for APIKeyStatus.
+const (
+	APIKeyStatusACTIVE    APIKeyStatus = "ACTIVE"
+	APIKeyStatusREVOKED   APIKeyStatus = "REVOKED"
+	APIKeyStatusSUSPENDED APIKeyStatus = "SUSPENDED"
+)
+
+// Valid indicates whether the value is a known member of the APIKeyStatus enum.
+func (e APIKeyStatus) Valid() bool {
+	switch e {
+	case APIKeyStatusACTIVE:
+		return true
+	case APIKeyStatusREVOKED:
+		return true
+	case APIKeyStatusSUSPENDED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BlockBlockType.
 const (
 	AGENT          BlockBlockType = "AGENT"
@@ -107,6 +128,114 @@ func (e ErrorErrorCode) Valid() bool {
 	}
 }
 
+// Defines values for NewAPIKeyStatus.
+const (
+	NewAPIKeyStatusACTIVE    NewAPIKeyStatus = "ACTIVE"
+	NewAPIKeyStatusREVOKED   NewAPIKeyStatus = "REVOKED"
+	NewAPIKeyStatusSUSPENDED NewAPIKeyStatus = "SUSPENDED"
+)
+
+// Valid indicates whether the value is a known member of the NewAPIKeyStatus enum.
+func (e NewAPIKeyStatus) Valid() bool {
+	switch e {
+	case NewAPIKeyStatusACTIVE:
+		return true
+	case NewAPIKeyStatusREVOKED:
+		return true
+	case NewAPIKeyStatusSUSPENDED:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Permission.
+const (
+	DELETEINTEGRATIONS Permission = "DELETE_INTEGRATIONS"
+	EXECUTEBLOCK       Permission = "EXECUTE_BLOCK"
+	EXECUTEGRAPH       Permission = "EXECUTE_GRAPH"
+	IDENTITY           Permission = "IDENTITY"
+	MANAGEINTEGRATIONS Permission = "MANAGE_INTEGRATIONS"
+	READBLOCK          Permission = "READ_BLOCK"
+	READCREDITS        Permission = "READ_CREDITS"
+	READFILES          Permission = "READ_FILES"
+	READGRAPH          Permission = "READ_GRAPH"
+	READINTEGRATIONS   Permission = "READ_INTEGRATIONS"
+	READLIBRARY        Permission = "READ_LIBRARY"
+	READRUN            Permission = "READ_RUN"
+	READRUNREVIEW      Permission = "READ_RUN_REVIEW"
+	READSCHEDULE       Permission = "READ_SCHEDULE"
+	READSTORE          Permission = "READ_STORE"
+	RUNAGENT           Permission = "RUN_AGENT"
+	SHARERUN           Permission = "SHARE_RUN"
+	USETOOLS           Permission = "USE_TOOLS"
+	WRITEFILES         Permission = "WRITE_FILES"
+	WRITEGRAPH         Permission = "WRITE_GRAPH"
+	WRITELIBRARY       Permission = "WRITE_LIBRARY"
+	WRITERUN           Permission = "WRITE_RUN"
+	WRITERUNREVIEW     Permission = "WRITE_RUN_REVIEW"
+	WRITESCHEDULE      Permission = "WRITE_SCHEDULE"
+	WRITESTORE         Permission = "WRITE_STORE"
+)
+
+// Valid indicates whether the value is a known member of the Permission enum.
+func (e Permission) Valid() bool {
+	switch e {
+	case DELETEINTEGRATIONS:
+		return true
+	case EXECUTEBLOCK:
+		return true
+	case EXECUTEGRAPH:
+		return true
+	case IDENTITY:
+		return true
+	case MANAGEINTEGRATIONS:
+		return true
+	case READBLOCK:
+		return true
+	case READCREDITS:
+		return true
+	case READFILES:
+		return true
+	case READGRAPH:
+		return true
+	case READINTEGRATIONS:
+		return true
+	case READLIBRARY:
+		return true
+	case READRUN:
+		return true
+	case READRUNREVIEW:
+		return true
+	case READSCHEDULE:
+		return true
+	case READSTORE:
+		return true
+	case RUNAGENT:
+		return true
+	case SHARERUN:
+		return true
+	case USETOOLS:
+		return true
+	case WRITEFILES:
+		return true
+	case WRITEGRAPH:
+		return true
+	case WRITELIBRARY:
+		return true
+	case WRITERUN:
+		return true
+	case WRITERUNREVIEW:
+		return true
+	case WRITESCHEDULE:
+		return true
+	case WRITESTORE:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Status.
 const (
 	COMPLETED  Status = "COMPLETED"
@@ -133,6 +262,44 @@ func (e Status) Valid() bool {
 		return false
 	}
 }
+
+// APIKey defines model for APIKey.
+type APIKey struct {
+	CreatedAt   time.Time  `json:"created_at"`
+	Description string     `json:"description"`
+	ExpiresAt   *time.Time `json:"expires_at"`
+
+	// Head The first characters of the key.
+	Head string `json:"head"`
+	Id   string `json:"id"`
+
+	// LastUsedAt Known with a delay of a minute.
+	LastUsedAt  *time.Time   `json:"last_used_at"`
+	Name        string       `json:"name"`
+	Permissions []Permission `json:"permissions"`
+	RevokedAt   *time.Time   `json:"revoked_at"`
+	Status      APIKeyStatus `json:"status"`
+
+	// Tail The last characters of the key.
+	Tail string `json:"tail"`
+}
+
+// APIKeyStatus defines model for APIKey.Status.
+type APIKeyStatus string
+
+// APIKeyDescription defines model for APIKeyDescription.
+type APIKeyDescription = string
+
+// APIKeyList defines model for APIKeyList.
+type APIKeyList struct {
+	ApiKeys []APIKey `json:"api_keys"`
+
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination Pagination `json:"pagination"`
+}
+
+// APIKeyName defines model for APIKeyName.
+type APIKeyName = string
 
 // Block defines model for Block.
 type Block struct {
@@ -272,6 +439,33 @@ type LinkDocument struct {
 	SourceName string  `json:"source_name"`
 }
 
+// NewAPIKey defines model for NewAPIKey.
+type NewAPIKey struct {
+	CreatedAt   time.Time  `json:"created_at"`
+	Description string     `json:"description"`
+	ExpiresAt   *time.Time `json:"expires_at"`
+
+	// Head The first characters of the key.
+	Head string `json:"head"`
+	Id   string `json:"id"`
+
+	// Key The key, shown this once: `pb_` and 32 random bytes in URL-safe base64.
+	Key string `json:"key"`
+
+	// LastUsedAt Known with a delay of a minute.
+	LastUsedAt  *time.Time      `json:"last_used_at"`
+	Name        string          `json:"name"`
+	Permissions []Permission    `json:"permissions"`
+	RevokedAt   *time.Time      `json:"revoked_at"`
+	Status      NewAPIKeyStatus `json:"status"`
+
+	// Tail The last characters of the key.
+	Tail string `json:"tail"`
+}
+
+// NewAPIKeyStatus defines model for NewAPIKey.Status.
+type NewAPIKeyStatus string
+
 // Node defines model for Node.
 type Node struct {
 	BlockId string `json:"block_id"`
@@ -311,6 +505,12 @@ type Pagination struct {
 	Total      int `json:"total"`
 	TotalPages int `json:"total_pages"`
 }
+
+// Permission What an API key may do. Some cover operations that do not exist here.
+type Permission string
+
+// Permissions defines model for Permissions.
+type Permissions = []Permission
 
 // PinValues For each name its values in order.
 type PinValues = json.RawMessage
@@ -352,6 +552,9 @@ type ExecutionID = string
 // GraphID defines model for GraphID.
 type GraphID = string
 
+// KeyID defines model for KeyID.
+type KeyID = string
+
 // Page defines model for Page.
 type Page = int
 
@@ -363,6 +566,9 @@ type Version = int
 
 // Conflict defines model for Conflict.
 type Conflict = Error
+
+// Forbidden defines model for Forbidden.
+type Forbidden = Error
 
 // Internal defines model for Internal.
 type Internal = Error
@@ -388,6 +594,35 @@ type UnsupportedMediaType = Error
 // GraphToStore A graph to store. `name` is required, here or in `graph`; everything else has a default. Computed fields
 // of an exported file are ignored.
 type GraphToStore = GraphDocument
+
+// ListAPIKeysParams defines parameters for ListAPIKeys.
+type ListAPIKeysParams struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// CreateAPIKeyJSONBody defines parameters for CreateAPIKey.
+type CreateAPIKeyJSONBody struct {
+	Description *APIKeyDescription `json:"description,omitempty"`
+
+	// ExpiresAt Without it the key does not expire.
+	ExpiresAt   *time.Time  `json:"expires_at,omitempty"`
+	Name        APIKeyName  `json:"name"`
+	Permissions Permissions `json:"permissions"`
+}
+
+// UpdateAPIKeyJSONBody defines parameters for UpdateAPIKey.
+type UpdateAPIKeyJSONBody struct {
+	Description *APIKeyDescription `json:"description,omitempty"`
+
+	// ExpiresAt With null the key does not expire any more.
+	ExpiresAt   *time.Time   `json:"expires_at,omitempty"`
+	Name        *APIKeyName  `json:"name,omitempty"`
+	Permissions *Permissions `json:"permissions,omitempty"`
+}
 
 // ListBlocksParams defines parameters for ListBlocks.
 type ListBlocksParams struct {
@@ -494,6 +729,12 @@ type ListNodeExecutionsParams struct {
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
 
+// CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
+type CreateAPIKeyJSONRequestBody CreateAPIKeyJSONBody
+
+// UpdateAPIKeyJSONRequestBody defines body for UpdateAPIKey for application/json ContentType.
+type UpdateAPIKeyJSONRequestBody UpdateAPIKeyJSONBody
+
 // CreateGraphJSONRequestBody defines body for CreateGraph for application/json ContentType.
 type CreateGraphJSONRequestBody = GraphDocument
 
@@ -508,6 +749,27 @@ type SetActiveGraphVersionJSONRequestBody SetActiveGraphVersionJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAPIKeys List API keys
+	// (GET /api/v2/api-keys)
+	ListAPIKeys(w http.ResponseWriter, r *http.Request, params ListAPIKeysParams)
+	// CreateAPIKey Create API key
+	// (POST /api/v2/api-keys)
+	CreateAPIKey(w http.ResponseWriter, r *http.Request)
+	// RevokeAPIKey Revoke API key
+	// (DELETE /api/v2/api-keys/{key_id})
+	RevokeAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// GetAPIKey Get API key
+	// (GET /api/v2/api-keys/{key_id})
+	GetAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// UpdateAPIKey Update API key
+	// (PUT /api/v2/api-keys/{key_id})
+	UpdateAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// ActivateAPIKey Activate API key
+	// (POST /api/v2/api-keys/{key_id}/activate)
+	ActivateAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// SuspendAPIKey Suspend API key
+	// (POST /api/v2/api-keys/{key_id}/suspend)
+	SuspendAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID)
 	// ListBlocks List available blocks
 	// (GET /api/v2/builder/blocks)
 	ListBlocks(w http.ResponseWriter, r *http.Request, params ListBlocksParams)
@@ -560,6 +822,196 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListAPIKeys operation middleware
+func (siw *ServerInterfaceWrapper) ListAPIKeys(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAPIKeysParams
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAPIKeys(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) CreateAPIKey(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateAPIKey(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) RevokeAPIKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeAPIKey(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) GetAPIKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAPIKey(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) UpdateAPIKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateAPIKey(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ActivateAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) ActivateAPIKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ActivateAPIKey(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SuspendAPIKey operation middleware
+func (siw *ServerInterfaceWrapper) SuspendAPIKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SuspendAPIKey(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListBlocks operation middleware
 func (siw *ServerInterfaceWrapper) ListBlocks(w http.ResponseWriter, r *http.Request) {
@@ -1350,6 +1802,20 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 		ErrorHandlerFunc:   options.ErrorHandlerFunc,
 	}
 
+	r.HandleFunc(options.BaseURL+"/api/v2/api-keys", wrapper.ListAPIKeys).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/api-keys", wrapper.CreateAPIKey).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/api-keys/{key_id}", wrapper.RevokeAPIKey).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/api-keys/{key_id}", wrapper.GetAPIKey).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/api-keys/{key_id}", wrapper.UpdateAPIKey).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/api-keys/{key_id}/suspend", wrapper.SuspendAPIKey).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/api-keys/{key_id}/activate", wrapper.ActivateAPIKey).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.ListGraphs).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.CreateGraph).Methods(http.MethodPost)
@@ -1383,6 +1849,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 type ConflictJSONResponse Error
 
+type ForbiddenJSONResponse Error
+
 type InternalJSONResponse Error
 
 type InvalidJSONResponse Error
@@ -1403,6 +1871,796 @@ type UnauthorizedJSONResponse struct {
 type UnavailableJSONResponse Error
 
 type UnsupportedMediaTypeJSONResponse Error
+
+type ListAPIKeysRequestObject struct {
+	Params ListAPIKeysParams
+}
+
+type ListAPIKeysResponseObject interface {
+	VisitListAPIKeysResponse(w http.ResponseWriter) error
+}
+
+type ListAPIKeys200JSONResponse APIKeyList
+
+func (response ListAPIKeys200JSONResponse) VisitListAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeys401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListAPIKeys401JSONResponse) VisitListAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeys403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListAPIKeys403JSONResponse) VisitListAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeys422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListAPIKeys422JSONResponse) VisitListAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeys500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListAPIKeys500JSONResponse) VisitListAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeys503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListAPIKeys503JSONResponse) VisitListAPIKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyRequestObject struct {
+	Body *CreateAPIKeyJSONRequestBody
+}
+
+type CreateAPIKeyResponseObject interface {
+	VisitCreateAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type CreateAPIKey201JSONResponse NewAPIKey
+
+func (response CreateAPIKey201JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateAPIKey401JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateAPIKey403JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CreateAPIKey409JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateAPIKey413JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateAPIKey415JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateAPIKey422JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateAPIKey500JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateAPIKey503JSONResponse) VisitCreateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyRequestObject struct {
+	KeyId KeyID `json:"key_id"`
+}
+
+type RevokeAPIKeyResponseObject interface {
+	VisitRevokeAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type RevokeAPIKey204Response struct {
+}
+
+func (response RevokeAPIKey204Response) VisitRevokeAPIKeyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeAPIKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RevokeAPIKey401JSONResponse) VisitRevokeAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKey403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RevokeAPIKey403JSONResponse) VisitRevokeAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RevokeAPIKey404JSONResponse) VisitRevokeAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response RevokeAPIKey500JSONResponse) VisitRevokeAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RevokeAPIKey503JSONResponse) VisitRevokeAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyRequestObject struct {
+	KeyId KeyID `json:"key_id"`
+}
+
+type GetAPIKeyResponseObject interface {
+	VisitGetAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type GetAPIKey200JSONResponse APIKey
+
+func (response GetAPIKey200JSONResponse) VisitGetAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetAPIKey401JSONResponse) VisitGetAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKey403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetAPIKey403JSONResponse) VisitGetAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetAPIKey404JSONResponse) VisitGetAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetAPIKey500JSONResponse) VisitGetAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetAPIKey503JSONResponse) VisitGetAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKeyRequestObject struct {
+	KeyId KeyID `json:"key_id"`
+	Body  *UpdateAPIKeyJSONRequestBody
+}
+
+type UpdateAPIKeyResponseObject interface {
+	VisitUpdateAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type UpdateAPIKey200JSONResponse APIKey
+
+func (response UpdateAPIKey200JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateAPIKey401JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpdateAPIKey403JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response UpdateAPIKey404JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey409JSONResponse struct{ ConflictJSONResponse }
+
+func (response UpdateAPIKey409JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UpdateAPIKey413JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UpdateAPIKey415JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UpdateAPIKey422JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpdateAPIKey500JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAPIKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateAPIKey503JSONResponse) VisitUpdateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateAPIKeyRequestObject struct {
+	KeyId KeyID `json:"key_id"`
+}
+
+type ActivateAPIKeyResponseObject interface {
+	VisitActivateAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type ActivateAPIKey200JSONResponse APIKey
+
+func (response ActivateAPIKey200JSONResponse) VisitActivateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateAPIKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ActivateAPIKey401JSONResponse) VisitActivateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateAPIKey403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ActivateAPIKey403JSONResponse) VisitActivateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateAPIKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ActivateAPIKey404JSONResponse) VisitActivateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateAPIKey409JSONResponse struct{ ConflictJSONResponse }
+
+func (response ActivateAPIKey409JSONResponse) VisitActivateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateAPIKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response ActivateAPIKey500JSONResponse) VisitActivateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateAPIKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ActivateAPIKey503JSONResponse) VisitActivateAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyRequestObject struct {
+	KeyId KeyID `json:"key_id"`
+}
+
+type SuspendAPIKeyResponseObject interface {
+	VisitSuspendAPIKeyResponse(w http.ResponseWriter) error
+}
+
+type SuspendAPIKey200JSONResponse APIKey
+
+func (response SuspendAPIKey200JSONResponse) VisitSuspendAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKey401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SuspendAPIKey401JSONResponse) VisitSuspendAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKey403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SuspendAPIKey403JSONResponse) VisitSuspendAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SuspendAPIKey404JSONResponse) VisitSuspendAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKey409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SuspendAPIKey409JSONResponse) VisitSuspendAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKey500JSONResponse struct{ InternalJSONResponse }
+
+func (response SuspendAPIKey500JSONResponse) VisitSuspendAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKey503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SuspendAPIKey503JSONResponse) VisitSuspendAPIKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListBlocksRequestObject struct {
 	Params ListBlocksParams
@@ -1457,6 +2715,20 @@ func (response ListBlocks401JSONResponse) VisitListBlocksResponse(w http.Respons
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocks403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListBlocks403JSONResponse) VisitListBlocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1542,6 +2814,20 @@ func (response ListGraphs401JSONResponse) VisitListGraphsResponse(w http.Respons
 	return err
 }
 
+type ListGraphs403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListGraphs403JSONResponse) VisitListGraphsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListGraphs422JSONResponse struct{ InvalidJSONResponse }
 
 func (response ListGraphs422JSONResponse) VisitListGraphsResponse(w http.ResponseWriter) error {
@@ -1620,6 +2906,20 @@ func (response CreateGraph401JSONResponse) VisitCreateGraphResponse(w http.Respo
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateGraph403JSONResponse) VisitCreateGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1729,6 +3029,20 @@ func (response DeleteGraph401JSONResponse) VisitDeleteGraphResponse(w http.Respo
 	return err
 }
 
+type DeleteGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteGraph403JSONResponse) VisitDeleteGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteGraph404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response DeleteGraph404JSONResponse) VisitDeleteGraphResponse(w http.ResponseWriter) error {
@@ -1807,6 +3121,20 @@ func (response GetGraph401JSONResponse) VisitGetGraphResponse(w http.ResponseWri
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetGraph403JSONResponse) VisitGetGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1904,6 +3232,20 @@ func (response UpdateGraph401JSONResponse) VisitUpdateGraphResponse(w http.Respo
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpdateGraph403JSONResponse) VisitUpdateGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2041,6 +3383,20 @@ func (response ExecuteGraph401JSONResponse) VisitExecuteGraphResponse(w http.Res
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ExecuteGraph403JSONResponse) VisitExecuteGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2185,6 +3541,20 @@ func (response ListGraphVersions401JSONResponse) VisitListGraphVersionsResponse(
 	return err
 }
 
+type ListGraphVersions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListGraphVersions403JSONResponse) VisitListGraphVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListGraphVersions404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response ListGraphVersions404JSONResponse) VisitListGraphVersionsResponse(w http.ResponseWriter) error {
@@ -2277,6 +3647,20 @@ func (response SetActiveGraphVersion401JSONResponse) VisitSetActiveGraphVersionR
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersion403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetActiveGraphVersion403JSONResponse) VisitSetActiveGraphVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2406,6 +3790,20 @@ func (response ListExecutions401JSONResponse) VisitListExecutionsResponse(w http
 	return err
 }
 
+type ListExecutions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListExecutions403JSONResponse) VisitListExecutionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListExecutions422JSONResponse struct{ InvalidJSONResponse }
 
 func (response ListExecutions422JSONResponse) VisitListExecutionsResponse(w http.ResponseWriter) error {
@@ -2477,6 +3875,20 @@ func (response DeleteExecution401JSONResponse) VisitDeleteExecutionResponse(w ht
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecution403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteExecution403JSONResponse) VisitDeleteExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2576,6 +3988,20 @@ func (response GetExecution401JSONResponse) VisitGetExecutionResponse(w http.Res
 	return err
 }
 
+type GetExecution403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetExecution403JSONResponse) VisitGetExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetExecution404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response GetExecution404JSONResponse) VisitGetExecutionResponse(w http.ResponseWriter) error {
@@ -2654,6 +4080,20 @@ func (response ListNodeExecutions401JSONResponse) VisitListNodeExecutionsRespons
 		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNodeExecutions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListNodeExecutions403JSONResponse) VisitListNodeExecutionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2753,6 +4193,20 @@ func (response StopExecution401JSONResponse) VisitStopExecutionResponse(w http.R
 	return err
 }
 
+type StopExecution403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response StopExecution403JSONResponse) VisitStopExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StopExecution404JSONResponse struct{ NotFoundJSONResponse }
 
 func (response StopExecution404JSONResponse) VisitStopExecutionResponse(w http.ResponseWriter) error {
@@ -2797,6 +4251,27 @@ func (response StopExecution503JSONResponse) VisitStopExecutionResponse(w http.R
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAPIKeys List API keys
+	// (GET /api/v2/api-keys)
+	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
+	// CreateAPIKey Create API key
+	// (POST /api/v2/api-keys)
+	CreateAPIKey(ctx context.Context, request CreateAPIKeyRequestObject) (CreateAPIKeyResponseObject, error)
+	// RevokeAPIKey Revoke API key
+	// (DELETE /api/v2/api-keys/{key_id})
+	RevokeAPIKey(ctx context.Context, request RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error)
+	// GetAPIKey Get API key
+	// (GET /api/v2/api-keys/{key_id})
+	GetAPIKey(ctx context.Context, request GetAPIKeyRequestObject) (GetAPIKeyResponseObject, error)
+	// UpdateAPIKey Update API key
+	// (PUT /api/v2/api-keys/{key_id})
+	UpdateAPIKey(ctx context.Context, request UpdateAPIKeyRequestObject) (UpdateAPIKeyResponseObject, error)
+	// ActivateAPIKey Activate API key
+	// (POST /api/v2/api-keys/{key_id}/activate)
+	ActivateAPIKey(ctx context.Context, request ActivateAPIKeyRequestObject) (ActivateAPIKeyResponseObject, error)
+	// SuspendAPIKey Suspend API key
+	// (POST /api/v2/api-keys/{key_id}/suspend)
+	SuspendAPIKey(ctx context.Context, request SuspendAPIKeyRequestObject) (SuspendAPIKeyResponseObject, error)
 	// ListBlocks List available blocks
 	// (GET /api/v2/builder/blocks)
 	ListBlocks(ctx context.Context, request ListBlocksRequestObject) (ListBlocksResponseObject, error)
@@ -2878,6 +4353,200 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ListAPIKeys operation middleware
+func (sh *strictHandler) ListAPIKeys(w http.ResponseWriter, r *http.Request, params ListAPIKeysParams) {
+	var request ListAPIKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAPIKeys(ctx, request.(ListAPIKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAPIKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAPIKeysResponseObject); ok {
+		if err := validResponse.VisitListAPIKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateAPIKey operation middleware
+func (sh *strictHandler) CreateAPIKey(w http.ResponseWriter, r *http.Request) {
+	var request CreateAPIKeyRequestObject
+
+	var body CreateAPIKeyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAPIKey(ctx, request.(CreateAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAPIKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateAPIKeyResponseObject); ok {
+		if err := validResponse.VisitCreateAPIKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeAPIKey operation middleware
+func (sh *strictHandler) RevokeAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request RevokeAPIKeyRequestObject
+
+	request.KeyId = keyId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeAPIKey(ctx, request.(RevokeAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeAPIKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeAPIKeyResponseObject); ok {
+		if err := validResponse.VisitRevokeAPIKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAPIKey operation middleware
+func (sh *strictHandler) GetAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request GetAPIKeyRequestObject
+
+	request.KeyId = keyId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAPIKey(ctx, request.(GetAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAPIKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAPIKeyResponseObject); ok {
+		if err := validResponse.VisitGetAPIKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateAPIKey operation middleware
+func (sh *strictHandler) UpdateAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request UpdateAPIKeyRequestObject
+
+	request.KeyId = keyId
+
+	var body UpdateAPIKeyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateAPIKey(ctx, request.(UpdateAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateAPIKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateAPIKeyResponseObject); ok {
+		if err := validResponse.VisitUpdateAPIKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ActivateAPIKey operation middleware
+func (sh *strictHandler) ActivateAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request ActivateAPIKeyRequestObject
+
+	request.KeyId = keyId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ActivateAPIKey(ctx, request.(ActivateAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ActivateAPIKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ActivateAPIKeyResponseObject); ok {
+		if err := validResponse.VisitActivateAPIKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SuspendAPIKey operation middleware
+func (sh *strictHandler) SuspendAPIKey(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request SuspendAPIKeyRequestObject
+
+	request.KeyId = keyId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SuspendAPIKey(ctx, request.(SuspendAPIKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SuspendAPIKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SuspendAPIKeyResponseObject); ok {
+		if err := validResponse.VisitSuspendAPIKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListBlocks operation middleware

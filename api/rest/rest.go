@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 
 	"github.com/gorilla/mux"
 	"github.com/hashicorp/go-hclog"
@@ -21,14 +22,18 @@ import (
 type Config struct {
 	Document     []byte // openapi.yaml
 	Logger       hclog.Logger
+	Audit        hclog.Logger // of what changes rights, keys, credentials and listings
 	Authenticate func(*http.Request) (auth.Principal, error)
 	Graphs       Graphs
 	Blocks       Blocks
 	Executions   Executions
+	Keys         Keys
 	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
 	Away    func(error) bool
 	MaxBody int64    // bytes of a request's body; over it 413
 	Origins []string // origins whose pages may call the API from a browser; empty: those of the same host
+	// TrustedProxies are the networks whose X-Forwarded-For counts.
+	TrustedProxies []netip.Prefix
 }
 
 // API serves everything under /api, and /openapi.json. Every other path is 404.
@@ -48,7 +53,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, graphs: c.Graphs, executions: c.Executions, away: c.Away,
+		log: c.Logger, graphs: c.Graphs, executions: c.Executions, keys: c.Keys, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
 
@@ -56,7 +61,8 @@ func New(c Config) (*API, error) {
 	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
 	operations := router.NewRoute().Subrouter()
 	operations.Use(
-		authenticated(c.Authenticate),
+		audit(c.Audit, doc, addressOf(c.TrustedProxies)),
+		s.authenticated(doc, c.Authenticate),
 		s.checked(doc, c.MaxBody),
 	)
 	HandlerWithOptions(
@@ -83,6 +89,7 @@ type server struct {
 	graphs     Graphs
 	blocks     *blockList
 	executions Executions
+	keys       Keys
 	away       func(error) bool
 	closing    context.Context
 }

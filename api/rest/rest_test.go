@@ -27,9 +27,10 @@ import (
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, postgrestest.IgnoreServer()...) }
 
 var at = time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
 
@@ -279,7 +280,7 @@ func newFixture(t *testing.T, changes ...func(*Config)) *fixture {
 	m := newMemory()
 	log := &bytes.Buffer{}
 	c := Config{
-		Document: source, Logger: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Graphs: m, Blocks: m, Executions: runs{m}, MaxBody: 32 << 20,
+		Document: source, Audit: hclog.NewNullLogger(), Logger: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}), Graphs: m, Blocks: m, Executions: runs{m}, MaxBody: 32 << 20,
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 			switch {

@@ -84,16 +84,21 @@ func recovered(next http.Handler, log hclog.Logger) http.Handler {
 // answer knows whether something of it was sent.
 type answer struct {
 	http.ResponseWriter
-	begun bool
+	begun  bool
+	status int
 }
 
 func (a *answer) WriteHeader(status int) {
-	a.begun = true
+	if !a.begun {
+		a.begun, a.status = true, status
+	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(b []byte) (int, error) {
-	a.begun = true
+	if !a.begun {
+		a.begun, a.status = true, http.StatusOK
+	}
 	return a.ResponseWriter.Write(b)
 }
 

@@ -27,8 +27,11 @@ func (h *Handler) admit(r *http.Request) (auth.Principal, *goodbye) {
 	switch {
 	case errors.Is(err, auth.ErrMissing):
 		return p, &goodbye{closeNoCredential, "a credential is required"}
-	case err != nil:
+	case errors.Is(err, auth.ErrInvalid):
 		return p, &goodbye{closeInvalidCredential, err.Error()}
+	case err != nil:
+		h.Logger.Error("a credential could not be checked", "error", err)
+		return p, &goodbye{websocket.CloseTryAgainLater, "the credential cannot be checked at the moment"}
 	}
 	if user := r.URL.Query().Get("user_id"); user != "" && user != p.UserID {
 		return p, &goodbye{closeForeignUser, "the credential is not of this user_id"}
@@ -43,12 +46,12 @@ func (h *Handler) credential(r *http.Request) (auth.Principal, error) {
 		return p, err
 	}
 	if token := r.URL.Query().Get("token"); token != "" {
-		return h.Token(token)
+		return h.Credential(r.Context(), token)
 	}
 	offered := websocket.Subprotocols(r)
 	for i, name := range offered[:max(0, len(offered)-1)] {
 		if name == subprotocol {
-			return h.Token(offered[i+1])
+			return h.Credential(r.Context(), offered[i+1])
 		}
 	}
 	return p, err

@@ -20,7 +20,10 @@ type goodbye struct {
 	reason string
 }
 
-var restarting = goodbye{websocket.CloseServiceRestart, "the server is shutting down"}
+var (
+	restarting = goodbye{websocket.CloseServiceRestart, "the server is shutting down"}
+	revoked    = goodbye{closeInvalidCredential, "the credential is not valid any more"}
+)
 
 var errEnded = errors.New("the connection is closing")
 
@@ -32,8 +35,7 @@ type conn struct {
 	log       hclog.Logger
 	limits    Limits
 	socket    *websocket.Conn
-	user      string
-	expires   time.Time
+	who       auth.Principal
 	queue     *queue
 	pumps     sync.WaitGroup
 	subs      map[string]*pump // of the reader alone
@@ -48,7 +50,7 @@ func newConn(ctx context.Context, h *Handler, socket *websocket.Conn, who auth.P
 	ctx, interrupt := context.WithCancelCause(ctx)
 	return &conn{
 		ctx: ctx, interrupt: interrupt,
-		handler: h, log: h.Logger, limits: h.Limits, socket: socket, user: who.UserID, expires: who.ExpiresAt,
+		handler: h, log: h.Logger, limits: h.Limits, socket: socket, who: who,
 		queue: newQueue(h.Limits.Buffer), subs: map[string]*pump{},
 	}
 }
@@ -56,9 +58,14 @@ func newConn(ctx context.Context, h *Handler, socket *websocket.Conn, who auth.P
 // run serves the client to its end.
 func (c *conn) run() {
 	defer c.socket.Close()
-	if !c.expires.IsZero() {
-		expiry := time.AfterFunc(time.Until(c.expires), func() { c.end(goodbye{closeInvalidCredential, "the credential has expired"}) })
+	if !c.who.ExpiresAt.IsZero() {
+		expiry := time.AfterFunc(time.Until(c.who.ExpiresAt), func() { c.end(goodbye{closeInvalidCredential, "the credential has expired"}) })
 		defer expiry.Stop()
+	}
+	var watching sync.WaitGroup
+	defer watching.Wait() // end has interrupted it
+	if c.who.ByKey() {
+		watching.Go(c.watch)
 	}
 	w := &writer{c: c, net: c.socket.NetConn()}
 	written := make(chan struct{})
@@ -75,6 +82,26 @@ func (c *conn) run() {
 	c.queue.close()
 	<-written
 	c.drain()
+}
+
+// watch ends the connection when its credential is not good any more, or covers it no longer. A database that is away
+// proves nothing.
+func (c *conn) watch() {
+	tick := time.NewTicker(c.limits.Recheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+			ctx, cancel := context.WithTimeout(c.ctx, subscribing)
+			now, err := c.handler.Current(ctx, c.who)
+			cancel()
+			if errors.Is(err, auth.ErrInvalid) || err == nil && c.who.May(following...) && !now.May(following...) {
+				c.end(revoked)
+			}
+		}
+	}
 }
 
 // end begins to close the connection. The first reason counts.
@@ -97,7 +124,7 @@ func (c *conn) end(g goodbye) {
 
 // lost is a connection on which nothing can be written any more.
 func (c *conn) lost(err error) {
-	c.log.Debug("websocket lost", "user", c.user, "error", err)
+	c.log.Debug("websocket lost", "user", c.who.UserID, "error", err)
 	c.end(goodbye{})
 	c.socket.Close()
 	c.queue.close() // pushes that wait see it by the context
@@ -166,6 +193,8 @@ func farewellOf(err error) goodbye {
 	closed, isClose := errors.AsType[*websocket.CloseError](err)
 	network, isNetwork := errors.AsType[net.Error](err) // gorilla hides os.ErrDeadlineExceeded
 	switch {
+	case errors.Is(err, auth.ErrInvalid):
+		return revoked
 	case errors.Is(err, errTooMany), errors.Is(err, errTooManyFollowing):
 		return goodbye{closeAbuse, err.Error()}
 	case isClose && closed.Code == websocket.CloseNoStatusReceived:

@@ -35,10 +35,12 @@ type Subscription interface {
 type Config struct {
 	Logger       hclog.Logger
 	Authenticate func(*http.Request) (auth.Principal, error) // by the headers
-	Token        func(token string) (auth.Principal, error)
-	Subscribe    func(ctx context.Context, user, id string, afterSeq int64) (Subscription, error)
-	Origins      []string // allowed beside the same host; "*" is any, and one may stand within an origin
-	Limits       Limits
+	Credential   func(ctx context.Context, text string) (auth.Principal, error)
+	// Current is what a principal is now; auth.ErrInvalid says that its credential is not good any more.
+	Current   func(context.Context, auth.Principal) (auth.Principal, error)
+	Subscribe func(ctx context.Context, user, id string, afterSeq int64) (Subscription, error)
+	Origins   []string // allowed beside the same host; "*" is any, and one may stand within an origin
+	Limits    Limits
 }
 
 // Limits bound what one client may do and cost.
@@ -52,6 +54,7 @@ type Limits struct {
 	Ping          time.Duration // between pings of the server
 	Idle          time.Duration // without any frame of the client
 	Stall         time.Duration // without the client reading anything, while its buffer is full
+	Recheck       time.Duration // between looks at whether the credential is still good
 	Goodbye       time.Duration // for the closing handshake
 }
 
@@ -59,7 +62,7 @@ type Limits struct {
 var DefaultLimits = Limits{
 	Frame: 64 << 10, Messages: 30, Window: time.Second, Subscriptions: 100,
 	Buffer: 16 << 20, Gather: 15 * time.Millisecond,
-	Ping: 30 * time.Second, Idle: 90 * time.Second, Stall: 10 * time.Second, Goodbye: 2 * time.Second,
+	Ping: 30 * time.Second, Idle: 90 * time.Second, Stall: 10 * time.Second, Recheck: 5 * time.Second, Goodbye: 2 * time.Second,
 }
 
 // Close codes of our own. Browsers can read codes, but no status of a refused handshake; so the handshake is accepted

@@ -11,9 +11,14 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 )
+
+// following are the permissions of which an API key needs one to follow executions.
+var following = []account.Permission{account.ReadRun, account.ReadGraph}
 
 // subscribing is how long opening a subscription may take.
 const subscribing = 15 * time.Second
@@ -104,12 +109,13 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 	if !again && c.following() >= c.limits.Subscriptions {
 		return errTooManyFollowing
 	}
-	opening, cancel := context.WithTimeout(ctx, subscribing)
-	s, err := c.handler.Subscribe(opening, c.user, m.execution, m.afterSeq)
-	cancel()
+	s, err := c.open(ctx, m)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errEnded
+		}
+		if errors.Is(err, auth.ErrInvalid) {
+			return err
 		}
 		if p := problem.Of(err); p.Status >= 500 {
 			c.log.Error("subscribing failed", "execution_id", m.execution, "error", err)
@@ -131,6 +137,20 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 	}
 	c.subs[m.execution] = c.follow(ctx, m.execution, s)
 	return nil
+}
+
+// open opens a subscription, if the credential still covers it.
+func (c *conn) open(ctx context.Context, m message) (Subscription, error) {
+	ctx, cancel := context.WithTimeout(ctx, subscribing)
+	defer cancel()
+	who, err := c.handler.Current(ctx, c.who)
+	if err != nil {
+		return nil, err
+	}
+	if !who.May(following...) {
+		return nil, problem.Forbidden("the API key lacks the permission READ_RUN or READ_GRAPH")
+	}
+	return c.handler.Subscribe(ctx, who.UserID, m.execution, m.afterSeq)
 }
 
 func (c *conn) subscribed(ctx context.Context, m message, s Subscription) error {

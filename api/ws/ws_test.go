@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/execution"
 )
 
@@ -101,18 +102,26 @@ func (v *view) Next(ctx context.Context) (execution.Event, error) {
 	}
 }
 
-// fixture is a real server with executions in memory. Tokens are the names of users.
+// fixture is a real server with executions in memory. Tokens are the names of users, and keys too, behind pb_.
 type fixture struct {
 	t       *testing.T
 	stories map[string]*story
 	handler *Handler
 	url     string
+
+	mu          sync.Mutex
+	permissions []account.Permission // of all keys
+	away        error                // of looking them up
 }
 
 func serve(t *testing.T, limits Limits, stories map[string]*story, origins ...string) *fixture {
 	t.Helper()
+	f := &fixture{t: t, stories: stories}
 	token := func(token string) (auth.Principal, error) {
 		name, ttl, _ := strings.Cut(token, "/")
+		if key, ok := strings.CutPrefix(name, "pb_"); ok {
+			return f.key(auth.Principal{UserID: key, KeyID: key})
+		}
 		if name == "bad" {
 			return auth.Principal{}, auth.ErrInvalid
 		}
@@ -127,7 +136,14 @@ func serve(t *testing.T, limits Limits, stories map[string]*story, origins ...st
 		return p, nil
 	}
 	h := New(Config{
-		Logger: hclog.NewNullLogger(), Limits: limits, Origins: origins, Token: token,
+		Logger: hclog.NewNullLogger(), Limits: limits, Origins: origins,
+		Credential: func(_ context.Context, text string) (auth.Principal, error) { return token(text) },
+		Current: func(_ context.Context, p auth.Principal) (auth.Principal, error) {
+			if !p.ByKey() {
+				return p, nil
+			}
+			return f.key(p)
+		},
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			header := r.Header.Get("Authorization")
 			if header == "" {
@@ -160,7 +176,25 @@ func serve(t *testing.T, limits Limits, stories map[string]*story, origins ...st
 			}
 		}
 	})
-	return &fixture{t: t, stories: stories, handler: h, url: "ws" + strings.TrimPrefix(server.URL, "http")}
+	f.handler, f.url = h, "ws"+strings.TrimPrefix(server.URL, "http")
+	return f
+}
+
+// key is what a key is now: it may do what permissions say, and is unknown without any.
+func (f *fixture) key(p auth.Principal) (auth.Principal, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.Permissions = f.permissions
+	if f.permissions == nil {
+		return p, auth.ErrInvalid
+	}
+	return p, f.away
+}
+
+func (f *fixture) permit(permissions ...account.Permission) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.permissions = permissions
 }
 
 // client is a WebSocket with a deadline on all that it does.

@@ -58,7 +58,7 @@ func (serveCommand) Run(ctx context.Context, settings *config.Settings, t termin
 func newLogger(settings *config.Settings, out io.Writer) hclog.Logger {
 	options := &hclog.LoggerOptions{
 		Name: "patchbay", Level: hclog.LevelFromString(settings.LogLevel), Output: out,
-		JSONFormat: settings.LogFormat == "json",
+		JSONFormat: settings.LogFormat == "json", IndependentLevels: true, // the audit log has its own
 	}
 	if !options.JSONFormat && isTerminal(out) {
 		options.Color = hclog.ForceColor

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/patchbay-io/patchbay/api"
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/ws"
+	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/execution"
@@ -42,6 +44,8 @@ type Server struct {
 	db        *bun.DB
 	plugins   *plugin.Host
 	execution *execution.Service
+	accounts  *account.Service
+	auth      *auth.Authenticator
 	api       *api.API
 	generated bool // the secret was made, not set
 }
@@ -69,7 +73,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := writeFile(s.data.part("server", addressFile), s.RESTAddress()); err != nil {
 		return fmt.Errorf("keep the address: %w", err)
 	}
-	authenticator, err := s.authenticator()
+	secret, err := s.secret()
 	if err != nil {
 		return err
 	}
@@ -80,6 +84,9 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.openDatabase(ctx); err != nil {
 		return err
 	}
+	if err := s.startAccounts(secret); err != nil {
+		return err
+	}
 	if err := s.startPlugins(ctx); err != nil {
 		return err
 	}
@@ -87,23 +94,30 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openAPI(authenticator, graphs); err != nil {
+	if err := s.openAPI(graphs); err != nil {
 		return err
 	}
 	s.health.set(healthState{db: s.db, plugins: s.plugins.Plugins})
 	return nil
 }
 
-func (s *Server) authenticator() (*auth.Authenticator, error) {
-	secret := s.settings.JWTSecret
-	if secret == "" {
-		s.generated = true
-		var err error
-		if secret, err = s.data.jwtSecret(); err != nil {
-			return nil, err
-		}
+// secret is what tokens are signed with.
+func (s *Server) secret() (string, error) {
+	if s.settings.JWTSecret != "" {
+		return s.settings.JWTSecret, nil
 	}
-	return auth.New(auth.Config{Secret: []byte(secret), Audience: s.settings.JWTAudience})
+	s.generated = true
+	return s.data.jwtSecret()
+}
+
+func (s *Server) startAccounts(secret string) error {
+	s.accounts = account.New(s.db, s.log.Named("account"))
+	var err error
+	s.auth, err = auth.New(auth.Config{
+		Secret: []byte(secret), Audience: s.settings.JWTAudience, JWKSURL: s.settings.JWKSURL, Issuer: s.settings.JWTIssuer,
+		Admins: s.settings.AdminUsers, Accounts: s.accounts, Logger: s.log.Named("auth"),
+	})
+	return err
 }
 
 func (s *Server) openDatabase(ctx context.Context) error {
@@ -190,10 +204,15 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	return graphs, nil
 }
 
-func (s *Server) openAPI(a *auth.Authenticator, graphs *graph.Service) error {
+func (s *Server) openAPI(graphs *graph.Service) error {
+	proxies := make([]netip.Prefix, len(s.settings.TrustedProxies))
+	for i, network := range s.settings.TrustedProxies {
+		proxies[i] = network.Prefix
+	}
 	var err error
 	s.api, err = api.New(api.Config{
-		Logger: s.log.Named("api"), Authenticator: a, Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Away: postgres.Away,
+		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
+		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Keys: s.accounts, Away: postgres.Away, Proxies: proxies,
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			sub, err := s.execution.Subscribe(ctx, user, id, after)
@@ -208,6 +227,15 @@ func (s *Server) openAPI(a *auth.Authenticator, graphs *graph.Service) error {
 	}
 	s.front.open(s.api)
 	return nil
+}
+
+// audit is the log of what changes rights. It is written whatever the level of the others is, unless nothing is.
+func (s *Server) audit() hclog.Logger {
+	log := s.log.Named("audit")
+	if s.log.GetLevel() != hclog.Off {
+		log.SetLevel(hclog.Info)
+	}
+	return log
 }
 
 // RESTAddress is where the REST API is found from this machine, WSAddress where the WebSocket is.
@@ -255,6 +283,12 @@ func (s *Server) Stop(ctx context.Context) {
 		cancel()
 	}
 	<-closed
+	if s.auth != nil {
+		s.auth.Close()
+	}
+	if s.accounts != nil {
+		s.accounts.Close()
+	}
 	if s.plugins != nil {
 		s.plugins.Close()
 	}

@@ -1,0 +1,117 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/gorilla/mux"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/account"
+)
+
+// access is what an operation asks of who calls it, as the document says.
+type access struct {
+	public bool // no credential is asked for: "security: []"
+	admin  bool // administrators only: "x-role: admin"
+	// keys says that API keys may call it if they have one of the permissions: "x-permission: A" or "[A, B]", and with
+	// "ANY" whatever they have.
+	keys        bool
+	permissions []account.Permission
+	audit       string // how the audit log calls it: "x-audit: what.happens"
+}
+
+func accessOf(o *openapi3.Operation) (access, error) {
+	a := access{public: o.Security != nil && len(*o.Security) == 0}
+	if role, ok := o.Extensions["x-role"]; ok {
+		if role != auth.RoleAdmin {
+			return a, fmt.Errorf("%s: x-role is %v, there is only %s", o.OperationID, role, auth.RoleAdmin)
+		}
+		a.admin = true
+	}
+	a.audit, _ = o.Extensions["x-audit"].(string)
+	var names []any
+	switch value := o.Extensions["x-permission"].(type) {
+	case nil:
+		return a, nil
+	case []any:
+		names = value
+	default:
+		names = []any{value}
+	}
+	a.keys = true
+	if len(names) == 1 && names[0] == "ANY" {
+		return a, nil
+	}
+	for _, name := range names {
+		text, _ := name.(string)
+		p := account.Permission(text)
+		if !p.Known() {
+			return a, fmt.Errorf("%s: x-permission names %v, which is no permission", o.OperationID, name)
+		}
+		a.permissions = append(a.permissions, p)
+	}
+	return a, nil
+}
+
+// accessOf is what the operation of a routed request asks.
+func (d *document) accessOf(r *http.Request) access {
+	template, err := mux.CurrentRoute(r).GetPathTemplate()
+	operation, ok := d.access[routeKey{template, r.Method}]
+	if err != nil || !ok {
+		panic("rest: " + r.Method + " " + r.URL.Path + " is routed and not in the document")
+	}
+	return operation
+}
+
+// allows says why somebody may not call the operation.
+func (a access) allows(p auth.Principal) error {
+	switch {
+	case p.ByKey() && !a.keys:
+		return problem.Forbidden("this operation is not open to API keys")
+	case a.admin && !p.Admin():
+		return problem.Forbidden("this operation is for administrators")
+	case a.permissions == nil || p.May(a.permissions...):
+		return nil
+	}
+	names := make([]string, len(a.permissions))
+	for i, one := range a.permissions {
+		names[i] = string(one)
+	}
+	refusal := problem.Forbidden("the API key lacks the permission " + strings.Join(names, " or "))
+	refusal.Details = map[string]any{"missing_permissions": names}
+	return refusal
+}
+
+// authenticated lets only requests through whose sender is known and may call the operation. It comes before anything
+// that looks at parameters or at the body.
+func (s *server) authenticated(doc *document, authenticate func(*http.Request) (auth.Principal, error)) mux.MiddlewareFunc {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			access := doc.accessOf(r)
+			if access.public {
+				next.ServeHTTP(w, r)
+				return
+			}
+			p, err := authenticate(r)
+			switch {
+			case err == nil:
+				identified(r.Context(), p)
+				err = access.allows(p)
+			case errors.Is(err, auth.ErrMissing), errors.Is(err, auth.ErrInvalid):
+				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
+				err = problem.Unauthorized(err)
+			}
+			if err != nil {
+				leaveBody(w, r)
+				s.failed(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
+		})
+	}
+}

@@ -1,0 +1,35 @@
+package rest
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// addressOf gives the address of who sent a request: of the connection, or where that is a trusted proxy the last one
+// in X-Forwarded-For that is none. What comes before it anybody can write.
+func addressOf(trusted []netip.Prefix) func(*http.Request) string {
+	proxy := func(a netip.Addr) bool {
+		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	return func(r *http.Request) string {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil {
+			return r.RemoteAddr // no network address, as in tests and on unix sockets
+		}
+		client := peer.Addr().Unmap()
+		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		for _, hop := range slices.Backward(hops) {
+			if !proxy(client) {
+				break
+			}
+			before, err := netip.ParseAddr(strings.TrimSpace(hop))
+			if err != nil {
+				break
+			}
+			client = before.Unmap().WithZone("")
+		}
+		return client.String()
+	}
+}
