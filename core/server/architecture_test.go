@@ -20,7 +20,7 @@ var rooms = map[string]string{
 	"plugins":          "sdk",
 	"examples":         "sdk",
 	"migrations":       "",
-	"api":              "core/account core/block core/graph core/execution",
+	"api":              "core/account core/block core/file core/graph core/execution",
 	"core/account":     "",
 	"core/block":       "",
 	"core/graph":       "core/block",
@@ -31,6 +31,7 @@ var rooms = map[string]string{
 	"core/postgres":  "migrations",
 	"core/config":    "",
 	"core/egress":    "",
+	"core/file":      "",
 	"core/server":    "api core sdk migrations",
 	"core/cli":       "api core",
 }
