@@ -20,7 +20,7 @@ func Execute(ctx context.Context, block Definition, input json.RawMessage, out E
 		return err
 	}
 	s := scopeOf(ctx)
-	s.run.Input, s.block = input, b.name
+	s.run.Input, s.block, s.nth = input, b.name, &nth{} // each run counts for itself
 	return b.execute(context.WithValue(ctx, scopeKey{}, s), input, checked{b, out})
 }
 

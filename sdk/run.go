@@ -78,6 +78,8 @@ type scope struct {
 	block    string
 	settings map[string]string
 	logger   hclog.Logger // of the plugin
+	host     Host         // nil: none
+	nth      *nth         // where there is a host
 }
 
 type scopeKey struct{}

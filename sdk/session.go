@@ -88,6 +88,10 @@ func (s *session) handle(request *proto.SessionRequest) error {
 		if r := s.run(frame.Credit.Run); r != nil {
 			r.credit.add(int(frame.Credit.N))
 		}
+	case *proto.SessionRequest_Reply:
+		if r := s.run(frame.Reply.Run); r != nil {
+			r.calls.reply(frame.Reply)
+		}
 	}
 	return nil // frames of later protocols are ignored
 }
@@ -101,7 +105,7 @@ func (s *session) run(number uint64) *run {
 
 func (s *session) start(start *proto.Start) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
-	r := &run{session: s, number: start.Run, credit: newCredit(int(start.Credit)), cancelled: ctx}
+	r := &run{session: s, number: start.Run, credit: newCredit(int(start.Credit)), calls: newCalls(start.Calls), cancelled: ctx}
 	release := context.CancelFunc(func() {})
 	if ms := start.GetContext().GetDeadlineUnixMs(); ms > 0 {
 		ctx, release = context.WithDeadline(ctx, time.UnixMilli(ms))
@@ -184,6 +188,7 @@ func (s *session) execute(ctx context.Context, r *run, start *proto.Start) error
 	r.block = block
 	r.ctx = context.WithValue(ctx, scopeKey{}, scope{
 		run: runOf(start, input), block: block.name, settings: s.server.settings, logger: s.server.logger,
+		host: r, nth: &nth{},
 	})
 	err := block.execute(r.ctx, input, r)
 	var panicked *panicError

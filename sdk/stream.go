@@ -17,6 +17,7 @@ type run struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	credit  *credit
+	calls   *calls
 	// cancelled is the context that cancel ends, whatever the deadline does.
 	cancelled context.Context
 

@@ -17,6 +17,8 @@ type Services interface {
 	// Call answers a call of a block: with a result or an error; run and number are filled in by the host. Several
 	// calls may go on at once. A call must end soon after ctx does, which is at the run's end at the latest.
 	Call(ctx context.Context, from *block.Block, call *proto.Call) *proto.Reply
+	// Close gives up what a call opened, by that call's number. It must not wait.
+	Close(handle uint64)
 	// Emitted tells, before Run.Output takes an output, which call was the last that the block made before it.
 	Emitted(lastCall uint64)
 }
@@ -61,6 +63,13 @@ func (r *run) call(c *proto.Call, size int) error {
 		return fmt.Errorf("a call of %d bytes; at most %d are accepted", size, proto.MaxCall)
 	case c.GetNumber() <= r.calls.last:
 		return fmt.Errorf("call %d of run %d after call %d", c.GetNumber(), r.number, r.calls.last)
+	case c.GetClose() != nil:
+		if r.spec.Services != nil {
+			r.spec.Services.Close(c.GetClose().GetHandle())
+		}
+		r.calls.last = c.GetNumber()
+		r.session.calling.give(size)
+		return nil
 	case r.calls.open >= maxCalls:
 		return fmt.Errorf("more than %d calls of run %d at once", maxCalls, r.number)
 	}

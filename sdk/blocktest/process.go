@@ -30,6 +30,7 @@ type Process struct {
 	description *proto.DescribeResponse
 	stderr      *tail
 	session     *session
+	host        *Host
 }
 
 // Build builds the plugin whose main package is in a folder, and gives the binary's path.
@@ -52,7 +53,7 @@ func Build(t testing.TB, folder string) string {
 // the test.
 func Start(t testing.TB, binary string, settings map[string]string) *Process {
 	t.Helper()
-	p := &Process{stderr: &tail{}, command: exec.Command(binary)}
+	p := &Process{stderr: &tail{}, host: &Host{}, command: exec.Command(binary)}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  proto.Handshake,
 		VersionedPlugins: proto.Versions(),
@@ -109,6 +110,9 @@ func (p *Process) PID() int { return p.command.Process.Pid }
 
 // Stderr is what the plugin wrote to standard error, logs included; the last of it, where it is much.
 func (p *Process) Stderr() string { return p.stderr.String() }
+
+// Host answers the calls of runs whose request names none.
+func (p *Process) Host() *Host { return p.host }
 
 // EndSession ends the session, which is the order to exit.
 func (p *Process) EndSession() { p.session.close() }

@@ -69,7 +69,7 @@ func TestDescription(t *testing.T) {
 	t.Parallel()
 	_, p := start(t)
 	d := p.Description()
-	if d.Name != "trial" || d.Version != "1.2.3" || d.ProtocolVersion != proto.Version || !d.BulkValues || len(d.Blocks) != 6 {
+	if d.Name != "trial" || d.Version != "1.2.3" || d.ProtocolVersion != proto.Version || !d.BulkValues || len(d.Blocks) != 7 {
 		t.Errorf("described as %v", d)
 	}
 	if got := d.Blocks[1]; !got.Traits.Streaming || string(got.InputSchema) !=

@@ -16,11 +16,15 @@ func Run(t testing.TB, block sdk.Definition, input string) ([]sdk.Value, error) 
 	return RunContext(t.Context(), t, block, input)
 }
 
-// RunContext is Run in a context of the caller's: with sdk.WithRun, sdk.WithSettings or a deadline.
+// RunContext is Run in a context of the caller's: with sdk.WithRun, sdk.WithSettings or a deadline. A context without
+// sdk.WithHost gets a Host that is empty.
 func RunContext(ctx context.Context, t testing.TB, block sdk.Definition, input string) ([]sdk.Value, error) {
 	t.Helper()
 	if _, err := block.Describe(); err != nil {
 		t.Fatal(err)
+	}
+	if sdk.HostFrom(ctx) == nil {
+		ctx = sdk.WithHost(ctx, &Host{})
 	}
 	out := &collector{ctx: ctx}
 	err := sdk.Execute(ctx, block, json.RawMessage(input), out)

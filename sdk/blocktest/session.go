@@ -19,6 +19,8 @@ type session struct {
 	stream proto.Plugin_SessionClient
 	cancel context.CancelFunc
 	read   sync.WaitGroup
+	// answers are the calls of blocks that are being answered.
+	answers sync.WaitGroup
 
 	mu    sync.Mutex // also over stream.Send, which takes one caller at a time
 	last  uint64
@@ -33,12 +35,17 @@ type Request struct {
 	Run   sdk.Run // what the block may know; Input is not used
 	// Credit is how many outputs the plugin may send ahead of Next; 0: 16.
 	Credit uint32
+	// Host answers the run's calls; nil: the process's.
+	Host sdk.Host
 }
 
 // Call is a run in progress.
 type Call struct {
 	session  *session
 	number   uint64
+	ctx      context.Context // of its calls
+	cancel   context.CancelFunc
+	host     sdk.Host
 	outputs  chan *proto.Output
 	done     chan struct{} // closed when err is set
 	err      error         // io.EOF: success
@@ -61,6 +68,7 @@ func openSession(plugin proto.PluginClient) (*session, error) {
 func (s *session) close() {
 	s.cancel()
 	s.read.Wait()
+	s.answers.Wait()
 }
 
 // receive hands frames to their calls until the session ends.
@@ -88,8 +96,21 @@ func (s *session) receive() {
 			if call := s.call(frame.Done.Run); call != nil {
 				s.end(call, failure(frame.Done.Error))
 			}
+		case *proto.SessionResponse_Call:
+			if call := s.call(frame.Call.Run); call != nil {
+				s.answers.Go(func() { s.answer(call, frame.Call) })
+			}
 		}
 	}
+}
+
+// answer gives a block the answer to a call.
+func (s *session) answer(run *Call, c *proto.Call) {
+	reply, err := run.host.Call(run.ctx, c)
+	if err != nil || c.GetClose() != nil {
+		return // the run has ended
+	}
+	_ = s.send(&proto.SessionRequest{Frame: &proto.SessionRequest_Reply{Reply: reply}})
 }
 
 func (s *session) call(number uint64) *Call {
@@ -104,6 +125,7 @@ func (s *session) end(call *Call, err error) {
 	if s.calls[call.number] != nil {
 		delete(s.calls, call.number)
 		call.err = err
+		call.cancel()
 		close(call.done)
 	}
 }
@@ -131,21 +153,29 @@ func (s *session) send(request *proto.SessionRequest) error {
 	return s.stream.Send(request)
 }
 
+// openCalls is how many calls a run may have open at once.
+const openCalls = 16
+
 // Call starts a run.
 func (p *Process) Call(ctx context.Context, r Request) (*Call, error) {
 	if r.Credit == 0 {
 		r.Credit = 16
 	}
+	if r.Host == nil {
+		r.Host = p.host
+	}
 	s := p.session
 	s.mu.Lock()
 	s.last++
 	call := &Call{
-		session: s, number: s.last, outputs: make(chan *proto.Output, r.Credit), done: make(chan struct{}),
+		session: s, number: s.last, outputs: make(chan *proto.Output, r.Credit), done: make(chan struct{}), host: r.Host,
 	}
+	call.ctx, call.cancel = context.WithCancel(sdk.WithRun(context.Background(), r.Run))
 	s.calls[call.number] = call
 	s.mu.Unlock()
 	start := &proto.Start{
 		Run: call.number, Block: p.blockID(r.Block), Input: r.Input, Credit: r.Credit, Context: runContext(r.Run),
+		Calls: openCalls,
 	}
 	for _, value := range r.Run.Recorded {
 		start.Recorded = append(start.Recorded, &proto.PinValue{Pin: value.Pin, Value: value.Value})

@@ -3096,7 +3096,8 @@ func (x *Write) GetLast() bool {
 	return false
 }
 
-// Close gives a handle up: what is half written does not come to be, a request that goes on is broken off.
+// Close gives a handle up: what is half written does not come to be, a request that goes on is broken off. It has no
+// reply.
 type Close struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`

@@ -108,7 +108,7 @@ func main() {
 	fmt.Println("printed by main")
 	sdk.Serve(sdk.Plugin{
 		Name: "trial", Version: "1.2.3", Description: "For tests",
-		Blocks:   sdk.Blocks(echo, counter, wait, panics, prints, fails),
+		Blocks:   sdk.Blocks(echo, counter, wait, panics, prints, fails, services),
 		Settings: []sdk.PluginSetting{{Name: "greeting", Default: "hello"}},
 	})
 }
