@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -62,9 +63,11 @@ func (v vector) check(t *testing.T, block sdk.Definition) {
 	t.Helper()
 	var got strings.Builder
 	var failure error
-	for _, run := range v.Runs {
+	host := sdk.WithHost(t.Context(), &blocktest.Host{}) // the runs are of one node, one after the other
+	for i, run := range v.Runs {
 		var values []sdk.Value
-		values, failure = blocktest.Run(t, block, string(run))
+		ctx := sdk.WithRun(host, sdk.Run{NodeExecutionID: strconv.Itoa(i)})
+		values, failure = blocktest.RunContext(ctx, t, block, string(run))
 		for _, value := range values {
 			got.WriteString(value.Pin + " = " + compact(t, value.Value) + "\n")
 		}

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/patchbay-io/patchbay/plugins/internal/plugintest"
+	"github.com/patchbay-io/patchbay/sdk/blocktest"
+)
+
+func TestBlocksAreAsAgentsExpectThem(t *testing.T) {
+	t.Parallel()
+	plugintest.Facts(t, plugin)
+}
+
+func TestVectors(t *testing.T) {
+	t.Parallel()
+	plugintest.Vectors(t, plugin)
+}
+
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	blocktest.Examples(t, plugin.Blocks...)
+}
