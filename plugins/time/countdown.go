@@ -35,13 +35,10 @@ var countdownTimer = sdk.Block[countdownTimerInput]{
 		if err != nil {
 			return err
 		}
-		// What an attempt that was cut off gave is repeated without waiting for it a second time.
-		over := len(sdk.RunFrom(ctx).Recorded)
-		for i := range in.Repeat {
-			if i >= over {
-				if err := wait(ctx, duration); err != nil {
-					return err
-				}
+		// Deadlines are asked for also where an attempt that was cut off has given the message already: they count.
+		for range in.Repeat {
+			if err := wait(ctx, duration); err != nil {
+				return err
 			}
 			if err := out.Emit("output_message", in.Message); err != nil {
 				return err
@@ -92,11 +89,16 @@ func number(raw json.RawMessage) (float64, bool) {
 	return f, err == nil || math.IsInf(f, 0)
 }
 
+// wait ends at a deadline that stands recorded: an attempt after a restart waits for what is left.
 func wait(ctx context.Context, duration time.Duration) error {
 	if duration == 0 {
 		return nil
 	}
-	timer := time.NewTimer(duration)
+	end, err := sdk.Deadline(ctx, duration)
+	if err != nil {
+		return err
+	}
+	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

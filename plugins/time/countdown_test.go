@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -26,15 +25,23 @@ func TestTimerWaitsEachTime(t *testing.T) {
 	})
 }
 
-func TestTimerGoesOnAfterWhatWasRecorded(t *testing.T) {
+// A server dies half an hour into the second of three hours, and another one comes an hour later.
+func TestTimerGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		message := sdk.Value{Pin: "output_message", Value: json.RawMessage(`"timer finished"`)}
-		ctx := sdk.WithRun(t.Context(), sdk.Run{Attempt: 2, Recorded: []sdk.Value{message, message}})
-		values, err := blocktest.RunContext(ctx, t, countdownTimer, `{"hours": 1, "repeat": 3}`)
-		if err != nil || len(values) != 3 || time.Since(began) != time.Hour {
-			t.Errorf("%v, %v after %s: want three messages after an hour", values, err, time.Since(began))
+		host := sdk.WithHost(t.Context(), &blocktest.Host{})
+		first, cancel := context.WithTimeout(sdk.WithRun(host, sdk.Run{NodeExecutionID: "n", Attempt: 1}), 90*time.Minute)
+		defer cancel()
+		given, err := blocktest.RunContext(first, t, countdownTimer, `{"hours": 1, "repeat": 3}`)
+		if !errors.Is(err, context.DeadlineExceeded) || len(given) != 1 {
+			t.Fatalf("%v, %v: want one message before the end", given, err)
+		}
+		time.Sleep(time.Hour) // of a synctest clock
+		again := sdk.WithRun(host, sdk.Run{NodeExecutionID: "n", Attempt: 2, Recorded: given})
+		values, err := blocktest.RunContext(again, t, countdownTimer, `{"hours": 1, "repeat": 3}`)
+		if want := 3*time.Hour + 30*time.Minute; err != nil || len(values) != 3 || time.Since(began) != want {
+			t.Errorf("%v, %v after %s: want three messages after %s", values, err, time.Since(began), want)
 		}
 	})
 }
