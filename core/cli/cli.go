@@ -25,6 +25,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Token   tokenCommand   `cmd:"" help:"Print a token for the API, signed with the server's secret."`
 	Agent   agentCommand   `cmd:"" help:"Import, run and export agents."`
+	Plugin  pluginCommand  `cmd:"" help:"Look after plugins."`
 	Migrate migrateCommand `cmd:"" help:"Migrate the database; serve does so too."`
 }
 

@@ -11,8 +11,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-
-	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // Errors that callers decide by.
@@ -26,13 +24,10 @@ var (
 type Store struct {
 	db    *bun.DB
 	cache *cache
-	heads *postgres.Statement
 }
 
 // NewStore returns a store over db.
-func NewStore(db *bun.DB) *Store {
-	return &Store{db: db, cache: newCache(), heads: postgres.NewStatement(db, findHead)}
-}
+func NewStore(db *bun.DB) *Store { return &Store{db: db, cache: newCache()} }
 
 // Filter selects graphs of a list.
 type Filter struct {
@@ -180,16 +175,15 @@ type head struct {
 	createdAt      time.Time
 }
 
-const findHead = `SELECT active_version, latest_version, created_at FROM graph WHERE id = $1::uuid AND user_id = $2`
-
-// head finds what changes of a graph. Every execution asks.
+// head finds what changes of a graph.
 func (s *Store) head(ctx context.Context, user, graphID string) (head, error) {
 	id, ok := parseID(graphID)
 	if !ok {
 		return head{}, ErrNotFound
 	}
 	var h head
-	err := s.heads.Row(ctx, []any{id, user}, &h.active, &h.latest, &h.createdAt)
+	err := s.db.QueryRowContext(ctx, `SELECT active_version, latest_version, created_at FROM graph WHERE id = ? AND user_id = ?`, id, user).
+		Scan(&h.active, &h.latest, &h.createdAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return head{}, ErrNotFound
 	}

@@ -24,12 +24,13 @@ type supervisor struct {
 	current  atomic.Pointer[session] // of a ready plugin; nil otherwise
 	isolated chan struct{}           // taken by whoever runs a process beside the plugin's own
 
-	mu      sync.Mutex
-	status  Status
-	changed chan struct{} // closed and replaced when status changes
-	settles chan struct{} // closed when the first start is judged
-	once    sync.Once
-	known   *offer // the last valid description
+	mu        sync.Mutex
+	status    Status
+	changed   chan struct{} // closed and replaced when status changes
+	settles   chan struct{} // closed when the first start is judged
+	once      sync.Once
+	known     *offer // the description of the last start that succeeded
+	described *offer // the last valid description
 }
 
 // attempt is the outcome of a launch.
@@ -173,7 +174,14 @@ func (s *supervisor) examine(d *proto.DescribeResponse) (*offer, error) {
 	if known != nil && protobuf.Equal(known.description, d) {
 		return known, nil
 	}
-	return check(s.manifest, d)
+	o, err := check(s.manifest, d)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.described = o
+	s.mu.Unlock()
+	return o, nil
 }
 
 func (s *supervisor) settings(d *proto.DescribeResponse) (map[string]string, error) {

@@ -23,15 +23,16 @@ var rooms = map[string]string{
 	"api":              "core/account core/block core/file core/graph core/execution",
 	"core/account":     "",
 	"core/block":       "",
-	"core/graph":       "core/block core/postgres",
+	"core/graph":       "core/block",
 	"core/plugin":      "core/block sdk/proto",
 	"core/hostservice": "core/block sdk/proto",
 	// The plugin host is where blocks run, and its types say how.
-	"core/execution": "core/block core/graph core/plugin core/postgres sdk/proto",
+	"core/execution": "core/block core/graph core/plugin sdk/proto",
 	"core/postgres":  "migrations",
 	"core/config":    "",
 	"core/egress":    "",
 	"core/file":      "",
+	"core/reference": "core/block core/plugin",
 	"core/server":    "api core sdk migrations",
 	"core/cli":       "api core",
 }
