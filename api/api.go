@@ -29,6 +29,7 @@ type Config struct {
 	Graphs        rest.Graphs
 	Blocks        rest.Blocks
 	Executions    rest.Executions
+	Files         rest.Files
 	Keys          rest.Keys
 	Away          func(error) bool // says that the database cannot be asked at the moment
 	Subscribe     Subscribe
@@ -50,7 +51,7 @@ type API struct {
 func New(c Config) (*API, error) {
 	r, err := rest.New(rest.Config{
 		Document: Document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
-		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Keys: c.Keys, Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
+		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies,
 	})
 	if err != nil {

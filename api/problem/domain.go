@@ -3,10 +3,12 @@ package problem
 import (
 	"errors"
 	"maps"
+	"net/http"
 	"strings"
 
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
 )
 
@@ -21,6 +23,9 @@ var domain = []rule{
 	{is(execution.ErrNotFound), message(NotFound)},
 	{is(execution.ErrConflict), message(Conflict)},
 	{is(execution.ErrUnavailable), message(Unavailable)},
+	{is(file.ErrNotFound), message(NotFound)},
+	{is(file.ErrTooLarge), tooLargeFile},
+	{is(file.ErrFull), tooLargeFile},
 	{is(graph.ErrNotFound), message(NotFound)},
 	{is(graph.ErrConflict), message(Conflict)},
 	{is(account.ErrNotFound), message(NotFound)},
@@ -45,6 +50,10 @@ func message(make func(string) *Problem) func(error) *Problem {
 func invalidAccount(err error) *Problem {
 	invalid, _ := errors.AsType[*account.Invalid](err)
 	return Fields(maps.Clone(invalid.Fields))
+}
+
+func tooLargeFile(err error) *Problem {
+	return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "PAYLOAD_TOO_LARGE", Message: err.Error()}
 }
 
 func malformedGraph(err error) *Problem {

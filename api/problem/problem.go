@@ -153,7 +153,7 @@ func Write(w http.ResponseWriter, p *Problem) {
 }
 
 // bodyHeaders describe a body that a handler meant to send before it failed.
-var bodyHeaders = []string{"Content-Encoding", "ETag", "Last-Modified", "Preference-Applied"}
+var bodyHeaders = []string{"Content-Encoding", "Content-Disposition", "Content-Range", "ETag", "Last-Modified", "Preference-Applied"}
 
 // Of finds what an error is to clients.
 func Of(err error) *Problem {

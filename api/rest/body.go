@@ -65,8 +65,46 @@ func withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64
 	return r, nil
 }
 
-// bodyTime is how long the whole body may take to come.
-const bodyTime = time.Minute
+// Times that bodies may take to come: one that is read as a whole, one that is read in pieces, and each of its pieces.
+const (
+	bodyTime   = time.Minute
+	piecesTime = time.Hour
+	pieceTime  = time.Minute
+)
+
+// inPieces prepares a form whose handler reads it as it comes.
+func inPieces(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "multipart/form-data" || r.Header.Get("Content-Encoding") != "" {
+		leaveBody(w, r)
+		return r, problem.UnsupportedMediaType("the body must be multipart/form-data")
+	}
+	in := r.WithContext(r.Context())
+	in.Body = &pieces{from: r.Body, connection: http.NewResponseController(w), until: time.Now().Add(piecesTime)}
+	return in, nil
+}
+
+// pieces is a body that may take its time as long as it goes on.
+type pieces struct {
+	from       io.ReadCloser
+	connection *http.ResponseController
+	until      time.Time
+	ended      bool
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	by := time.Now().Add(pieceTime)
+	if by.After(p.until) {
+		by = p.until
+	}
+	_ = p.connection.SetReadDeadline(by) // not every writer in tests has deadlines
+	n, err := p.from.Read(b)
+	p.ended = p.ended || err != nil
+	_ = p.connection.SetReadDeadline(time.Time{})
+	return n, err
+}
+
+func (p *pieces) Close() error { return p.from.Close() }
 
 // leaveBody lets the connection end with the answer when there is a body that nobody has read: net/http would wait for
 // it before it answers.

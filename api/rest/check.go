@@ -16,7 +16,8 @@ import (
 
 // checked lets only requests through that the document allows: parameters in full, bodies too unless the operation
 // declares "x-body: envelope". Such bodies hold values and may be large; of them only that they are one JSON document
-// is looked at, and their handlers look at the fields.
+// is looked at, and their handlers look at the fields. A form ("x-body: multipart") is left to its handler, which reads it
+// as it comes.
 func (s *server) checked(doc *document, maxBody int64) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +33,12 @@ func (s *server) checked(doc *document, maxBody int64) mux.MiddlewareFunc {
 				s.failed(w, r, err)
 				return
 			}
-			if route.Operation.RequestBody != nil {
+			if route.Operation.Extensions["x-body"] == "multipart" {
+				if r, err = inPieces(w, r); err != nil {
+					s.failed(w, r, err)
+					return
+				}
+			} else if route.Operation.RequestBody != nil {
 				if r, err = withBody(w, r, route.Operation.RequestBody.Value.Required, maxBody); err != nil {
 					s.failed(w, r, err)
 					return

@@ -27,6 +27,7 @@ type Config struct {
 	Graphs       Graphs
 	Blocks       Blocks
 	Executions   Executions
+	Files        Files
 	Keys         Keys
 	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
 	Away    func(error) bool
@@ -53,7 +54,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, graphs: c.Graphs, executions: c.Executions, keys: c.Keys, away: c.Away,
+		log: c.Logger, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
 
@@ -89,6 +90,7 @@ type server struct {
 	graphs     Graphs
 	blocks     *blockList
 	executions Executions
+	files      Files
 	keys       Keys
 	away       func(error) bool
 	closing    context.Context
@@ -123,6 +125,9 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if p.Status >= 500 {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
+	}
+	if body, ok := r.Body.(*pieces); ok && !body.ended {
+		leaveBody(w, r)
 	}
 	problem.Write(w, p)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres"
@@ -42,6 +43,7 @@ type Server struct {
 	metrics   *metrics
 	postgres  *postgres.Server // nil with a database of the user's
 	db        *bun.DB
+	files     *file.Store
 	plugins   *plugin.Host
 	execution *execution.Service
 	accounts  *account.Service
@@ -87,6 +89,8 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.startAccounts(secret); err != nil {
 		return err
 	}
+	s.files = file.NewStore(s.db, file.DefaultLimits, s.log.Named("file"))
+	s.files.Start()
 	if err := s.startPlugins(ctx); err != nil {
 		return err
 	}
@@ -212,7 +216,7 @@ func (s *Server) openAPI(graphs *graph.Service) error {
 	var err error
 	s.api, err = api.New(api.Config{
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
-		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Keys: s.accounts, Away: postgres.Away, Proxies: proxies,
+		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Away: postgres.Away, Proxies: proxies,
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			sub, err := s.execution.Subscribe(ctx, user, id, after)
@@ -288,6 +292,9 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 	if s.accounts != nil {
 		s.accounts.Close()
+	}
+	if s.files != nil {
+		s.files.Close()
 	}
 	if s.plugins != nil {
 		s.plugins.Close()
