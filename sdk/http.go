@@ -13,10 +13,11 @@ import (
 )
 
 // HTTPClient gives a client whose requests the server makes: a plugin's process need not, and often cannot, reach the
-// network. The server refuses addresses that blocks must not reach, on every redirect too, which the client follows as
-// it always does. Bodies are streamed both ways. The client is for the run of ctx and no other.
+// network. The server refuses addresses that blocks must not reach, on every redirect too. The client follows ten of
+// them, and takes what may be a credential to no other origin. Bodies are streamed both ways. The client is for the run
+// of ctx and no other.
 func HTTPClient(ctx context.Context) *http.Client {
-	return &http.Client{Transport: transport{ctx}}
+	return &http.Client{Transport: transport{ctx}, CheckRedirect: checkRedirect}
 }
 
 type transport struct{ run context.Context }
