@@ -181,13 +181,14 @@ func (a *attempt) take(use func([]output)) {
 func (a *attempt) progress(p *proto.Progress) {
 	r, e := a.c.run, a.c.exec
 	a.t.s.hub.publishProgress(r.id, func() json.RawMessage {
+		hidden := r.mask()
 		f := newFrame("node.progress", r.id, 0, time.Now())
 		f.text("node_id", e.plan().node.ID)
 		if p.Text != "" {
-			f.text("text", p.Text)
+			f.text("text", hidden.text(p.Text))
 		}
 		if p.Delta != "" {
-			f.text("delta", p.Delta)
+			f.text("delta", hidden.text(p.Delta))
 		}
 		if p.Percent != 0 {
 			f.raw("percent", json.RawMessage(fmt.Sprint(p.Percent)))

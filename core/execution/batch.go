@@ -25,12 +25,15 @@ e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_executio
 j AS (INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
 	SELECT v.* FROM l, unnest($25::uuid[], $26::integer[], $27::bigint[], $28::integer[], $29::smallint[], $30::integer[], $31::smallint[], $32::boolean[], $33::timestamptz[], $34::bytea[]) AS v),
 c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
-	SELECT v.* FROM l, unnest($35::text[], $36::uuid[], $37::boolean[], $38::date[], $39::text[], $40::integer[]) AS v)
+	SELECT v.* FROM l, unnest($35::text[], $36::uuid[], $37::boolean[], $38::date[], $39::text[], $40::integer[]) AS v),
+o AS (INSERT INTO execution_by_other (execution_id, graph_id)
+	SELECT v.* FROM l, unnest($41::uuid[], $42::uuid[]) AS v)
 SELECT count(*) FROM l`
 
 // arguments are those of batchStatement.
 func (w *writer) arguments(batch []*commit) []any {
 	var e [20]column
+	var others [2]column // executions of somebody else's graph: ByOthers
 	states := coalesce(batch)
 	for _, x := range states {
 		e[0].uuid(x.id)
@@ -50,6 +53,10 @@ func (w *writer) arguments(batch []*commit) []any {
 			e[8].text(string(x.inputs))
 		} else {
 			e[8].text("") // they are there
+		}
+		if author := x.plan.Graph.UserID; x.fresh && x.parent == nil && author != "" && author != x.userID {
+			others[0].uuid(x.id)
+			others[1].text(x.plan.Graph.ID)
 		}
 		e[9].time(x.createdAt)
 		e[10].text(string(x.status))
@@ -86,7 +93,7 @@ func (w *writer) arguments(batch []*commit) []any {
 	}
 	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
 	c := w.counts(states)
-	for _, columns := range [][]column{e[:], j[:], c[:]} {
+	for _, columns := range [][]column{e[:], j[:], c[:], others[:]} {
 		for i := range columns {
 			args = append(args, columns[i].array())
 		}

@@ -11,7 +11,7 @@ import (
 
 // expand makes the events of a committed row, oldest first. They are part of the row: nothing is stored twice, and
 // replay and live delivery cannot differ.
-func expand(r *row) []Event {
+func expand(r *row, hidden *mask) []Event {
 	first := r.seq - int64(r.events) + 1
 	events := make([]Event, 0, r.events)
 	add := func(last bool, kind string, fields func(*frame)) {
@@ -39,7 +39,7 @@ func expand(r *row) []Event {
 			add(false, "node.output", func(f *frame) {
 				node(f)
 				f.text("output_name", o.Pin)
-				f.raw("output_data", o.Value)
+				f.raw("output_data", hidden.value(o.Value))
 			})
 		}
 		switch {

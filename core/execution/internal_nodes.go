@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -105,9 +106,10 @@ func (m *machine) childOutput(child *run, e *nodeExec, outputs []output) {
 		return
 	}
 	var passed []output
+	hidden := child.plan.maskFor(cmp.Or(r.plan.Graph.UserID, r.userID)) // what another author's graph could do with them
 	for _, o := range outputs {
 		if o.pin == outputPin {
-			passed = append(passed, output{pin: e.outputName(), value: o.value})
+			passed = append(passed, output{pin: e.outputName(), value: hidden.output(o.value)})
 		}
 	}
 	if len(passed) == 0 {

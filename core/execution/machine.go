@@ -452,6 +452,7 @@ func (m *machine) complete(r *run, e *nodeExec, outputs []output) {
 }
 
 func (m *machine) fail(r *run, e *nodeExec, outputs []output, message string) {
+	message = r.mask().text(message)
 	text := fmt.Sprintf("raised by %s with message: %s. block_id: %s", e.plan().block.Name, message, e.plan().block.ID)
 	w := m.nodeRow(r, e, Failed)
 	m.record(r, e, w, append(outputs, output{pin: errorPin, value: &value{raw: quote(text)}}))

@@ -172,7 +172,7 @@ func (w *world) commit(u *unit) {
 		}
 		w.rows = append(w.rows, r)
 		w.stored = append(w.stored, storedRow{r.pos, r.seq, r.events, r.kind, r.nodeExec, r.status, r.isOutput, r.at, step})
-		if n := len(expand(r)); n != r.events {
+		if n := len(expand(r, nil)); n != r.events {
 			w.t.Fatalf("row %d stands for %d events and expands to %d", r.pos, r.events, n)
 		}
 	}
@@ -332,7 +332,7 @@ func TestRefoldedStateEqualsTheLiveOne(t *testing.T) {
 		var seq int64
 		ends := 0
 		for _, r := range w.rows {
-			for _, ev := range expand(r) {
+			for _, ev := range expand(r, nil) {
 				if seq++; ev.Seq != seq {
 					t.Fatalf("event %d follows event %d", ev.Seq, seq-1)
 				}

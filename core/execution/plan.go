@@ -19,6 +19,7 @@ type Plan struct {
 	nodes    []planNode
 	links    []planLink
 	blocks   map[string]*block.Block
+	mask     *mask // hides the secrets of Graph.UserID from others
 }
 
 type planNode struct {
@@ -41,9 +42,11 @@ type planLink struct {
 type planDocument struct {
 	GraphID string             `json:"graph_id"`
 	Version int                `json:"version"`
+	UserID  string             `json:"user_id,omitempty"` // the author; nobody in plans of before there was a store
 	Nodes   []planDocumentNode `json:"nodes"`
 	Links   []graph.Link       `json:"links"`
 	Blocks  []block.Definition `json:"blocks"`
+	Secrets []string           `json:"secrets,omitempty"` // of the author, in nested agents too
 }
 
 type planDocumentNode struct {
@@ -54,7 +57,7 @@ type planDocumentNode struct {
 
 // newPlan snapshots g, whose blocks must all be known (graph.ValidateForRun has seen to that).
 func newPlan(g *graph.Graph, blocks graph.Blocks) (*Plan, error) {
-	doc := planDocument{GraphID: g.ID, Version: g.Version, Links: g.Links}
+	doc := planDocument{GraphID: g.ID, Version: g.Version, UserID: g.UserID, Links: g.Links, Secrets: secretsOf(g, blocks)}
 	known := map[string]*block.Block{}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
@@ -96,7 +99,8 @@ func loadPlan(text string) (*Plan, error) {
 func compilePlan(text string, doc planDocument, blocks map[string]*block.Block) (*Plan, error) {
 	p := &Plan{
 		ID: sha256.Sum256([]byte(text)), Document: text, blocks: blocks,
-		Graph: &graph.Graph{ID: doc.GraphID, Version: doc.Version, Links: doc.Links},
+		Graph: &graph.Graph{ID: doc.GraphID, Version: doc.Version, UserID: doc.UserID, Links: doc.Links},
+		mask:  newMask(doc.Secrets),
 		nodes: make([]planNode, len(doc.Nodes)),
 		links: make([]planLink, len(doc.Links)),
 	}

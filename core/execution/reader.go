@@ -127,6 +127,7 @@ func (s *Service) Details(ctx context.Context, userID, id string) (*Details, err
 		return nil, err
 	}
 	d := &Details{Execution: *x, Waiting: h.waiting, WaitingTotal: h.waitingTotal, NodeExecutionsTotal: h.total}
+	d.Inputs = h.hidden.value(d.Inputs) // those of a nested agent may come from its parent's constants
 	if !x.Status.Ended() {
 		d.Stats.TotalNodes = h.total
 	}
@@ -158,6 +159,7 @@ type history struct {
 	user         string
 	inputs       json.RawMessage
 	plan         *Plan
+	hidden       *mask
 	told         *told // in place of the database, of one that has just ended
 	run          *run  // state of one that has not ended; nil otherwise
 	total        int   // node executions that were queued
@@ -173,6 +175,9 @@ func (s *Service) history(ctx context.Context, x *Execution) (*history, error) {
 	if h.told = s.recent.get(x.UserID, x.ID); h.told != nil {
 		h.plan = h.told.execution.plan
 	} else if h.plan, err = s.header(ctx, h.id); err != nil {
+		return nil, err
+	}
+	if h.hidden, err = s.maskOf(ctx, x, h.plan); err != nil {
 		return nil, err
 	}
 	if !x.Status.Ended() {
@@ -354,7 +359,7 @@ func (h *history) complete(ctx context.Context, n *NodeExecution, inputs []*jour
 		if err != nil {
 			return err
 		}
-		n.Outputs = appendValue(n.Outputs, o.Pin, v)
+		n.Outputs = appendValue(n.Outputs, o.Pin, h.hidden.value(v))
 	}
 	data := make([]graph.PinValue, 0, len(inputs))
 	for _, in := range inputs {
@@ -365,11 +370,11 @@ func (h *history) complete(ctx context.Context, n *NodeExecution, inputs []*jour
 		data = append(data, graph.PinValue{Pin: in.Pin, Value: v})
 	}
 	p := &h.plan.nodes[n.node]
-	a, err := graph.Assemble(p.node, p.block, data)
+	a, err := graph.Assemble(h.hidden.node(p.node, p.block), p.block, data)
 	if err != nil { // what did not fit is shown as it came
 		a.Input = objectOf(data)
 	}
-	n.Input = a.Input
+	n.Input = h.hidden.value(a.Input)
 	return nil
 }
 
@@ -440,7 +445,7 @@ func (h *history) outputs(ctx context.Context) ([]PinValues, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = appendValue(list, s.ResultName, v)
+		list = appendValue(list, s.ResultName, h.hidden.value(v))
 	}
 	return list, nil
 }

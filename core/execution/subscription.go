@@ -18,6 +18,7 @@ import (
 type Subscription struct {
 	s       *Service
 	header  *run // what events say of their execution
+	hidden  *mask
 	root    uuid.UUID
 	watcher *watcher
 	status  Status
@@ -61,6 +62,9 @@ func (sub *Subscription) open(ctx context.Context, userID string, id uuid.UUID) 
 		return err
 	}
 	sub.header, sub.status = newRun(id, userID, h, nil), x.Status
+	if sub.hidden, err = sub.s.maskOf(ctx, x, h); err != nil {
+		return err
+	}
 	err = sub.s.db.QueryRowContext(ctx, `
 		SELECT x.root_id, coalesce((SELECT seq FROM journal WHERE execution_id = x.id ORDER BY pos DESC LIMIT 1), 0) FROM execution x WHERE x.id = ?`, id).Scan(&sub.root, &sub.lastSeq)
 	if err != nil {
@@ -153,7 +157,7 @@ func (sub *Subscription) take(ctx context.Context, r *row) error {
 				}
 			}
 		}
-		sub.pending = expand(r)
+		sub.pending = expand(r, sub.hidden)
 	}
 	sub.pos = r.pos
 	sub.ended = r.kind == rowEnd

@@ -8,18 +8,18 @@ import (
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 )
 
-// Nested is what a nested-agent node runs.
-type Nested struct {
+// Ref names a version of a graph.
+type Ref struct {
 	GraphID string
 	Version int
 }
 
 // NestedAgent reads which graph a nested-agent node runs; zero values where it does not say.
-func NestedAgent(n *Node) Nested {
+func NestedAgent(n *Node) Ref {
 	id, _ := jsonscan.Find(n.InputDefault, "graph_id")
 	version, _ := jsonscan.Find(n.InputDefault, "graph_version")
 	v, _ := strconv.Atoi(string(version))
-	return Nested{GraphID: jsonscan.Unquote(id), Version: v}
+	return Ref{GraphID: jsonscan.Unquote(id), Version: v}
 }
 
 // agentInputs are the constants for the child's inputs. Old exports call them data.

@@ -16,7 +16,7 @@ import (
 // is in the file follows it; else, if mayRun knows what it names, it stays; else it takes the one sub-graph that has
 // its version and its pins; else it is missing. ownID is the new id of the graph itself; empty where the graph keeps
 // its id, so that nodes that name it stay.
-func bind(g *Graph, user, ownID string, blocks Blocks, mayRun func(Nested) (bool, error)) ([]Missing, error) {
+func bind(g *Graph, user, ownID string, blocks Blocks, mayRun func(Ref) (bool, error)) ([]Missing, error) {
 	b := binding{user: user, blocks: blocks, mayRun: mayRun, moved: map[string]string{}}
 	for i := range g.SubGraphs {
 		sub := &g.SubGraphs[i]
@@ -46,7 +46,7 @@ func bind(g *Graph, user, ownID string, blocks Blocks, mayRun func(Nested) (bool
 type binding struct {
 	user       string
 	blocks     Blocks
-	mayRun     func(Nested) (bool, error)
+	mayRun     func(Ref) (bool, error)
 	moved      map[string]string // ids in the file → new ids
 	candidates []candidate
 	missing    []Missing

@@ -14,7 +14,7 @@ import (
 )
 
 // nothing is the catalogue of a user who has no agents yet.
-func nothing(Nested) (bool, error) { return false, nil }
+func nothing(Ref) (bool, error) { return false, nil }
 
 func TestNestedAgentsFollowTheirGraphs(t *testing.T) {
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestNestedAgentsFollowTheirGraphs(t *testing.T) {
 	)
 	g.SubGraphs = []Graph{sub("s1", 2, "text"), sub("s2", 7, "text"), sub("s3", 5, "other"), sub("s4", 5, "other")}
 	g.SubGraphs[0].Nodes = append(g.SubGraphs[0].Nodes, Node{ID: "deep", BlockID: block.AgentID, InputDefault: json.RawMessage(agent("s2", "1", ""))})
-	missing, err := bind(g, "me", "own", blocksOf(t), func(n Nested) (bool, error) { return n == Nested{"m", 4}, nil })
+	missing, err := bind(g, "me", "own", blocksOf(t), func(n Ref) (bool, error) { return n == Ref{"m", 4}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestNestedAgentsFollowTheirGraphs(t *testing.T) {
 	if !slices.Equal(names, []string{"unlike", "twofold"}) {
 		t.Errorf("missing: %+v", missing)
 	}
-	for node, want := range map[string]Nested{
+	for node, want := range map[string]Ref{
 		"named": {g.SubGraphs[0].ID, 1}, "mine": {"m", 4}, "alike": {g.SubGraphs[1].ID, 1}, "unlike": {"gone", 8}, "twofold": {"gone", 5}, "self": {"own", 1},
 	} {
 		n, _ := g.Node(node)
@@ -61,7 +61,7 @@ func TestNestedAgentsFollowTheirGraphs(t *testing.T) {
 			t.Errorf("%s has inputs %s", node, inputs)
 		}
 	}
-	if got := NestedAgent(&g.SubGraphs[0].Nodes[2]); got != (Nested{g.SubGraphs[1].ID, 1}) {
+	if got := NestedAgent(&g.SubGraphs[0].Nodes[2]); got != (Ref{g.SubGraphs[1].ID, 1}) {
 		t.Errorf("the nested one runs %v", got)
 	}
 	if slices.Contains([]string{"s1", "s2", "s3", "s4"}, g.SubGraphs[3].ID) || g.SubGraphs[3].Version != 1 {

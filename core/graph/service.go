@@ -14,11 +14,15 @@ import (
 // Service is what clients do with graphs: everything is validated before it is stored.
 type Service struct {
 	*Store
-	blocks Blocks
+	blocks  Blocks
+	sharing Sharing
 }
 
-// NewService returns a service over a store and the blocks that there are.
-func NewService(store *Store, blocks Blocks) *Service { return &Service{Store: store, blocks: blocks} }
+// NewService returns a service over a store and the blocks that there are. Users see the graphs of others as far as
+// sharing lets them; without one they see none.
+func NewService(store *Store, blocks Blocks, sharing Sharing) *Service {
+	return &Service{Store: store, blocks: blocks, sharing: sharing}
+}
 
 // Options are how strict saving is.
 type Options struct {
@@ -67,7 +71,8 @@ func (s *Service) Update(ctx context.Context, user, id string, body []byte, o Op
 }
 
 // ForRun is a version of a graph for ValidateForRun and for a run; version 0 is the active one. It comes with its
-// sub-graphs, and knows which of them are missing.
+// sub-graphs, and knows which of them are missing. A graph of somebody else's is a published version that the user may
+// run, with its secrets: UserID tells whose it is.
 func (s *Service) ForRun(ctx context.Context, user, id string, version int) (*Graph, error) {
 	var g *Graph
 	var err error
@@ -75,6 +80,9 @@ func (s *Service) ForRun(ctx context.Context, user, id string, version int) (*Gr
 		g, err = s.Active(ctx, user, id)
 	} else {
 		g, err = s.Get(ctx, user, id, version)
+	}
+	if errors.Is(err, ErrNotFound) {
+		g, err = s.ofOthers(ctx, user, id, version, Sharing.MayRun)
 	}
 	if err != nil {
 		return nil, err
@@ -84,7 +92,7 @@ func (s *Service) ForRun(ctx context.Context, user, id string, version int) (*Gr
 
 // Show is a version of a graph as the API shows it, the latest one for version 0.
 func (s *Service) Show(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
-	g, err := s.Get(ctx, user, id, version)
+	g, err := s.readable(ctx, user, id, version)
 	if err != nil {
 		return nil, err
 	}
@@ -97,13 +105,16 @@ func (s *Service) Render(ctx context.Context, user string, g *Graph) (json.RawMe
 	if err != nil {
 		return nil, err
 	}
+	if g.UserID != user {
+		return renderForOthers(g, s.blocks), nil
+	}
 	return render(g, s.blocks), nil
 }
 
 // Export is a version of a graph as a file for others, with its sub-graphs and without secrets; the latest one for
 // version 0.
 func (s *Service) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
-	g, err := s.Get(ctx, user, id, version)
+	g, err := s.readable(ctx, user, id, version)
 	if err != nil {
 		return nil, err
 	}
@@ -113,9 +124,18 @@ func (s *Service) Export(ctx context.Context, user, id string, version int) (jso
 	return renderExport(g, s.blocks), nil
 }
 
+// readable is a version of a graph that the user may look at.
+func (s *Service) readable(ctx context.Context, user, id string, version int) (*Graph, error) {
+	g, err := s.Get(ctx, user, id, version)
+	if errors.Is(err, ErrNotFound) {
+		g, err = s.ofOthers(ctx, user, id, version, Sharing.MayRead)
+	}
+	return g, err
+}
+
 // prepare binds nested agents, forces static links and validates.
 func (s *Service) prepare(ctx context.Context, user string, g *Graph, ownID string, o Options) ([]Missing, error) {
-	unbound, err := bind(g, user, ownID, s.blocks, func(ref Nested) (bool, error) { return s.mayRun(ctx, user, ref) })
+	unbound, err := bind(g, user, ownID, s.blocks, func(ref Ref) (bool, error) { return s.mayRun(ctx, user, ref) })
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +151,7 @@ func (s *Service) prepare(ctx context.Context, user string, g *Graph, ownID stri
 	return missing, err
 }
 
-func (s *Service) mayRun(ctx context.Context, user string, ref Nested) (bool, error) {
+func (s *Service) mayRun(ctx context.Context, user string, ref Ref) (bool, error) {
 	_, err := s.nested(ctx, user, ref)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
@@ -139,16 +159,25 @@ func (s *Service) mayRun(ctx context.Context, user string, ref Nested) (bool, er
 	return err == nil, err
 }
 
-func (s *Service) nested(ctx context.Context, user string, ref Nested) (*Graph, error) {
+// nested is what a nested agent of the user's runs.
+func (s *Service) nested(ctx context.Context, user string, ref Ref) (*Graph, error) {
 	if ref.Version == 0 { // would be the latest
 		return nil, ErrNotFound
 	}
-	return s.Get(ctx, user, ref.GraphID, ref.Version)
+	g, err := s.Get(ctx, user, ref.GraphID, ref.Version)
+	if errors.Is(err, ErrNotFound) {
+		g, err = s.ofOthers(ctx, user, ref.GraphID, ref.Version, Sharing.MayRun)
+	}
+	return g, err
 }
 
 // withSubGraphs is a copy of g with the graphs that its nested agents lead to, breadth first, each once (execution.md
-// 1.5); g itself where it has no nested agents.
+// 1.5); g itself where it has no nested agents. A graph of somebody else's has those that were published with it.
 func (s *Service) withSubGraphs(ctx context.Context, user string, g *Graph) (*Graph, error) {
+	find := func(ref Ref) (*Graph, error) { return s.nested(ctx, user, ref) }
+	if g.UserID != user {
+		find = func(ref Ref) (*Graph, error) { return s.part(ctx, ref, Ref{g.ID, g.Version}) }
+	}
 	whole := *g
 	whole.SubGraphs = nil
 	seen := map[string]bool{g.ID: true}
@@ -161,7 +190,7 @@ func (s *Service) withSubGraphs(ctx context.Context, user string, g *Graph) (*Gr
 			}
 			found = true
 			ref := NestedAgent(n)
-			sub, err := s.nested(ctx, user, ref)
+			sub, err := find(ref)
 			if errors.Is(err, ErrNotFound) {
 				whole.unbound = append(whole.unbound, missingAgent(n, "is not among your agents"))
 				continue

@@ -20,14 +20,16 @@ var (
 )
 
 // Store keeps graphs in the tables graph and graph_version. Every query is bounded by the owner. What changes a graph
-// drops it from the cache afterwards, also where it is not known whether the change was committed.
+// drops it from the cache afterwards, also where it is not known whether the change was committed. What is published of
+// them is kept in published_graph and published_part.
 type Store struct {
 	db    *bun.DB
 	cache *cache
+	kept  *cache // published versions
 }
 
 // NewStore returns a store over db.
-func NewStore(db *bun.DB) *Store { return &Store{db: db, cache: newCache()} }
+func NewStore(db *bun.DB) *Store { return &Store{db: db, cache: newCache(), kept: newCache()} }
 
 // Filter selects graphs of a list.
 type Filter struct {

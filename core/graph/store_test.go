@@ -19,7 +19,7 @@ import (
 
 func serviceOf(t *testing.T) *Service {
 	t.Helper()
-	return NewService(NewStore(postgrestest.DB(t)), blocksOf(t))
+	return NewService(NewStore(postgrestest.DB(t)), blocksOf(t), nil)
 }
 
 func create(t *testing.T, s *Service, user, body string) *Graph {

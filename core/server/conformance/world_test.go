@@ -43,7 +43,7 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 		return nil, err
 	}
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr})
-	graphs := graph.NewService(graph.NewStore(s.db), h)
+	graphs := graph.NewService(graph.NewStore(s.db), h, nil)
 	s.execution, err = execution.New(execution.Config{
 		DB: s.db, ServerID: id, Blocks: h, Graphs: graphs, Runner: h, Logger: log, Concurrency: concurrency,
 	})
