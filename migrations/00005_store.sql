@@ -70,7 +70,7 @@ CREATE TABLE store_listing (
     rating_count   bigint      NOT NULL DEFAULT 0,
     rating         double precision NOT NULL GENERATED ALWAYS AS (CASE WHEN rating_count = 0 THEN 0 ELSE rating_sum::double precision / rating_count END) STORED,
     listed         boolean     NOT NULL GENERATED ALWAYS AS (active IS NOT NULL AND source IS NOT NULL) STORED,
-    listed_at      timestamptz,
+    listed_at      timestamptz, -- of what is shown
     created_at     timestamptz NOT NULL DEFAULT now(),
     updated_at     timestamptz NOT NULL DEFAULT now(),
     name           text        NOT NULL DEFAULT '',
@@ -151,7 +151,7 @@ CREATE INDEX store_review_by_age ON store_review (listing_id, updated_at DESC, u
 
 -- How many agents and submissions there are, so that lists need not count them. '' stands for all.
 CREATE TABLE store_count (
-    kind  text    NOT NULL, -- listed: by category; submissions: by status
+    kind  text    NOT NULL, -- listed: by category; creators; submissions: by status
     key   text    NOT NULL,
     count bigint  NOT NULL,
     PRIMARY KEY (kind, key)
@@ -164,24 +164,38 @@ CREATE FUNCTION store_count_add(what text, keys text[], n integer) RETURNS void 
 $$;
 -- +goose StatementEnd
 
--- Triggers keep the counts, since a graph's deletion takes its listing out of the store without anybody's help.
+-- Triggers keep the counts, since a graph's deletion takes its listing out of the store without anybody's help. Counts are
+-- touched only when something appears or goes, '' first: what happens often, runs and ratings, must not wait for them.
 -- +goose StatementBegin
 CREATE FUNCTION store_listing_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    was boolean := TG_OP <> 'INSERT' AND OLD.listed;
+    is_now boolean := TG_OP <> 'DELETE' AND NEW.listed;
+    agents integer;
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.listed THEN
-        IF TG_OP = 'DELETE' OR NOT NEW.listed OR OLD.category_keys <> NEW.category_keys THEN
-            PERFORM store_count_add('listed', OLD.category_keys || '{""}', -1);
-        END IF;
+    IF was AND (NOT is_now OR OLD.category_keys <> NEW.category_keys) THEN
+        PERFORM store_count_add('listed', OLD.category_keys || '{""}', -1);
+    END IF;
+    IF is_now AND (NOT was OR OLD.category_keys <> NEW.category_keys) THEN
+        PERFORM store_count_add('listed', NEW.category_keys || '{""}', 1);
+    END IF;
+    IF was AND NOT is_now THEN
         UPDATE store_creator SET num_agents = num_agents - 1, num_featured = num_featured - OLD.featured::integer,
             agent_runs = agent_runs - OLD.runs, rating_sum = rating_sum - OLD.rating_sum, rating_count = rating_count - OLD.rating_count
-        WHERE user_id = OLD.user_id;
-    END IF;
-    IF TG_OP <> 'DELETE' AND NEW.listed THEN
-        IF TG_OP = 'INSERT' OR NOT OLD.listed OR OLD.category_keys <> NEW.category_keys THEN
-            PERFORM store_count_add('listed', NEW.category_keys || '{""}', 1);
+        WHERE user_id = OLD.user_id RETURNING num_agents INTO agents;
+        IF agents = 0 THEN
+            PERFORM store_count_add('creators', '{""}', -1);
         END IF;
+    ELSIF is_now AND NOT was THEN
         UPDATE store_creator SET num_agents = num_agents + 1, num_featured = num_featured + NEW.featured::integer,
             agent_runs = agent_runs + NEW.runs, rating_sum = rating_sum + NEW.rating_sum, rating_count = rating_count + NEW.rating_count
+        WHERE user_id = NEW.user_id RETURNING num_agents INTO agents;
+        IF agents = 1 THEN
+            PERFORM store_count_add('creators', '{""}', 1);
+        END IF;
+    ELSIF is_now AND (OLD.featured, OLD.runs, OLD.rating_sum, OLD.rating_count) <> (NEW.featured, NEW.runs, NEW.rating_sum, NEW.rating_count) THEN
+        UPDATE store_creator SET num_featured = num_featured + NEW.featured::integer - OLD.featured::integer, agent_runs = agent_runs + NEW.runs - OLD.runs,
+            rating_sum = rating_sum + NEW.rating_sum - OLD.rating_sum, rating_count = rating_count + NEW.rating_count - OLD.rating_count
         WHERE user_id = NEW.user_id;
     END IF;
     RETURN NULL;

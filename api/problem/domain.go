@@ -10,6 +10,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/store"
 )
 
 // rule says what one error of the domain is to clients.
@@ -31,6 +32,10 @@ var domain = []rule{
 	{is(account.ErrNotFound), message(NotFound)},
 	{is(account.ErrConflict), message(Conflict)},
 	{as[*account.Invalid], invalidAccount},
+	{is(store.ErrNotFound), message(NotFound)},
+	{is(store.ErrConflict), message(Conflict)},
+	{is(store.ErrOwn), message(Forbidden)},
+	{as[*store.Invalid], invalidTexts},
 	{as[*graph.Malformed], malformedGraph},
 	{as[*graph.Invalid], invalidGraph},
 }
@@ -59,6 +64,11 @@ func tooLargeFile(err error) *Problem {
 func malformedGraph(err error) *Problem {
 	malformed, _ := errors.AsType[*graph.Malformed](err)
 	return Fields(maps.Clone(malformed.Fields))
+}
+
+func invalidTexts(err error) *Problem {
+	invalid, _ := errors.AsType[*store.Invalid](err)
+	return Fields(maps.Clone(invalid.Fields))
 }
 
 func invalidGraph(err error) *Problem {

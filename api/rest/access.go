@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -17,6 +18,8 @@ import (
 // access is what an operation asks of who calls it, as the document says.
 type access struct {
 	public bool // no credential is asked for: "security: []"
+	// optional says that the server may be set to ask for no credential: "security: [{…}, {}]".
+	optional bool
 	admin  bool // administrators only: "x-role: admin"
 	// keys says that API keys may call it if they have one of the permissions: "x-permission: A" or "[A, B]", and with
 	// "ANY" whatever they have.
@@ -27,6 +30,7 @@ type access struct {
 
 func accessOf(o *openapi3.Operation) (access, error) {
 	a := access{public: o.Security != nil && len(*o.Security) == 0}
+	a.optional = !a.public && o.Security != nil && slices.ContainsFunc(*o.Security, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 	if role, ok := o.Extensions["x-role"]; ok {
 		if role != auth.RoleAdmin {
 			return a, fmt.Errorf("%s: x-role is %v, there is only %s", o.OperationID, role, auth.RoleAdmin)
@@ -102,6 +106,8 @@ func (s *server) authenticated(doc *document, authenticate func(*http.Request) (
 			case err == nil:
 				identified(r.Context(), p)
 				err = access.allows(p)
+			case errors.Is(err, auth.ErrMissing) && access.optional && s.storePublic:
+				err = nil // p is nobody
 			case errors.Is(err, auth.ErrMissing), errors.Is(err, auth.ErrInvalid):
 				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
 				err = problem.Unauthorized(err)

@@ -265,6 +265,102 @@ func (e Status) Valid() bool {
 	}
 }
 
+// Defines values for SubmissionStatus.
+const (
+	APPROVED SubmissionStatus = "APPROVED"
+	PENDING  SubmissionStatus = "PENDING"
+	REJECTED SubmissionStatus = "REJECTED"
+)
+
+// Valid indicates whether the value is a known member of the SubmissionStatus enum.
+func (e SubmissionStatus) Valid() bool {
+	switch e {
+	case APPROVED:
+		return true
+	case PENDING:
+		return true
+	case REJECTED:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListStoreAgentsParamsSortedBy.
+const (
+	ListStoreAgentsParamsSortedByName      ListStoreAgentsParamsSortedBy = "name"
+	ListStoreAgentsParamsSortedByNewest    ListStoreAgentsParamsSortedBy = "newest"
+	ListStoreAgentsParamsSortedByRating    ListStoreAgentsParamsSortedBy = "rating"
+	ListStoreAgentsParamsSortedByRuns      ListStoreAgentsParamsSortedBy = "runs"
+	ListStoreAgentsParamsSortedByUpdatedAt ListStoreAgentsParamsSortedBy = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the ListStoreAgentsParamsSortedBy enum.
+func (e ListStoreAgentsParamsSortedBy) Valid() bool {
+	switch e {
+	case ListStoreAgentsParamsSortedByName:
+		return true
+	case ListStoreAgentsParamsSortedByNewest:
+		return true
+	case ListStoreAgentsParamsSortedByRating:
+		return true
+	case ListStoreAgentsParamsSortedByRuns:
+		return true
+	case ListStoreAgentsParamsSortedByUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListStoreAgentsParamsSortBy.
+const (
+	ListStoreAgentsParamsSortByName      ListStoreAgentsParamsSortBy = "name"
+	ListStoreAgentsParamsSortByNewest    ListStoreAgentsParamsSortBy = "newest"
+	ListStoreAgentsParamsSortByRating    ListStoreAgentsParamsSortBy = "rating"
+	ListStoreAgentsParamsSortByRuns      ListStoreAgentsParamsSortBy = "runs"
+	ListStoreAgentsParamsSortByUpdatedAt ListStoreAgentsParamsSortBy = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the ListStoreAgentsParamsSortBy enum.
+func (e ListStoreAgentsParamsSortBy) Valid() bool {
+	switch e {
+	case ListStoreAgentsParamsSortByName:
+		return true
+	case ListStoreAgentsParamsSortByNewest:
+		return true
+	case ListStoreAgentsParamsSortByRating:
+		return true
+	case ListStoreAgentsParamsSortByRuns:
+		return true
+	case ListStoreAgentsParamsSortByUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListCreatorsParamsSortedBy.
+const (
+	AgentRating ListCreatorsParamsSortedBy = "agent_rating"
+	AgentRuns   ListCreatorsParamsSortedBy = "agent_runs"
+	NumAgents   ListCreatorsParamsSortedBy = "num_agents"
+)
+
+// Valid indicates whether the value is a known member of the ListCreatorsParamsSortedBy enum.
+func (e ListCreatorsParamsSortedBy) Valid() bool {
+	switch e {
+	case AgentRating:
+		return true
+	case AgentRuns:
+		return true
+	case NumAgents:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt   time.Time  `json:"created_at"`
@@ -327,6 +423,33 @@ type BlockBlockType string
 // BlockList defines model for BlockList.
 type BlockList = json.RawMessage
 
+// Creator defines model for Creator.
+type Creator struct {
+	// AgentRating Mean of all ratings of the agents.
+	AgentRating float64 `json:"agent_rating"`
+
+	// AgentRuns Executions of the agents by others.
+	AgentRuns   int     `json:"agent_runs"`
+	AvatarUrl   *string `json:"avatar_url"`
+	Description string  `json:"description"`
+
+	// IsFeatured Whether one of the agents is featured.
+	IsFeatured    bool     `json:"is_featured"`
+	Links         []string `json:"links"`
+	Name          string   `json:"name"`
+	NumAgents     int      `json:"num_agents"`
+	TopCategories []string `json:"top_categories"`
+	Username      string   `json:"username"`
+}
+
+// CreatorList defines model for CreatorList.
+type CreatorList struct {
+	Creators []Creator `json:"creators"`
+
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination Pagination `json:"pagination"`
+}
+
 // Error defines model for Error.
 type Error struct {
 	Error struct {
@@ -383,6 +506,11 @@ type ExecutionList struct {
 type Failure struct {
 	Message string  `json:"message"`
 	NodeId  *string `json:"node_id"`
+}
+
+// FeatureRequest defines model for FeatureRequest.
+type FeatureRequest struct {
+	Featured bool `json:"featured"`
 }
 
 // File defines model for File.
@@ -548,6 +676,34 @@ type Permissions = []Permission
 // PinValues For each name its values in order.
 type PinValues = json.RawMessage
 
+// ProfileRequest defines model for ProfileRequest.
+type ProfileRequest struct {
+	AvatarUrl   *string   `json:"avatar_url,omitempty"`
+	Description *string   `json:"description,omitempty"`
+	Links       *[]string `json:"links,omitempty"`
+
+	// Name Kept when missing.
+	Name *string `json:"name,omitempty"`
+
+	// Username Kept when missing.
+	Username *string `json:"username,omitempty"`
+}
+
+// ReviewRequest defines model for ReviewRequest.
+type ReviewRequest struct {
+	// Approved Required.
+	Approved *bool `json:"approved,omitempty"`
+
+	// Comments Shown to the author.
+	Comments *string `json:"comments,omitempty"`
+
+	// InternalComments Shown to administrators.
+	InternalComments *string `json:"internal_comments,omitempty"`
+
+	// IsApproved Another name of `approved`.
+	IsApproved *bool `json:"is_approved,omitempty"`
+}
+
 // Stats The execution's own node executions; those of nested agents count there.
 type Stats struct {
 	CompletedNodes int `json:"completed_nodes"`
@@ -562,6 +718,213 @@ type Stats struct {
 
 // Status defines model for Status.
 type Status string
+
+// StoreAgent defines model for StoreAgent.
+type StoreAgent struct {
+	// AgentGraphId The same as `graph_id`.
+	AgentGraphId string `json:"agent_graph_id"`
+
+	// AgentImage The same as `image_url`.
+	AgentImage *string `json:"agent_image"`
+
+	// AgentName The same as `name`.
+	AgentName  string    `json:"agent_name"`
+	Categories []string  `json:"categories"`
+	CreatedAt  time.Time `json:"created_at"`
+
+	// Creator The creator's username.
+	Creator       string  `json:"creator"`
+	CreatorAvatar *string `json:"creator_avatar"`
+	Description   string  `json:"description"`
+	Featured      bool    `json:"featured"`
+	GraphId       string  `json:"graph_id"`
+	GraphVersion  int     `json:"graph_version"`
+	Id            string  `json:"id"`
+	ImageUrl      *string `json:"image_url"`
+
+	// ListingVersionId The submission that is shown.
+	ListingVersionId string `json:"listing_version_id"`
+	Name             string `json:"name"`
+
+	// Rating Mean of the ratings, 0 without any.
+	Rating      float64 `json:"rating"`
+	ReviewCount int     `json:"review_count"`
+
+	// Runs Executions by others than the creator.
+	Runs       int       `json:"runs"`
+	Slug       string    `json:"slug"`
+	SubHeading string    `json:"sub_heading"`
+	UpdatedAt  time.Time `json:"updated_at"`
+}
+
+// StoreAgentDetails defines model for StoreAgentDetails.
+type StoreAgentDetails struct {
+	// ActiveVersionId The same as `listing_version_id`.
+	ActiveVersionId string `json:"active_version_id"`
+
+	// AgentGraphId The same as `graph_id`.
+	AgentGraphId string   `json:"agent_graph_id"`
+	AgentImage   []string `json:"agent_image"`
+
+	// AgentName The same as `name`.
+	AgentName       string   `json:"agent_name"`
+	AgentOutputDemo *string  `json:"agent_output_demo"`
+	AgentVideo      *string  `json:"agent_video"`
+	Categories      []string `json:"categories"`
+	Changelog       []struct {
+		ChangesSummary string    `json:"changes_summary"`
+		Date           time.Time `json:"date"`
+		Version        int       `json:"version"`
+	} `json:"changelog"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Creator The creator's username.
+	Creator       string  `json:"creator"`
+	CreatorAvatar *string `json:"creator_avatar"`
+	Description   string  `json:"description"`
+	Featured      bool    `json:"featured"`
+	GraphId       string  `json:"graph_id"`
+	GraphVersion  int     `json:"graph_version"`
+
+	// GraphVersions Versions of the graph that are approved, newest first.
+	GraphVersions      []int     `json:"graph_versions"`
+	HasApprovedVersion bool      `json:"has_approved_version"`
+	Id                 string    `json:"id"`
+	ImageUrl           *string   `json:"image_url"`
+	ImageUrls          []string  `json:"image_urls"`
+	Instructions       *string   `json:"instructions"`
+	LastUpdated        time.Time `json:"last_updated"`
+
+	// ListingVersionId The submission that is shown.
+	ListingVersionId string `json:"listing_version_id"`
+	Name             string `json:"name"`
+
+	// Rating Mean of the ratings, 0 without any.
+	Rating                  float64 `json:"rating"`
+	RecommendedScheduleCron *string `json:"recommended_schedule_cron"`
+	ReviewCount             int     `json:"review_count"`
+
+	// Runs Executions by others than the creator.
+	Runs int    `json:"runs"`
+	Slug string `json:"slug"`
+
+	// StoreListingVersionId The same as `listing_version_id`.
+	StoreListingVersionId string    `json:"store_listing_version_id"`
+	SubHeading            string    `json:"sub_heading"`
+	UpdatedAt             time.Time `json:"updated_at"`
+
+	// Versions Approved versions, newest first.
+	Versions []StoreVersion `json:"versions"`
+}
+
+// StoreAgentList defines model for StoreAgentList.
+type StoreAgentList struct {
+	Agents []StoreAgent `json:"agents"`
+
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination Pagination `json:"pagination"`
+}
+
+// StoreReview defines model for StoreReview.
+type StoreReview struct {
+	Comments  *string   `json:"comments"`
+	CreatedAt time.Time `json:"created_at"`
+	Score     int       `json:"score"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// StoreReviewList defines model for StoreReviewList.
+type StoreReviewList struct {
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination Pagination    `json:"pagination"`
+	Reviews    []StoreReview `json:"reviews"`
+}
+
+// StoreReviewRequest defines model for StoreReviewRequest.
+type StoreReviewRequest struct {
+	Comments *string `json:"comments,omitempty"`
+
+	// Rating Another name of `score`.
+	Rating *int `json:"rating,omitempty"`
+
+	// Score Required.
+	Score *int `json:"score,omitempty"`
+}
+
+// StoreVersion defines model for StoreVersion.
+type StoreVersion struct {
+	ApprovedAt     time.Time `json:"approved_at"`
+	ChangesSummary string    `json:"changes_summary"`
+	GraphVersion   int       `json:"graph_version"`
+	Id             string    `json:"id"`
+	Version        int       `json:"version"`
+}
+
+// Submission defines model for Submission.
+type Submission struct {
+	AgentOutputDemoUrl *string  `json:"agent_output_demo_url"`
+	Categories         []string `json:"categories"`
+	ChangesSummary     string   `json:"changes_summary"`
+	Description        string   `json:"description"`
+	GraphId            string   `json:"graph_id"`
+	GraphVersion       int      `json:"graph_version"`
+	Id                 string   `json:"id"`
+	ImageUrls          []string `json:"image_urls"`
+	Instructions       *string  `json:"instructions"`
+
+	// InternalComments For administrators only.
+	InternalComments *string `json:"internal_comments,omitempty"`
+	ListingId        string  `json:"listing_id"`
+	ListingVersion   int     `json:"listing_version"`
+
+	// ListingVersionId The same as `id`.
+	ListingVersionId        string           `json:"listing_version_id"`
+	Name                    string           `json:"name"`
+	RecommendedScheduleCron *string          `json:"recommended_schedule_cron"`
+	ReviewAvgRating         float64          `json:"review_avg_rating"`
+	ReviewComments          *string          `json:"review_comments"`
+	ReviewCount             int              `json:"review_count"`
+	ReviewedAt              *time.Time       `json:"reviewed_at"`
+	ReviewerId              *string          `json:"reviewer_id"`
+	RunCount                int              `json:"run_count"`
+	Slug                    string           `json:"slug"`
+	Status                  SubmissionStatus `json:"status"`
+	SubHeading              string           `json:"sub_heading"`
+	SubmittedAt             time.Time        `json:"submitted_at"`
+	UserId                  string           `json:"user_id"`
+	VideoUrl                *string          `json:"video_url"`
+}
+
+// SubmissionList defines model for SubmissionList.
+type SubmissionList struct {
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination  Pagination   `json:"pagination"`
+	Submissions []Submission `json:"submissions"`
+}
+
+// SubmissionRequest defines model for SubmissionRequest.
+type SubmissionRequest struct {
+	AgentOutputDemoUrl *string   `json:"agent_output_demo_url,omitempty"`
+	Categories         *[]string `json:"categories,omitempty"`
+	ChangesSummary     *string   `json:"changes_summary,omitempty"`
+	Description        *string   `json:"description,omitempty"`
+	GraphId            string    `json:"graph_id"`
+	GraphVersion       int       `json:"graph_version"`
+
+	// ImageUrls Addresses with https.
+	ImageUrls               *[]string `json:"image_urls,omitempty"`
+	Instructions            *string   `json:"instructions,omitempty"`
+	Name                    string    `json:"name"`
+	RecommendedScheduleCron *string   `json:"recommended_schedule_cron,omitempty"`
+
+	// Slug Made of the name when missing.
+	Slug       *string `json:"slug,omitempty"`
+	SubHeading *string `json:"sub_heading,omitempty"`
+	VideoUrl   *string `json:"video_url,omitempty"`
+}
+
+// SubmissionStatus defines model for SubmissionStatus.
+type SubmissionStatus string
 
 // UploadedFile Example: {"content_type":"application/pdf","expires_in_hours":24,"file_name":"report.pdf","file_uri":"workspace://0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","size":48213}
 type UploadedFile struct {
@@ -610,6 +973,21 @@ type Page = int
 
 // PageSize defines model for PageSize.
 type PageSize = int
+
+// Slug defines model for Slug.
+type Slug = string
+
+// StoreAgentID defines model for StoreAgentID.
+type StoreAgentID = string
+
+// StoreVersionID defines model for StoreVersionID.
+type StoreVersionID = string
+
+// SubmissionID defines model for SubmissionID.
+type SubmissionID = string
+
+// Username defines model for Username.
+type Username = string
 
 // Version defines model for Version.
 type Version = int
@@ -811,6 +1189,105 @@ type DownloadFileParams struct {
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
+// ListAllSubmissionsParams defines parameters for ListAllSubmissions.
+type ListAllSubmissionsParams struct {
+	// Status Only submissions with this status.
+	Status *SubmissionStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Search Only submissions whose name contains this text, whatever its case.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// ListStoreAgentsParams defines parameters for ListStoreAgents.
+type ListStoreAgentsParams struct {
+	// Search Words to search for.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// SearchQuery Another name of `search`.
+	SearchQuery *string `form:"search_query,omitempty" json:"search_query,omitempty"`
+
+	// SearchTerm Another name of `search`.
+	SearchTerm *string `form:"search_term,omitempty" json:"search_term,omitempty"`
+
+	// Category Only agents of this category, whatever its case.
+	Category *string `form:"category,omitempty" json:"category,omitempty"`
+
+	// Creator Only agents of the creator with this username.
+	Creator *string `form:"creator,omitempty" json:"creator,omitempty"`
+
+	// Featured With true, only featured agents.
+	Featured *bool `form:"featured,omitempty" json:"featured,omitempty"`
+
+	// SortedBy `runs`, `rating` and `newest` begin with the most, `name` is ascending. `updated_at` is another name of `newest`.
+	SortedBy *ListStoreAgentsParamsSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
+
+	// SortBy Another name of `sorted_by`.
+	SortBy *ListStoreAgentsParamsSortBy `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// ListStoreAgentsParamsSortedBy defines parameters for ListStoreAgents.
+type ListStoreAgentsParamsSortedBy string
+
+// ListStoreAgentsParamsSortBy defines parameters for ListStoreAgents.
+type ListStoreAgentsParamsSortBy string
+
+// ListStoreReviewsParams defines parameters for ListStoreReviews.
+type ListStoreReviewsParams struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// ListCreatorsParams defines parameters for ListCreators.
+type ListCreatorsParams struct {
+	// Search Only creators whose name or username contains this text, whatever its case.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Featured With true, only creators of featured agents.
+	Featured *bool `form:"featured,omitempty" json:"featured,omitempty"`
+
+	// SortedBy The most first.
+	SortedBy *ListCreatorsParamsSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
+
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// ListCreatorsParamsSortedBy defines parameters for ListCreators.
+type ListCreatorsParamsSortedBy string
+
+// ListSubmissionsParams defines parameters for ListSubmissions.
+type ListSubmissionsParams struct {
+	// Status Only submissions with this status.
+	Status *SubmissionStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Search Only submissions whose name contains this text, whatever its case.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody CreateAPIKeyJSONBody
 
@@ -831,6 +1308,24 @@ type SetActiveGraphVersionJSONRequestBody SetActiveGraphVersionJSONBody
 
 // UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
 type UploadFileMultipartRequestBody UploadFileMultipartBody
+
+// FeatureStoreAgentJSONRequestBody defines body for FeatureStoreAgent for application/json ContentType.
+type FeatureStoreAgentJSONRequestBody = FeatureRequest
+
+// ReviewSubmissionJSONRequestBody defines body for ReviewSubmission for application/json ContentType.
+type ReviewSubmissionJSONRequestBody = ReviewRequest
+
+// RateStoreAgentJSONRequestBody defines body for RateStoreAgent for application/json ContentType.
+type RateStoreAgentJSONRequestBody = StoreReviewRequest
+
+// SetStoreProfileJSONRequestBody defines body for SetStoreProfile for application/json ContentType.
+type SetStoreProfileJSONRequestBody = ProfileRequest
+
+// SubmitAgentJSONRequestBody defines body for SubmitAgent for application/json ContentType.
+type SubmitAgentJSONRequestBody = SubmissionRequest
+
+// EditSubmissionJSONRequestBody defines body for EditSubmission for application/json ContentType.
+type EditSubmissionJSONRequestBody = SubmissionRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -912,6 +1407,63 @@ type ServerInterface interface {
 	// DownloadFile Download file
 	// (GET /api/v2/files/{file_id}/download)
 	DownloadFile(w http.ResponseWriter, r *http.Request, fileId FileID, params DownloadFileParams)
+	// FeatureStoreAgent Feature store agent
+	// (PUT /api/v2/store/admin/agents/{agent_id})
+	FeatureStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
+	// ListAllSubmissions List all submissions
+	// (GET /api/v2/store/admin/submissions)
+	ListAllSubmissions(w http.ResponseWriter, r *http.Request, params ListAllSubmissionsParams)
+	// GetSubmittedGraph Get submitted graph
+	// (GET /api/v2/store/admin/submissions/{submission_id}/graph)
+	GetSubmittedGraph(w http.ResponseWriter, r *http.Request, submissionId SubmissionID)
+	// ReviewSubmission Review submission
+	// (POST /api/v2/store/admin/submissions/{submission_id}/review)
+	ReviewSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID)
+	// ListStoreAgents List store agents
+	// (GET /api/v2/store/agents)
+	ListStoreAgents(w http.ResponseWriter, r *http.Request, params ListStoreAgentsParams)
+	// GetStoreAgent Get store agent
+	// (GET /api/v2/store/agents/{agent_id})
+	GetStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
+	// ListStoreReviews List reviews
+	// (GET /api/v2/store/agents/{agent_id}/reviews)
+	ListStoreReviews(w http.ResponseWriter, r *http.Request, agentId StoreAgentID, params ListStoreReviewsParams)
+	// RateStoreAgent Rate store agent
+	// (POST /api/v2/store/agents/{agent_id}/reviews)
+	RateStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
+	// GetStoreAgentBySlug Get store agent by name
+	// (GET /api/v2/store/agents/{username}/{slug})
+	GetStoreAgentBySlug(w http.ResponseWriter, r *http.Request, username Username, slug Slug)
+	// ListCreators List creators
+	// (GET /api/v2/store/creators)
+	ListCreators(w http.ResponseWriter, r *http.Request, params ListCreatorsParams)
+	// GetCreator Get creator
+	// (GET /api/v2/store/creators/{username})
+	GetCreator(w http.ResponseWriter, r *http.Request, username Username)
+	// DownloadStoreAgent Download store agent
+	// (GET /api/v2/store/listings/versions/{version_id}/graph/download)
+	DownloadStoreAgent(w http.ResponseWriter, r *http.Request, versionId StoreVersionID)
+	// GetStoreProfile Get profile
+	// (GET /api/v2/store/profile)
+	GetStoreProfile(w http.ResponseWriter, r *http.Request)
+	// SetStoreProfile Set profile
+	// (PUT /api/v2/store/profile)
+	SetStoreProfile(w http.ResponseWriter, r *http.Request)
+	// ListSubmissions List submissions
+	// (GET /api/v2/store/submissions)
+	ListSubmissions(w http.ResponseWriter, r *http.Request, params ListSubmissionsParams)
+	// SubmitAgent Submit agent to store
+	// (POST /api/v2/store/submissions)
+	SubmitAgent(w http.ResponseWriter, r *http.Request)
+	// WithdrawSubmission Withdraw submission
+	// (DELETE /api/v2/store/submissions/{submission_id})
+	WithdrawSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID)
+	// GetSubmission Get submission
+	// (GET /api/v2/store/submissions/{submission_id})
+	GetSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID)
+	// EditSubmission Edit submission
+	// (PUT /api/v2/store/submissions/{submission_id})
+	EditSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -2008,6 +2560,777 @@ func (siw *ServerInterfaceWrapper) DownloadFile(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// FeatureStoreAgent operation middleware
+func (siw *ServerInterfaceWrapper) FeatureStoreAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "agent_id" -------------
+	var agentId StoreAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "agent_id", mux.Vars(r)["agent_id"], &agentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FeatureStoreAgent(w, r, agentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAllSubmissions operation middleware
+func (siw *ServerInterfaceWrapper) ListAllSubmissions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAllSubmissionsParams
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAllSubmissions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSubmittedGraph operation middleware
+func (siw *ServerInterfaceWrapper) GetSubmittedGraph(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "submission_id" -------------
+	var submissionId SubmissionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "submission_id", mux.Vars(r)["submission_id"], &submissionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "submission_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubmittedGraph(w, r, submissionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReviewSubmission operation middleware
+func (siw *ServerInterfaceWrapper) ReviewSubmission(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "submission_id" -------------
+	var submissionId SubmissionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "submission_id", mux.Vars(r)["submission_id"], &submissionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "submission_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReviewSubmission(w, r, submissionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListStoreAgents operation middleware
+func (siw *ServerInterfaceWrapper) ListStoreAgents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListStoreAgentsParams
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search_query" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_query", r.URL.Query(), &params.SearchQuery, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search_query"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search_query", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search_term" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_term", r.URL.Query(), &params.SearchTerm, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search_term"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search_term", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "category" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "category", r.URL.Query(), &params.Category, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "category"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "category", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "creator" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "creator", r.URL.Query(), &params.Creator, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "creator"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creator", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "featured" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "featured", r.URL.Query(), &params.Featured, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "featured"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "featured", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sorted_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sorted_by", r.URL.Query(), &params.SortedBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sorted_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sorted_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort_by", r.URL.Query(), &params.SortBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListStoreAgents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetStoreAgent operation middleware
+func (siw *ServerInterfaceWrapper) GetStoreAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "agent_id" -------------
+	var agentId StoreAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "agent_id", mux.Vars(r)["agent_id"], &agentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetStoreAgent(w, r, agentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListStoreReviews operation middleware
+func (siw *ServerInterfaceWrapper) ListStoreReviews(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "agent_id" -------------
+	var agentId StoreAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "agent_id", mux.Vars(r)["agent_id"], &agentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "agent_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListStoreReviewsParams
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListStoreReviews(w, r, agentId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RateStoreAgent operation middleware
+func (siw *ServerInterfaceWrapper) RateStoreAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "agent_id" -------------
+	var agentId StoreAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "agent_id", mux.Vars(r)["agent_id"], &agentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RateStoreAgent(w, r, agentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetStoreAgentBySlug operation middleware
+func (siw *ServerInterfaceWrapper) GetStoreAgentBySlug(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "username" -------------
+	var username Username
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", mux.Vars(r)["username"], &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "username", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "slug" -------------
+	var slug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "slug", mux.Vars(r)["slug"], &slug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "slug", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetStoreAgentBySlug(w, r, username, slug)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCreators operation middleware
+func (siw *ServerInterfaceWrapper) ListCreators(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreatorsParams
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "featured" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "featured", r.URL.Query(), &params.Featured, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "featured"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "featured", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sorted_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sorted_by", r.URL.Query(), &params.SortedBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sorted_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sorted_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreators(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreator operation middleware
+func (siw *ServerInterfaceWrapper) GetCreator(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "username" -------------
+	var username Username
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", mux.Vars(r)["username"], &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "username", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreator(w, r, username)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DownloadStoreAgent operation middleware
+func (siw *ServerInterfaceWrapper) DownloadStoreAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "version_id" -------------
+	var versionId StoreVersionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version_id", mux.Vars(r)["version_id"], &versionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DownloadStoreAgent(w, r, versionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetStoreProfile operation middleware
+func (siw *ServerInterfaceWrapper) GetStoreProfile(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetStoreProfile(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetStoreProfile operation middleware
+func (siw *ServerInterfaceWrapper) SetStoreProfile(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetStoreProfile(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSubmissions operation middleware
+func (siw *ServerInterfaceWrapper) ListSubmissions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSubmissionsParams
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSubmissions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SubmitAgent operation middleware
+func (siw *ServerInterfaceWrapper) SubmitAgent(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SubmitAgent(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// WithdrawSubmission operation middleware
+func (siw *ServerInterfaceWrapper) WithdrawSubmission(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "submission_id" -------------
+	var submissionId SubmissionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "submission_id", mux.Vars(r)["submission_id"], &submissionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "submission_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.WithdrawSubmission(w, r, submissionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSubmission operation middleware
+func (siw *ServerInterfaceWrapper) GetSubmission(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "submission_id" -------------
+	var submissionId SubmissionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "submission_id", mux.Vars(r)["submission_id"], &submissionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "submission_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubmission(w, r, submissionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EditSubmission operation middleware
+func (siw *ServerInterfaceWrapper) EditSubmission(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "submission_id" -------------
+	var submissionId SubmissionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "submission_id", mux.Vars(r)["submission_id"], &submissionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "submission_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EditSubmission(w, r, submissionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -2172,6 +3495,44 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/files/{file_id}", wrapper.GetFile).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/files/{file_id}/download", wrapper.DownloadFile).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/agents", wrapper.ListStoreAgents).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/agents/{agent_id}", wrapper.GetStoreAgent).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/agents/{agent_id}/reviews", wrapper.ListStoreReviews).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/agents/{agent_id}/reviews", wrapper.RateStoreAgent).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/agents/{username}/{slug}", wrapper.GetStoreAgentBySlug).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/listings/versions/{version_id}/graph/download", wrapper.DownloadStoreAgent).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/submissions", wrapper.ListSubmissions).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/submissions", wrapper.SubmitAgent).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/submissions/{submission_id}", wrapper.WithdrawSubmission).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/submissions/{submission_id}", wrapper.GetSubmission).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/submissions/{submission_id}", wrapper.EditSubmission).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/creators", wrapper.ListCreators).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/creators/{username}", wrapper.GetCreator).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/profile", wrapper.GetStoreProfile).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/profile", wrapper.SetStoreProfile).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/admin/submissions", wrapper.ListAllSubmissions).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/admin/submissions/{submission_id}/graph", wrapper.GetSubmittedGraph).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/admin/submissions/{submission_id}/review", wrapper.ReviewSubmission).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/store/admin/agents/{agent_id}", wrapper.FeatureStoreAgent).Methods(http.MethodPut)
 
 	return r
 }
@@ -5153,6 +6514,2144 @@ func (response DownloadFile503JSONResponse) VisitDownloadFileResponse(w http.Res
 	return err
 }
 
+type FeatureStoreAgentRequestObject struct {
+	AgentId StoreAgentID `json:"agent_id"`
+	Body    *FeatureStoreAgentJSONRequestBody
+}
+
+type FeatureStoreAgentResponseObject interface {
+	VisitFeatureStoreAgentResponse(w http.ResponseWriter) error
+}
+
+type FeatureStoreAgent200JSONResponse StoreAgentDetails
+
+func (response FeatureStoreAgent200JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response FeatureStoreAgent401JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response FeatureStoreAgent403JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response FeatureStoreAgent404JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response FeatureStoreAgent413JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response FeatureStoreAgent415JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response FeatureStoreAgent422JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response FeatureStoreAgent500JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FeatureStoreAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response FeatureStoreAgent503JSONResponse) VisitFeatureStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllSubmissionsRequestObject struct {
+	Params ListAllSubmissionsParams
+}
+
+type ListAllSubmissionsResponseObject interface {
+	VisitListAllSubmissionsResponse(w http.ResponseWriter) error
+}
+
+type ListAllSubmissions200JSONResponse SubmissionList
+
+func (response ListAllSubmissions200JSONResponse) VisitListAllSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllSubmissions401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListAllSubmissions401JSONResponse) VisitListAllSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllSubmissions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListAllSubmissions403JSONResponse) VisitListAllSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllSubmissions422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListAllSubmissions422JSONResponse) VisitListAllSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllSubmissions500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListAllSubmissions500JSONResponse) VisitListAllSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAllSubmissions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListAllSubmissions503JSONResponse) VisitListAllSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmittedGraphRequestObject struct {
+	SubmissionId SubmissionID `json:"submission_id"`
+}
+
+type GetSubmittedGraphResponseObject interface {
+	VisitGetSubmittedGraphResponse(w http.ResponseWriter) error
+}
+
+type GetSubmittedGraph200JSONResponse Graph
+
+func (response GetSubmittedGraph200JSONResponse) VisitGetSubmittedGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmittedGraph401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetSubmittedGraph401JSONResponse) VisitGetSubmittedGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmittedGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSubmittedGraph403JSONResponse) VisitGetSubmittedGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmittedGraph404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetSubmittedGraph404JSONResponse) VisitGetSubmittedGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmittedGraph500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetSubmittedGraph500JSONResponse) VisitGetSubmittedGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmittedGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetSubmittedGraph503JSONResponse) VisitGetSubmittedGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmissionRequestObject struct {
+	SubmissionId SubmissionID `json:"submission_id"`
+	Body         *ReviewSubmissionJSONRequestBody
+}
+
+type ReviewSubmissionResponseObject interface {
+	VisitReviewSubmissionResponse(w http.ResponseWriter) error
+}
+
+type ReviewSubmission200JSONResponse Submission
+
+func (response ReviewSubmission200JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ReviewSubmission401JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ReviewSubmission403JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ReviewSubmission404JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission409JSONResponse struct{ ConflictJSONResponse }
+
+func (response ReviewSubmission409JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ReviewSubmission413JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ReviewSubmission415JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ReviewSubmission422JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission500JSONResponse struct{ InternalJSONResponse }
+
+func (response ReviewSubmission500JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewSubmission503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ReviewSubmission503JSONResponse) VisitReviewSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsRequestObject struct {
+	Params ListStoreAgentsParams
+}
+
+type ListStoreAgentsResponseObject interface {
+	VisitListStoreAgentsResponse(w http.ResponseWriter) error
+}
+
+type ListStoreAgents200JSONResponse StoreAgentList
+
+func (response ListStoreAgents200JSONResponse) VisitListStoreAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgents401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListStoreAgents401JSONResponse) VisitListStoreAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgents403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListStoreAgents403JSONResponse) VisitListStoreAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgents422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListStoreAgents422JSONResponse) VisitListStoreAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgents500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListStoreAgents500JSONResponse) VisitListStoreAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgents503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListStoreAgents503JSONResponse) VisitListStoreAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentRequestObject struct {
+	AgentId StoreAgentID `json:"agent_id"`
+}
+
+type GetStoreAgentResponseObject interface {
+	VisitGetStoreAgentResponse(w http.ResponseWriter) error
+}
+
+type GetStoreAgent200JSONResponse StoreAgentDetails
+
+func (response GetStoreAgent200JSONResponse) VisitGetStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetStoreAgent401JSONResponse) VisitGetStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetStoreAgent403JSONResponse) VisitGetStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetStoreAgent404JSONResponse) VisitGetStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetStoreAgent500JSONResponse) VisitGetStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetStoreAgent503JSONResponse) VisitGetStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreReviewsRequestObject struct {
+	AgentId StoreAgentID `json:"agent_id"`
+	Params  ListStoreReviewsParams
+}
+
+type ListStoreReviewsResponseObject interface {
+	VisitListStoreReviewsResponse(w http.ResponseWriter) error
+}
+
+type ListStoreReviews200JSONResponse StoreReviewList
+
+func (response ListStoreReviews200JSONResponse) VisitListStoreReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreReviews401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListStoreReviews401JSONResponse) VisitListStoreReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreReviews403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListStoreReviews403JSONResponse) VisitListStoreReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreReviews404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ListStoreReviews404JSONResponse) VisitListStoreReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreReviews422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListStoreReviews422JSONResponse) VisitListStoreReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreReviews500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListStoreReviews500JSONResponse) VisitListStoreReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreReviews503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListStoreReviews503JSONResponse) VisitListStoreReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgentRequestObject struct {
+	AgentId StoreAgentID `json:"agent_id"`
+	Body    *RateStoreAgentJSONRequestBody
+}
+
+type RateStoreAgentResponseObject interface {
+	VisitRateStoreAgentResponse(w http.ResponseWriter) error
+}
+
+type RateStoreAgent200JSONResponse StoreReview
+
+func (response RateStoreAgent200JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RateStoreAgent401JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RateStoreAgent403JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RateStoreAgent404JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RateStoreAgent413JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response RateStoreAgent415JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RateStoreAgent422JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response RateStoreAgent500JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RateStoreAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RateStoreAgent503JSONResponse) VisitRateStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugRequestObject struct {
+	Username Username `json:"username"`
+	Slug     Slug     `json:"slug"`
+}
+
+type GetStoreAgentBySlugResponseObject interface {
+	VisitGetStoreAgentBySlugResponse(w http.ResponseWriter) error
+}
+
+type GetStoreAgentBySlug200JSONResponse StoreAgentDetails
+
+func (response GetStoreAgentBySlug200JSONResponse) VisitGetStoreAgentBySlugResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlug401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetStoreAgentBySlug401JSONResponse) VisitGetStoreAgentBySlugResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlug403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetStoreAgentBySlug403JSONResponse) VisitGetStoreAgentBySlugResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlug404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetStoreAgentBySlug404JSONResponse) VisitGetStoreAgentBySlugResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlug500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetStoreAgentBySlug500JSONResponse) VisitGetStoreAgentBySlugResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlug503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetStoreAgentBySlug503JSONResponse) VisitGetStoreAgentBySlugResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsRequestObject struct {
+	Params ListCreatorsParams
+}
+
+type ListCreatorsResponseObject interface {
+	VisitListCreatorsResponse(w http.ResponseWriter) error
+}
+
+type ListCreators200JSONResponse CreatorList
+
+func (response ListCreators200JSONResponse) VisitListCreatorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreators401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListCreators401JSONResponse) VisitListCreatorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreators403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListCreators403JSONResponse) VisitListCreatorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreators422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListCreators422JSONResponse) VisitListCreatorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreators500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListCreators500JSONResponse) VisitListCreatorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreators503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListCreators503JSONResponse) VisitListCreatorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorRequestObject struct {
+	Username Username `json:"username"`
+}
+
+type GetCreatorResponseObject interface {
+	VisitGetCreatorResponse(w http.ResponseWriter) error
+}
+
+type GetCreator200JSONResponse Creator
+
+func (response GetCreator200JSONResponse) VisitGetCreatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreator401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetCreator401JSONResponse) VisitGetCreatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreator403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetCreator403JSONResponse) VisitGetCreatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreator404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetCreator404JSONResponse) VisitGetCreatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreator500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetCreator500JSONResponse) VisitGetCreatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreator503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetCreator503JSONResponse) VisitGetCreatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DownloadStoreAgentRequestObject struct {
+	VersionId StoreVersionID `json:"version_id"`
+}
+
+type DownloadStoreAgentResponseObject interface {
+	VisitDownloadStoreAgentResponse(w http.ResponseWriter) error
+}
+
+type DownloadStoreAgent200JSONResponse Graph
+
+func (response DownloadStoreAgent200JSONResponse) VisitDownloadStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DownloadStoreAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DownloadStoreAgent401JSONResponse) VisitDownloadStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DownloadStoreAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DownloadStoreAgent403JSONResponse) VisitDownloadStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DownloadStoreAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DownloadStoreAgent404JSONResponse) VisitDownloadStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DownloadStoreAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response DownloadStoreAgent500JSONResponse) VisitDownloadStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DownloadStoreAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DownloadStoreAgent503JSONResponse) VisitDownloadStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreProfileRequestObject struct {
+}
+
+type GetStoreProfileResponseObject interface {
+	VisitGetStoreProfileResponse(w http.ResponseWriter) error
+}
+
+type GetStoreProfile200JSONResponse Creator
+
+func (response GetStoreProfile200JSONResponse) VisitGetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreProfile401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetStoreProfile401JSONResponse) VisitGetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreProfile403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetStoreProfile403JSONResponse) VisitGetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreProfile404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetStoreProfile404JSONResponse) VisitGetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreProfile500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetStoreProfile500JSONResponse) VisitGetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreProfile503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetStoreProfile503JSONResponse) VisitGetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfileRequestObject struct {
+	Body *SetStoreProfileJSONRequestBody
+}
+
+type SetStoreProfileResponseObject interface {
+	VisitSetStoreProfileResponse(w http.ResponseWriter) error
+}
+
+type SetStoreProfile200JSONResponse Creator
+
+func (response SetStoreProfile200JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SetStoreProfile401JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetStoreProfile403JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SetStoreProfile409JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetStoreProfile413JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SetStoreProfile415JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetStoreProfile422JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetStoreProfile500JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetStoreProfile503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetStoreProfile503JSONResponse) VisitSetStoreProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubmissionsRequestObject struct {
+	Params ListSubmissionsParams
+}
+
+type ListSubmissionsResponseObject interface {
+	VisitListSubmissionsResponse(w http.ResponseWriter) error
+}
+
+type ListSubmissions200JSONResponse SubmissionList
+
+func (response ListSubmissions200JSONResponse) VisitListSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubmissions401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListSubmissions401JSONResponse) VisitListSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubmissions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListSubmissions403JSONResponse) VisitListSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubmissions422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListSubmissions422JSONResponse) VisitListSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubmissions500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListSubmissions500JSONResponse) VisitListSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubmissions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListSubmissions503JSONResponse) VisitListSubmissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgentRequestObject struct {
+	Body *SubmitAgentJSONRequestBody
+}
+
+type SubmitAgentResponseObject interface {
+	VisitSubmitAgentResponse(w http.ResponseWriter) error
+}
+
+type SubmitAgent201JSONResponse Submission
+
+func (response SubmitAgent201JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SubmitAgent401JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SubmitAgent403JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SubmitAgent404JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SubmitAgent409JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SubmitAgent413JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SubmitAgent415JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SubmitAgent422JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response SubmitAgent500JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SubmitAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SubmitAgent503JSONResponse) VisitSubmitAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubmissionRequestObject struct {
+	SubmissionId SubmissionID `json:"submission_id"`
+}
+
+type WithdrawSubmissionResponseObject interface {
+	VisitWithdrawSubmissionResponse(w http.ResponseWriter) error
+}
+
+type WithdrawSubmission204Response struct {
+}
+
+func (response WithdrawSubmission204Response) VisitWithdrawSubmissionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawSubmission401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response WithdrawSubmission401JSONResponse) VisitWithdrawSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubmission403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response WithdrawSubmission403JSONResponse) VisitWithdrawSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubmission404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response WithdrawSubmission404JSONResponse) VisitWithdrawSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubmission409JSONResponse struct{ ConflictJSONResponse }
+
+func (response WithdrawSubmission409JSONResponse) VisitWithdrawSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubmission500JSONResponse struct{ InternalJSONResponse }
+
+func (response WithdrawSubmission500JSONResponse) VisitWithdrawSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawSubmission503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response WithdrawSubmission503JSONResponse) VisitWithdrawSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmissionRequestObject struct {
+	SubmissionId SubmissionID `json:"submission_id"`
+}
+
+type GetSubmissionResponseObject interface {
+	VisitGetSubmissionResponse(w http.ResponseWriter) error
+}
+
+type GetSubmission200JSONResponse Submission
+
+func (response GetSubmission200JSONResponse) VisitGetSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmission401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetSubmission401JSONResponse) VisitGetSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmission403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSubmission403JSONResponse) VisitGetSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmission404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetSubmission404JSONResponse) VisitGetSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmission500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetSubmission500JSONResponse) VisitGetSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubmission503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetSubmission503JSONResponse) VisitGetSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmissionRequestObject struct {
+	SubmissionId SubmissionID `json:"submission_id"`
+	Body         *EditSubmissionJSONRequestBody
+}
+
+type EditSubmissionResponseObject interface {
+	VisitEditSubmissionResponse(w http.ResponseWriter) error
+}
+
+type EditSubmission200JSONResponse Submission
+
+func (response EditSubmission200JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response EditSubmission401JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response EditSubmission403JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response EditSubmission404JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission409JSONResponse struct{ ConflictJSONResponse }
+
+func (response EditSubmission409JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response EditSubmission413JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response EditSubmission415JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission422JSONResponse struct{ InvalidJSONResponse }
+
+func (response EditSubmission422JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission500JSONResponse struct{ InternalJSONResponse }
+
+func (response EditSubmission500JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditSubmission503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response EditSubmission503JSONResponse) VisitEditSubmissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAPIKeys List API keys
@@ -5233,6 +8732,63 @@ type StrictServerInterface interface {
 	// DownloadFile Download file
 	// (GET /api/v2/files/{file_id}/download)
 	DownloadFile(ctx context.Context, request DownloadFileRequestObject) (DownloadFileResponseObject, error)
+	// FeatureStoreAgent Feature store agent
+	// (PUT /api/v2/store/admin/agents/{agent_id})
+	FeatureStoreAgent(ctx context.Context, request FeatureStoreAgentRequestObject) (FeatureStoreAgentResponseObject, error)
+	// ListAllSubmissions List all submissions
+	// (GET /api/v2/store/admin/submissions)
+	ListAllSubmissions(ctx context.Context, request ListAllSubmissionsRequestObject) (ListAllSubmissionsResponseObject, error)
+	// GetSubmittedGraph Get submitted graph
+	// (GET /api/v2/store/admin/submissions/{submission_id}/graph)
+	GetSubmittedGraph(ctx context.Context, request GetSubmittedGraphRequestObject) (GetSubmittedGraphResponseObject, error)
+	// ReviewSubmission Review submission
+	// (POST /api/v2/store/admin/submissions/{submission_id}/review)
+	ReviewSubmission(ctx context.Context, request ReviewSubmissionRequestObject) (ReviewSubmissionResponseObject, error)
+	// ListStoreAgents List store agents
+	// (GET /api/v2/store/agents)
+	ListStoreAgents(ctx context.Context, request ListStoreAgentsRequestObject) (ListStoreAgentsResponseObject, error)
+	// GetStoreAgent Get store agent
+	// (GET /api/v2/store/agents/{agent_id})
+	GetStoreAgent(ctx context.Context, request GetStoreAgentRequestObject) (GetStoreAgentResponseObject, error)
+	// ListStoreReviews List reviews
+	// (GET /api/v2/store/agents/{agent_id}/reviews)
+	ListStoreReviews(ctx context.Context, request ListStoreReviewsRequestObject) (ListStoreReviewsResponseObject, error)
+	// RateStoreAgent Rate store agent
+	// (POST /api/v2/store/agents/{agent_id}/reviews)
+	RateStoreAgent(ctx context.Context, request RateStoreAgentRequestObject) (RateStoreAgentResponseObject, error)
+	// GetStoreAgentBySlug Get store agent by name
+	// (GET /api/v2/store/agents/{username}/{slug})
+	GetStoreAgentBySlug(ctx context.Context, request GetStoreAgentBySlugRequestObject) (GetStoreAgentBySlugResponseObject, error)
+	// ListCreators List creators
+	// (GET /api/v2/store/creators)
+	ListCreators(ctx context.Context, request ListCreatorsRequestObject) (ListCreatorsResponseObject, error)
+	// GetCreator Get creator
+	// (GET /api/v2/store/creators/{username})
+	GetCreator(ctx context.Context, request GetCreatorRequestObject) (GetCreatorResponseObject, error)
+	// DownloadStoreAgent Download store agent
+	// (GET /api/v2/store/listings/versions/{version_id}/graph/download)
+	DownloadStoreAgent(ctx context.Context, request DownloadStoreAgentRequestObject) (DownloadStoreAgentResponseObject, error)
+	// GetStoreProfile Get profile
+	// (GET /api/v2/store/profile)
+	GetStoreProfile(ctx context.Context, request GetStoreProfileRequestObject) (GetStoreProfileResponseObject, error)
+	// SetStoreProfile Set profile
+	// (PUT /api/v2/store/profile)
+	SetStoreProfile(ctx context.Context, request SetStoreProfileRequestObject) (SetStoreProfileResponseObject, error)
+	// ListSubmissions List submissions
+	// (GET /api/v2/store/submissions)
+	ListSubmissions(ctx context.Context, request ListSubmissionsRequestObject) (ListSubmissionsResponseObject, error)
+	// SubmitAgent Submit agent to store
+	// (POST /api/v2/store/submissions)
+	SubmitAgent(ctx context.Context, request SubmitAgentRequestObject) (SubmitAgentResponseObject, error)
+	// WithdrawSubmission Withdraw submission
+	// (DELETE /api/v2/store/submissions/{submission_id})
+	WithdrawSubmission(ctx context.Context, request WithdrawSubmissionRequestObject) (WithdrawSubmissionResponseObject, error)
+	// GetSubmission Get submission
+	// (GET /api/v2/store/submissions/{submission_id})
+	GetSubmission(ctx context.Context, request GetSubmissionRequestObject) (GetSubmissionResponseObject, error)
+	// EditSubmission Edit submission
+	// (PUT /api/v2/store/submissions/{submission_id})
+	EditSubmission(ctx context.Context, request EditSubmissionRequestObject) (EditSubmissionResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -5999,6 +9555,538 @@ func (sh *strictHandler) DownloadFile(w http.ResponseWriter, r *http.Request, fi
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DownloadFileResponseObject); ok {
 		if err := validResponse.VisitDownloadFileResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FeatureStoreAgent operation middleware
+func (sh *strictHandler) FeatureStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID) {
+	var request FeatureStoreAgentRequestObject
+
+	request.AgentId = agentId
+
+	var body FeatureStoreAgentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FeatureStoreAgent(ctx, request.(FeatureStoreAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FeatureStoreAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FeatureStoreAgentResponseObject); ok {
+		if err := validResponse.VisitFeatureStoreAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAllSubmissions operation middleware
+func (sh *strictHandler) ListAllSubmissions(w http.ResponseWriter, r *http.Request, params ListAllSubmissionsParams) {
+	var request ListAllSubmissionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAllSubmissions(ctx, request.(ListAllSubmissionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAllSubmissions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAllSubmissionsResponseObject); ok {
+		if err := validResponse.VisitListAllSubmissionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSubmittedGraph operation middleware
+func (sh *strictHandler) GetSubmittedGraph(w http.ResponseWriter, r *http.Request, submissionId SubmissionID) {
+	var request GetSubmittedGraphRequestObject
+
+	request.SubmissionId = submissionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubmittedGraph(ctx, request.(GetSubmittedGraphRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubmittedGraph")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubmittedGraphResponseObject); ok {
+		if err := validResponse.VisitGetSubmittedGraphResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReviewSubmission operation middleware
+func (sh *strictHandler) ReviewSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID) {
+	var request ReviewSubmissionRequestObject
+
+	request.SubmissionId = submissionId
+
+	var body ReviewSubmissionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReviewSubmission(ctx, request.(ReviewSubmissionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReviewSubmission")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReviewSubmissionResponseObject); ok {
+		if err := validResponse.VisitReviewSubmissionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListStoreAgents operation middleware
+func (sh *strictHandler) ListStoreAgents(w http.ResponseWriter, r *http.Request, params ListStoreAgentsParams) {
+	var request ListStoreAgentsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListStoreAgents(ctx, request.(ListStoreAgentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListStoreAgents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListStoreAgentsResponseObject); ok {
+		if err := validResponse.VisitListStoreAgentsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetStoreAgent operation middleware
+func (sh *strictHandler) GetStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID) {
+	var request GetStoreAgentRequestObject
+
+	request.AgentId = agentId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStoreAgent(ctx, request.(GetStoreAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStoreAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetStoreAgentResponseObject); ok {
+		if err := validResponse.VisitGetStoreAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListStoreReviews operation middleware
+func (sh *strictHandler) ListStoreReviews(w http.ResponseWriter, r *http.Request, agentId StoreAgentID, params ListStoreReviewsParams) {
+	var request ListStoreReviewsRequestObject
+
+	request.AgentId = agentId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListStoreReviews(ctx, request.(ListStoreReviewsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListStoreReviews")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListStoreReviewsResponseObject); ok {
+		if err := validResponse.VisitListStoreReviewsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RateStoreAgent operation middleware
+func (sh *strictHandler) RateStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID) {
+	var request RateStoreAgentRequestObject
+
+	request.AgentId = agentId
+
+	var body RateStoreAgentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RateStoreAgent(ctx, request.(RateStoreAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RateStoreAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RateStoreAgentResponseObject); ok {
+		if err := validResponse.VisitRateStoreAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetStoreAgentBySlug operation middleware
+func (sh *strictHandler) GetStoreAgentBySlug(w http.ResponseWriter, r *http.Request, username Username, slug Slug) {
+	var request GetStoreAgentBySlugRequestObject
+
+	request.Username = username
+	request.Slug = slug
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStoreAgentBySlug(ctx, request.(GetStoreAgentBySlugRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStoreAgentBySlug")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetStoreAgentBySlugResponseObject); ok {
+		if err := validResponse.VisitGetStoreAgentBySlugResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCreators operation middleware
+func (sh *strictHandler) ListCreators(w http.ResponseWriter, r *http.Request, params ListCreatorsParams) {
+	var request ListCreatorsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreators(ctx, request.(ListCreatorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreators")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreatorsResponseObject); ok {
+		if err := validResponse.VisitListCreatorsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreator operation middleware
+func (sh *strictHandler) GetCreator(w http.ResponseWriter, r *http.Request, username Username) {
+	var request GetCreatorRequestObject
+
+	request.Username = username
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreator(ctx, request.(GetCreatorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreator")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreatorResponseObject); ok {
+		if err := validResponse.VisitGetCreatorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DownloadStoreAgent operation middleware
+func (sh *strictHandler) DownloadStoreAgent(w http.ResponseWriter, r *http.Request, versionId StoreVersionID) {
+	var request DownloadStoreAgentRequestObject
+
+	request.VersionId = versionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DownloadStoreAgent(ctx, request.(DownloadStoreAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DownloadStoreAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DownloadStoreAgentResponseObject); ok {
+		if err := validResponse.VisitDownloadStoreAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetStoreProfile operation middleware
+func (sh *strictHandler) GetStoreProfile(w http.ResponseWriter, r *http.Request) {
+	var request GetStoreProfileRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStoreProfile(ctx, request.(GetStoreProfileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStoreProfile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetStoreProfileResponseObject); ok {
+		if err := validResponse.VisitGetStoreProfileResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetStoreProfile operation middleware
+func (sh *strictHandler) SetStoreProfile(w http.ResponseWriter, r *http.Request) {
+	var request SetStoreProfileRequestObject
+
+	var body SetStoreProfileJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetStoreProfile(ctx, request.(SetStoreProfileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetStoreProfile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetStoreProfileResponseObject); ok {
+		if err := validResponse.VisitSetStoreProfileResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSubmissions operation middleware
+func (sh *strictHandler) ListSubmissions(w http.ResponseWriter, r *http.Request, params ListSubmissionsParams) {
+	var request ListSubmissionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSubmissions(ctx, request.(ListSubmissionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSubmissions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSubmissionsResponseObject); ok {
+		if err := validResponse.VisitListSubmissionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SubmitAgent operation middleware
+func (sh *strictHandler) SubmitAgent(w http.ResponseWriter, r *http.Request) {
+	var request SubmitAgentRequestObject
+
+	var body SubmitAgentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SubmitAgent(ctx, request.(SubmitAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SubmitAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SubmitAgentResponseObject); ok {
+		if err := validResponse.VisitSubmitAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// WithdrawSubmission operation middleware
+func (sh *strictHandler) WithdrawSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID) {
+	var request WithdrawSubmissionRequestObject
+
+	request.SubmissionId = submissionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawSubmission(ctx, request.(WithdrawSubmissionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawSubmission")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(WithdrawSubmissionResponseObject); ok {
+		if err := validResponse.VisitWithdrawSubmissionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSubmission operation middleware
+func (sh *strictHandler) GetSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID) {
+	var request GetSubmissionRequestObject
+
+	request.SubmissionId = submissionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubmission(ctx, request.(GetSubmissionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubmission")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubmissionResponseObject); ok {
+		if err := validResponse.VisitGetSubmissionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EditSubmission operation middleware
+func (sh *strictHandler) EditSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID) {
+	var request EditSubmissionRequestObject
+
+	request.SubmissionId = submissionId
+
+	var body EditSubmissionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EditSubmission(ctx, request.(EditSubmissionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditSubmission")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EditSubmissionResponseObject); ok {
+		if err := validResponse.VisitEditSubmissionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

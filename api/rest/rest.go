@@ -29,6 +29,8 @@ type Config struct {
 	Executions   Executions
 	Files        Files
 	Keys         Keys
+	Store        Store
+	StorePublic  bool // the store may be read without a credential
 	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
 	Away    func(error) bool
 	MaxBody int64    // bytes of a request's body; over it 413
@@ -54,7 +56,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, away: c.Away,
+		log: c.Logger, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, store: c.Store, storePublic: c.StorePublic, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
 
@@ -86,14 +88,16 @@ func (a *API) Close() { a.close() }
 
 // server implements StrictServerInterface; its methods stand in the files of their resources.
 type server struct {
-	log        hclog.Logger
-	graphs     Graphs
-	blocks     *blockList
-	executions Executions
-	files      Files
-	keys       Keys
-	away       func(error) bool
-	closing    context.Context
+	log         hclog.Logger
+	graphs      Graphs
+	blocks      *blockList
+	executions  Executions
+	files       Files
+	keys        Keys
+	store       Store
+	storePublic bool
+	away        func(error) bool
+	closing     context.Context
 }
 
 var _ StrictServerInterface = (*server)(nil)

@@ -10,10 +10,21 @@ import (
 // maxTaken bounds the notes that are taken at once.
 const maxTaken = 10_000
 
-// TakeByOthers counts the executions of each graph by others than its author that were accepted since it was last
-// called, and forgets them when tx commits: each is counted once, whatever happens. Executions of nested agents do not
-// count. There may be more where it answers with any.
-func TakeByOthers(ctx context.Context, tx bun.Tx) (map[string]int, error) {
+// ByOthers are the executions of graphs by others than their authors that were accepted and that nobody has counted.
+// Those of nested agents are not among them.
+type ByOthers struct{ DB *bun.DB }
+
+// Any says whether there are some.
+func (o ByOthers) Any(ctx context.Context) (bool, error) {
+	var any bool
+	if err := o.DB.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM execution_by_other)`).Scan(&any); err != nil {
+		return false, fmt.Errorf("look for executions by others: %w", err)
+	}
+	return any, nil
+}
+
+// Take counts them by graph, and forgets them when tx commits: each is counted once, whatever happens.
+func (o ByOthers) Take(ctx context.Context, tx bun.Tx) (map[string]int, error) {
 	rows, err := tx.QueryContext(ctx, `
 		WITH taken AS (
 			DELETE FROM execution_by_other WHERE execution_id IN (

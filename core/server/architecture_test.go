@@ -20,10 +20,11 @@ var rooms = map[string]string{
 	"plugins":          "sdk",
 	"examples":         "sdk",
 	"migrations":       "",
-	"api":              "core/account core/block core/file core/graph core/execution",
+	"api":              "core/account core/block core/file core/graph core/execution core/store",
 	"core/account":     "",
 	"core/block":       "",
 	"core/graph":       "core/block",
+	"core/store":       "core/block core/graph",
 	"core/plugin":      "core/block sdk/proto",
 	"core/hostservice": "core/block sdk/proto",
 	// The plugin host is where blocks run, and its types say how.

@@ -25,6 +25,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres"
+	"github.com/patchbay-io/patchbay/core/store"
 )
 
 // Bounds of stopping, beside the grace period that is a setting.
@@ -48,6 +49,7 @@ type Server struct {
 	execution *execution.Service
 	accounts  *account.Service
 	auth      *auth.Authenticator
+	store     *store.Service
 	api       *api.API
 	generated bool // the secret was made, not set
 }
@@ -192,8 +194,16 @@ func (s *Server) startPlugins(ctx context.Context) error {
 }
 
 func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Service, error) {
-	graphs := graph.NewService(graph.NewStore(s.db), s.plugins)
+	shared := &sharing{}
+	graphs := graph.NewService(graph.NewStore(s.db), s.plugins, shared)
 	var err error
+	s.store, err = store.New(ctx, store.Config{
+		DB: s.db, Logger: s.log, Graphs: graphs, Runs: execution.ByOthers{DB: s.db}, AutoApprove: s.settings.StoreAutoApprove,
+	})
+	if err != nil {
+		return nil, err
+	}
+	shared.store = s.store
 	s.execution, err = execution.New(execution.Config{
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), Timezone: string(s.settings.Timezone),
@@ -216,7 +226,8 @@ func (s *Server) openAPI(graphs *graph.Service) error {
 	var err error
 	s.api, err = api.New(api.Config{
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
-		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Away: postgres.Away, Proxies: proxies,
+		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
+		Away: postgres.Away, Proxies: proxies,
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			sub, err := s.execution.Subscribe(ctx, user, id, after)
