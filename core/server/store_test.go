@@ -1,0 +1,222 @@
+package server_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const admin = "00000000-0000-4000-8000-0000000000ad"
+
+// answer is what the store's endpoints answer with, as far as these tests look at it.
+type answer struct {
+	ID           string `json:"id"`
+	ListingID    string `json:"listing_id"`
+	Status       string `json:"status"`
+	Version      int    `json:"listing_version"`
+	GraphVersion int    `json:"graph_version"`
+	Name         string
+	UserID       string `json:"user_id"`
+	Comments     string `json:"review_comments"`
+	Internal     *string
+	Creator      string
+	Featured     bool
+	Runs         int
+	Rating       float64
+	ImageURLs    []string `json:"image_urls"`
+	Versions     []answer
+	Agents       []answer
+	Submissions  []answer
+	Creators     []struct {
+		Username string
+		Agents   int `json:"num_agents"`
+		Runs     int `json:"agent_runs"`
+	}
+	Pagination *struct {
+		Total int `json:"total"`
+	}
+}
+
+// store asks for JSON and fails unless the answer has the status.
+func (i *instance) store(user, method, path, body string, want int) answer {
+	i.t.Helper()
+	status, text := i.call(user, method, "/api/v2/store/"+path, []byte(body))
+	if status != want {
+		i.t.Errorf("%s %s as %q: %d %.500s, want %d", method, path, user, status, text, want)
+	}
+	var a answer
+	if status < 300 && status != http.StatusNoContent {
+		if err := json.Unmarshal(text, &a); err != nil {
+			i.t.Errorf("%s %s: %v", method, path, err)
+		}
+	}
+	return a
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t, "PATCHBAY_STORE_PUBLIC=true", "PATCHBAY_ADMIN_USERS="+admin)
+	graph := i.create(through(storeBlock, "input", "output", nil))
+	submission := fmt.Sprintf(`{"graph_id":%q,"graph_version":1,"name":"My Agent","description":"<b>bold</b>","categories":["Productivity"],"image_urls":["https://..."],`+
+		`"status":"APPROVED","is_featured":true,"featured":true,"creator":"somebody","user_id":%q,"listing_version":9,"runs":100}`, graph, bob)
+
+	// What is submitted waits, whatever else is said with it.
+	v := i.store(alice, "POST", "submissions", submission, 201)
+	if v.Status != "PENDING" || v.UserID != alice || v.Version != 1 || i.store(bob, "GET", "agents", "", 200).Pagination.Total != 0 {
+		t.Errorf("submitted %+v", v)
+	}
+	i.store(bob, "POST", "submissions", submission, 404)
+	i.store(alice, "POST", "submissions", strings.Replace(submission, `"graph_version":1`, `"graph_version":0`, 1), 422)
+	i.store(alice, "POST", "submissions", strings.Replace(submission, `"name":"My Agent",`, "", 1), 422)
+	i.store(alice, "POST", "submissions", strings.Replace(submission, "https://...", "javascript:alert(1)", 1), 422)
+	for _, id := range []string{v.ID, graph, v.ListingID, "nonsense"} {
+		i.store(bob, "GET", "agents/"+id, "", 404)
+		i.store(bob, "POST", "agents/"+id+"/reviews", `{"score":1}`, 404)
+		i.store(bob, "GET", "submissions/"+id, "", 404)
+		i.store(bob, "PUT", "submissions/"+id, submission, 404)
+		i.store(bob, "DELETE", "submissions/"+id, "", 404)
+	}
+
+	// Administrators decide.
+	for _, path := range []string{"admin/submissions", "admin/submissions/" + v.ID + "/graph"} {
+		i.store(alice, "GET", path, "", 403)
+		i.store("", "GET", path, "", 401)
+	}
+	review := "admin/submissions/" + v.ID + "/review"
+	i.store(alice, "POST", review, `{"approved":true}`, 403)
+	i.store(alice, "PUT", "admin/agents/"+v.ListingID, `{"featured":true}`, 403)
+	i.store(admin, "POST", review, `{}`, 422)
+	i.store(admin, "POST", "admin/submissions/nonsense/review", `{"approved":true}`, 404)
+	if all := i.store(admin, "GET", "admin/submissions?status=PENDING", "", 200); all.Pagination.Total != 1 || all.Submissions[0].ID != v.ID {
+		t.Errorf("all submissions %+v", all)
+	}
+	i.store(admin, "GET", "admin/submissions/"+v.ID+"/graph", "", 200)
+	if v = i.store(admin, "POST", review, `{"approved":true,"comments":"nice","internal_comments":"watch her"}`, 200); v.Status != "APPROVED" || v.Comments != "nice" {
+		t.Errorf("approved %+v", v)
+	}
+	if _, text := i.call(alice, "GET", "/api/v2/store/submissions/"+v.ID, nil); strings.Contains(string(text), "watch her") {
+		t.Errorf("the author reads %s", text)
+	}
+
+	// Everybody reads, with a credential or, here, without.
+	for _, user := range []string{"", bob} {
+		for _, query := range []string{"", "?search=agent", "?category=productivity", "?sorted_by=runs", "?sorted_by=rating", "?sorted_by=newest", "?search_query=my+agent&sort_by=name"} {
+			list := i.store(user, "GET", "agents"+query, "", 200)
+			if list.Pagination.Total != 1 || len(list.Agents) != 1 || list.Agents[0].Featured {
+				t.Errorf("%q lists %+v", query, list)
+			}
+		}
+		i.store(user, "GET", "agents?sorted_by=x", "", 422)
+		i.store(user, "GET", "agents?page_size=101", "", 422)
+		if d := i.store(user, "GET", "agents/"+graph, "", 200); d.ID != v.ListingID || len(d.Versions) != 1 || len(d.ImageURLs) != 1 || d.UserID != "" {
+			t.Errorf("details %+v", d)
+		}
+		if c := i.store(user, "GET", "creators", "", 200); c.Pagination.Total != 1 || c.Creators[0].Agents != 1 {
+			t.Errorf("creators %+v", c)
+		}
+	}
+	if status, text := i.call("", "GET", "/api/v2/store/agents", nil, "Authorization", "Bearer nonsense"); status != 401 {
+		t.Errorf("a bad token reads: %d %s", status, text)
+	}
+	i.store("", "POST", "agents/"+graph+"/reviews", `{"score":5}`, 401)
+	i.store("", "POST", "submissions", submission, 401)
+	i.store("", "GET", "submissions", "", 401)
+	i.store("", "GET", "profile", "", 401)
+	if status, text := i.call("", "GET", "/api/v2/builder/graphs/"+graph, nil); status != 401 {
+		t.Errorf("a graph without a credential: %d %s", status, text)
+	}
+
+	// Ratings.
+	i.store(alice, "POST", "agents/"+graph+"/reviews", `{"score":5}`, 403)
+	for _, bad := range []string{`{"score":6}`, `{"score":0}`, `{"score":4.5}`, `{}`, `{"score":"5"}`} {
+		i.store(bob, "POST", "agents/"+graph+"/reviews", bad, 422)
+	}
+	i.store(bob, "POST", "agents/"+graph+"/reviews", `{"score":2}`, 200)
+	i.store(bob, "POST", "agents/"+graph+"/reviews", `{"rating":4,"comments":"better"}`, 200)
+	if d := i.store(bob, "GET", "agents/"+graph, "", 200); d.Rating != 4 {
+		t.Errorf("rated %+v", d)
+	}
+
+	// Featuring, the next version, and taking back.
+	i.store(admin, "PUT", "admin/agents/"+v.ListingID, `{"featured":true}`, 200)
+	if list := i.store(bob, "GET", "agents?featured=true", "", 200); list.Pagination.Total != 1 || !list.Agents[0].Featured {
+		t.Errorf("featured %+v", list)
+	}
+	if status, text := i.call(alice, "PUT", "/api/v2/builder/graphs/"+graph, through(storeBlock, "input", "output", nil)); status != 200 {
+		t.Fatalf("update: %d %s", status, text)
+	}
+	second := i.store(alice, "POST", "submissions", strings.Replace(submission, `"graph_version":1`, `"graph_version":2`, 1), 201)
+	if d := i.store(bob, "GET", "agents/"+graph, "", 200); d.GraphVersion != 1 {
+		t.Errorf("shown before the review: %+v", d)
+	}
+	i.store(admin, "POST", "admin/submissions/"+second.ID+"/review", `{"is_approved":true}`, 200)
+	if d := i.store(bob, "GET", "agents/"+second.ID, "", 200); d.GraphVersion != 2 || len(d.Versions) != 2 || second.Version != 2 {
+		t.Errorf("second version %+v", d)
+	}
+	for _, one := range []string{second.ID, v.ID} {
+		i.store(admin, "POST", "admin/submissions/"+one+"/review", `{"approved":false,"comments":"no"}`, 200)
+	}
+	if list := i.store(bob, "GET", "agents", "", 200); list.Pagination.Total != 0 {
+		t.Errorf("still listed: %+v", list)
+	}
+	if mine := i.store(alice, "GET", "submissions?status=REJECTED", "", 200); mine.Pagination.Total != 2 || mine.Submissions[0].Comments != "no" {
+		t.Errorf("hers: %+v", mine)
+	}
+	i.store(alice, "DELETE", "submissions/"+v.ID, "", 204)
+	i.store(alice, "DELETE", "submissions/"+v.ID, "", 404)
+}
+
+// Others read a listed graph, its nested agents too, but neither secrets nor who made it.
+func TestStoreShowsNoSecrets(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t, "PATCHBAY_STORE_AUTO_APPROVE=true")
+	const secret, named = "an author's secret", "another key of hers"
+	nodes := []graphNode{
+		{"in", inputBlock, map[string]any{"name": "Value"}},
+		{"key", inputBlock, map[string]any{"name": "Key", "value": secret, "secret": true}},
+		{"middle", storeBlock, map[string]any{"data": map[string]any{"password": named, "plain": "visible"}}},
+		{"out", outputBlock, map[string]any{"name": "Output"}},
+	}
+	graph := i.create(document(nodes,
+		graphLink{SourceID: "in", SourceName: "result", SinkID: "middle", SinkName: "input"},
+		graphLink{SourceID: "middle", SourceName: "output", SinkID: "out", SinkName: "value"}))
+	if status, _ := i.call(bob, "GET", "/api/v2/builder/graphs/"+graph, nil); status != 404 {
+		t.Errorf("a graph that is not listed: %d", status)
+	}
+	v := i.store(alice, "POST", "submissions", fmt.Sprintf(`{"graph_id":%q,"graph_version":1,"name":"One"}`, graph), 201)
+	if v.Status != "APPROVED" {
+		t.Errorf("submitted %+v", v)
+	}
+	for _, path := range []string{
+		"builder/graphs/" + graph, "builder/graphs/" + graph + "?version=1", "builder/graphs/" + graph + "?for_export=true",
+		"store/listings/versions/" + v.ID + "/graph/download", "store/agents", "store/agents/" + graph, "store/creators",
+	} {
+		status, text := i.call(bob, "GET", "/api/v2/"+path, nil)
+		if status != 200 {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+		for _, hidden := range []string{secret, named, alice} {
+			if strings.Contains(string(text), hidden) {
+				t.Errorf("%s shows %q: %s", path, hidden, text)
+			}
+		}
+		if strings.Contains(path, "raph/") && !strings.Contains(string(text), "visible") {
+			t.Errorf("%s lacks what is no secret: %s", path, text)
+		}
+	}
+	for _, path := range []string{"builder/graphs/" + graph + "?version=2", "builder/graphs/" + graph + "/versions"} {
+		if status, text := i.call(bob, "GET", "/api/v2/"+path, nil); status != 404 {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	for method, path := range map[string]string{"PUT": "", "DELETE": "", "POST": "/execute"} {
+		if status, text := i.call(bob, method, "/api/v2/builder/graphs/"+graph+path, document(nodes)); status != 404 && status != 422 {
+			t.Errorf("%s %s: %d %s", method, path, status, text)
+		}
+	}
+	if status, text := i.call(bob, "POST", "/api/v2/builder/graphs/"+graph+"/execute", nil); status != 404 {
+		t.Errorf("execute what is not in the library: %d %s", status, text)
+	}
+}
