@@ -20,7 +20,7 @@ type access struct {
 	public bool // no credential is asked for: "security: []"
 	// optional says that the server may be set to ask for no credential: "security: [{…}, {}]".
 	optional bool
-	admin  bool // administrators only: "x-role: admin"
+	admin    bool // administrators only: "x-role: admin"
 	// keys says that API keys may call it if they have one of the permissions: "x-permission: A" or "[A, B]", and with
 	// "ANY" whatever they have.
 	keys        bool
