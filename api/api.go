@@ -33,6 +33,7 @@ type Config struct {
 	Keys          rest.Keys
 	Store         rest.Store
 	StorePublic   bool             // the store may be read without a credential
+	Logins        rest.Logins      // nil: no accounts of the server's own
 	Away          func(error) bool // says that the database cannot be asked at the moment
 	Subscribe     Subscribe
 	MaxBody       int64          // bytes of a request's body
@@ -53,7 +54,7 @@ type API struct {
 func New(c Config) (*API, error) {
 	r, err := rest.New(rest.Config{
 		Document: Document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
-		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Store: c.Store, StorePublic: c.StorePublic,
+		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies,
 	})

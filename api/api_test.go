@@ -30,6 +30,7 @@ var (
 	_ rest.Executions = (*execution.Service)(nil)
 	_ rest.Blocks     = (*plugin.Host)(nil)
 	_ rest.Keys       = (*account.Service)(nil)
+	_ rest.Logins     = (*account.Logins)(nil)
 	_ auth.Accounts   = (*account.Service)(nil)
 	_ ws.Subscription = (*execution.Subscription)(nil)
 )
@@ -59,6 +60,7 @@ type nobody struct{}
 func (nobody) VerifyKey(context.Context, string) (*account.Key, error) {
 	return nil, account.ErrRefused
 }
+func (nobody) CheckSession(context.Context, string) error { return account.ErrRefused }
 func (nobody) Seen(context.Context, string, string) error { return nil }
 func (nobody) VerifyDigest(context.Context, account.Digest) (*account.Key, error) {
 	return nil, account.ErrRefused

@@ -22,6 +22,8 @@ type Principal struct {
 	// KeyID is of the API key that the request came with, and empty for tokens. Permissions are the key's.
 	KeyID       string
 	Permissions []account.Permission
+	// Session is that of a token of the server's own accounts, and empty for others.
+	Session string
 	// ExpiresAt is when what lives longer than a request must end, such as a WebSocket; zero is never.
 	ExpiresAt time.Time
 
@@ -52,6 +54,8 @@ var (
 type Accounts interface {
 	VerifyKey(ctx context.Context, key string) (*account.Key, error)
 	VerifyDigest(ctx context.Context, digest account.Digest) (*account.Key, error)
+	// CheckSession says whether a session of the server's own accounts goes on.
+	CheckSession(ctx context.Context, id string) error
 	// Seen notes a user that a valid token named.
 	Seen(ctx context.Context, user, email string) error
 }
@@ -85,15 +89,28 @@ func (a *Authenticator) Credential(ctx context.Context, text string) (Principal,
 	if err != nil {
 		return Principal{}, err
 	}
+	if p, err = a.Current(ctx, p); err != nil {
+		return Principal{}, err
+	}
 	return p, a.accounts.Seen(ctx, p.UserID, p.Email)
 }
 
-// Current is what a principal is now, for what lives longer than a request: a key may have been revoked meanwhile.
+// Revocable says that the credential may end before it expires.
+func (p Principal) Revocable() bool { return p.ByKey() || p.Session != "" }
+
+// Current is what a principal is now: its key may have been revoked, or its session have ended.
 func (a *Authenticator) Current(ctx context.Context, p Principal) (Principal, error) {
-	if !p.ByKey() {
+	if p.ByKey() {
+		return ofKey(a.accounts.VerifyDigest(ctx, p.digest))
+	}
+	if p.Session == "" {
 		return p, nil
 	}
-	return ofKey(a.accounts.VerifyDigest(ctx, p.digest))
+	err := a.accounts.CheckSession(ctx, p.Session)
+	if errors.Is(err, account.ErrRefused) {
+		err = ErrInvalid
+	}
+	return p, err
 }
 
 func (a *Authenticator) key(ctx context.Context, text string) (Principal, error) {

@@ -79,6 +79,15 @@ func (a *accounts) VerifyDigest(context.Context, account.Digest) (*account.Key, 
 	return &account.Key{ID: "key-1", UserID: "user-1", Permissions: []account.Permission{account.ReadGraph}, ExpiresAt: &later}, a.away
 }
 
+func (a *accounts) CheckSession(_ context.Context, id string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.revoked || id != "session-1" {
+		return account.ErrRefused
+	}
+	return a.away
+}
+
 func (a *accounts) Seen(_ context.Context, user, email string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

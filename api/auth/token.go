@@ -15,7 +15,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/hashicorp/go-hclog"
+
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/patchbay-io/patchbay/core/account"
 )
 
 // MinSecret is the least length of a secret in bytes: what HS256 is as strong as.
@@ -122,6 +124,7 @@ type claims struct {
 	Email         string `json:"email"`
 	EmailVerified any    `json:"email_verified"`
 	Role          string `json:"role"`
+	Session       string `json:"session_id"`
 	AppMetadata   struct {
 		Role          any `json:"role"`
 		Roles         any `json:"roles"`
@@ -170,11 +173,14 @@ func (a *Authenticator) verify(ctx context.Context, text string) (Principal, err
 	if c.admin() || a.adminIDs[c.Subject] || c.emailVerified() && a.adminEmails[strings.ToLower(c.Email)] {
 		c.Role = RoleAdmin
 	}
+	if foreign || c.Issuer != account.Issuer {
+		c.Session = "" // somebody else's
+	}
 	expires := c.ExpiresAt.Time
 	if time.Now().After(expires) {
 		expires = expires.Add(leeway)
 	}
-	return Principal{UserID: c.Subject, Email: c.Email, Role: c.Role, ExpiresAt: expires}, nil
+	return Principal{UserID: c.Subject, Email: c.Email, Role: c.Role, Session: c.Session, ExpiresAt: expires}, nil
 }
 
 // isName keeps out what no issuer makes and no database column takes.

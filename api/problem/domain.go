@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/execution"
@@ -31,11 +32,13 @@ var domain = []rule{
 	{is(graph.ErrConflict), message(Conflict)},
 	{is(account.ErrNotFound), message(NotFound)},
 	{is(account.ErrConflict), message(Conflict)},
+	{is(account.ErrRefused), func(error) *Problem { return Unauthorized(account.ErrRefused) }},
 	{as[*account.Invalid], invalidAccount},
 	{is(store.ErrNotFound), message(NotFound)},
 	{is(store.ErrConflict), message(Conflict)},
 	{is(store.ErrOwn), message(Forbidden)},
 	{as[*store.Invalid], invalidTexts},
+	{as[*account.TooManyAttempts], tooManyAttempts},
 	{as[*graph.Malformed], malformedGraph},
 	{as[*graph.Invalid], invalidGraph},
 }
@@ -59,6 +62,13 @@ func invalidAccount(err error) *Problem {
 
 func tooLargeFile(err error) *Problem {
 	return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "PAYLOAD_TOO_LARGE", Message: err.Error()}
+}
+
+func tooManyAttempts(err error) *Problem {
+	many, _ := errors.AsType[*account.TooManyAttempts](err)
+	p := RateLimited(many.Error())
+	p.RetryAfter = max(time.Until(many.Until), time.Second)
+	return p
 }
 
 func malformedGraph(err error) *Problem {

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Problem is an error that clients read.
@@ -20,7 +22,9 @@ type Problem struct {
 	Code    string
 	Message string
 	Details map[string]any
-	Cause   error // for the log
+	// RetryAfter is when the same request may succeed, in whole seconds from now; zero is not known.
+	RetryAfter time.Duration
+	Cause      error // for the log
 }
 
 // Error is for logs.
@@ -76,6 +80,11 @@ func UnsupportedMediaType(message string) *Problem {
 // RateLimited is too much of something.
 func RateLimited(message string) *Problem {
 	return &Problem{Status: http.StatusTooManyRequests, Code: "RATE_LIMITED", Message: message}
+}
+
+// NotConfigured is what the operator has not switched on.
+func NotConfigured(message string) *Problem {
+	return &Problem{Status: http.StatusNotImplemented, Code: "NOT_CONFIGURED", Message: message}
 }
 
 // Unavailable is what will work again later.
@@ -145,6 +154,9 @@ func Write(w http.ResponseWriter, p *Problem) {
 	h := w.Header()
 	for _, name := range bodyHeaders {
 		h.Del(name)
+	}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(p.RetryAfter.Seconds())))))
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -26,6 +26,7 @@ type access struct {
 	keys        bool
 	permissions []account.Permission
 	audit       string // how the audit log calls it: "x-audit: what.happens"
+	needs       string // what the operator must have switched on: "x-needs: local accounts"
 }
 
 func accessOf(o *openapi3.Operation) (access, error) {
@@ -36,6 +37,10 @@ func accessOf(o *openapi3.Operation) (access, error) {
 			return a, fmt.Errorf("%s: x-role is %v, there is only %s", o.OperationID, role, auth.RoleAdmin)
 		}
 		a.admin = true
+	}
+	a.needs, _ = o.Extensions["x-needs"].(string)
+	if a.needs != "" && a.needs != localAccounts {
+		return a, fmt.Errorf("%s: x-needs is %q, there is only %q", o.OperationID, a.needs, localAccounts)
 	}
 	a.audit, _ = o.Extensions["x-audit"].(string)
 	var names []any
@@ -96,28 +101,32 @@ func (a access) allows(p auth.Principal) error {
 func (s *server) authenticated(doc *document, authenticate func(*http.Request) (auth.Principal, error)) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			access := doc.accessOf(r)
-			if access.public {
-				next.ServeHTTP(w, r)
-				return
+			access, ctx := doc.accessOf(r), r.Context()
+			var err error
+			if !access.public {
+				var p auth.Principal
+				p, err = authenticate(r)
+				ctx = auth.With(ctx, p)
+				switch {
+				case err == nil:
+					identified(ctx, p)
+					err = access.allows(p)
+				case errors.Is(err, auth.ErrMissing) && access.optional && s.storePublic:
+					err = nil // p is nobody
+				case errors.Is(err, auth.ErrMissing), errors.Is(err, auth.ErrInvalid):
+					w.Header().Set("WWW-Authenticate", auth.Challenge(err))
+					err = problem.Unauthorized(err)
+				}
 			}
-			p, err := authenticate(r)
-			switch {
-			case err == nil:
-				identified(r.Context(), p)
-				err = access.allows(p)
-			case errors.Is(err, auth.ErrMissing) && access.optional && s.storePublic:
-				err = nil // p is nobody
-			case errors.Is(err, auth.ErrMissing), errors.Is(err, auth.ErrInvalid):
-				w.Header().Set("WWW-Authenticate", auth.Challenge(err))
-				err = problem.Unauthorized(err)
+			if err == nil && access.needs == localAccounts && s.logins == nil {
+				err = errNoLocalAccounts
 			}
 			if err != nil {
 				leaveBody(w, r)
 				s.failed(w, r, err)
 				return
 			}
-			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
+			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 }

@@ -27,7 +27,7 @@ func audited(ctx context.Context, about string) {
 // audit writes a line for each request of an operation that changes rights, keys, credentials or listings, which the
 // document marks with "x-audit: what.happens". Lines tell of failed attempts too, by the status. They hold ids, never
 // bodies.
-func audit(log hclog.Logger, doc *document, address func(*http.Request) string) mux.MiddlewareFunc {
+func audit(log hclog.Logger, doc *document) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			event := doc.accessOf(r).audit
@@ -42,7 +42,7 @@ func audit(log hclog.Logger, doc *document, address func(*http.Request) string) 
 					status = a.status
 				}
 				log.Info(event, "status", status, "user", t.user, "api_key", t.key, "path", shortened(r.URL.EscapedPath()),
-					"about", t.about, "address", address(r), "request_id", w.Header().Get("X-Request-Id"))
+					"about", t.about, "address", addressIn(r.Context()), "request_id", w.Header().Get("X-Request-Id"))
 			}()
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), trailKey{}, t)))
 		})

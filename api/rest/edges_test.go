@@ -23,6 +23,9 @@ func TestEveryOperationDemandsACredentialFirst(t *testing.T) {
 		t.Fatalf("%d operations", len(doc.routes))
 	}
 	for key := range doc.routes {
+		if doc.access[key].public {
+			continue
+		}
 		path := strings.NewReplacer("{graph_id}", "x", "{execution_id}", "x").Replace(key.path) + "?page=%zz&version=x"
 		for _, token := range []string{"", "Bearer bad"} {
 			// Whatever else is wrong with the request, nothing is said about it.
@@ -218,7 +221,7 @@ func TestDocumentDescribesEverything(t *testing.T) {
 			t.Errorf("%s %s is not described", key.method, key.path)
 		}
 		for _, status := range []string{"401", "500"} {
-			if o.Responses.Value(status) == nil {
+			if o.Responses.Value(status) == nil && !(status == "401" && doc.access[key].public) {
 				t.Errorf("%s %s has no %s", key.method, key.path, status)
 			}
 		}

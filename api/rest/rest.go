@@ -30,7 +30,8 @@ type Config struct {
 	Files        Files
 	Keys         Keys
 	Store        Store
-	StorePublic  bool // the store may be read without a credential
+	StorePublic  bool   // the store may be read without a credential
+	Logins       Logins // nil: the server has no accounts of its own
 	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
 	Away    func(error) bool
 	MaxBody int64    // bytes of a request's body; over it 413
@@ -56,7 +57,8 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, store: c.Store, storePublic: c.StorePublic, away: c.Away,
+		log: c.Logger, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, logins: c.Logins,
+		store: c.Store, storePublic: c.StorePublic, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
 
@@ -64,7 +66,8 @@ func New(c Config) (*API, error) {
 	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
 	operations := router.NewRoute().Subrouter()
 	operations.Use(
-		audit(c.Audit, doc, addressOf(c.TrustedProxies)),
+		located(c.TrustedProxies),
+		audit(c.Audit, doc),
 		s.authenticated(doc, c.Authenticate),
 		s.checked(doc, c.MaxBody),
 	)
@@ -94,6 +97,7 @@ type server struct {
 	executions  Executions
 	files       Files
 	keys        Keys
+	logins      Logins
 	store       Store
 	storePublic bool
 	away        func(error) bool
@@ -132,6 +136,9 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if body, ok := r.Body.(*pieces); ok && !body.ended {
 		leaveBody(w, r)
+	}
+	if p.Status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+		w.Header().Set("WWW-Authenticate", auth.Challenge(err))
 	}
 	problem.Write(w, p)
 }

@@ -64,7 +64,7 @@ func (c *conn) run() {
 	}
 	var watching sync.WaitGroup
 	defer watching.Wait() // end has interrupted it
-	if c.who.ByKey() {
+	if c.who.Revocable() {
 		watching.Go(c.watch)
 	}
 	w := &writer{c: c, net: c.socket.NetConn()}

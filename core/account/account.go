@@ -55,6 +55,7 @@ type Service struct {
 	log      hclog.Logger
 	seen     *lru.Cache[string, string] // emails by user
 	keys     *recent[Digest, *Key]
+	sessions *recent[string, struct{}]
 	mu       sync.Mutex
 	uses     map[string]time.Time // last uses by key that are not written yet
 	stop     context.CancelFunc
@@ -65,7 +66,7 @@ type Service struct {
 func New(db *bun.DB, log hclog.Logger) *Service {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Service{
-		db: db, log: log, keys: newRecent[Digest, *Key](), uses: map[string]time.Time{}, stop: stop, finished: make(chan struct{}),
+		db: db, log: log, keys: newRecent[Digest, *Key](), sessions: newRecent[string, struct{}](), uses: map[string]time.Time{}, stop: stop, finished: make(chan struct{}),
 	}
 	s.seen, _ = lru.New[string, string](remembered) // fails for sizes below one only
 	go s.run(ctx)
@@ -96,7 +97,7 @@ func (s *Service) run(ctx context.Context) {
 		}
 		if !closing {
 			if err := s.tidy(limited); err != nil {
-				s.log.Warn("old keys could not be removed", "error", err)
+				s.log.Warn("old keys and sessions could not be removed", "error", err)
 			}
 		}
 		cancel()
@@ -106,10 +107,19 @@ func (s *Service) run(ctx context.Context) {
 	}
 }
 
-// tidy removes keys that were revoked long ago; they would only make lists longer.
+// tidy removes what is over: keys that were revoked long ago, which would only make lists longer, sessions that nobody
+// refreshed, and counts of attempts.
 func (s *Service) tidy(ctx context.Context) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM api_key WHERE revoked_at < now() - interval '90 days'`) // api_key_revoked
-	return err
+	for _, statement := range []string{
+		`DELETE FROM api_key WHERE revoked_at < now() - interval '90 days'`, // api_key_revoked
+		`DELETE FROM session WHERE expires_at < now()`,                      // session_by_expiry
+		`DELETE FROM login_attempt WHERE until < now()`,                     // login_attempt_by_end
+	} {
+		if _, err := s.db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Seen notes that there is such a user, and the email where the token names one. It writes only what is news to it.

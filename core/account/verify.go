@@ -20,6 +20,7 @@ import (
 const (
 	KeyPrefix  = "pb_"
 	secretSize = 32
+	keyLength  = len(KeyPrefix) + 43
 	headLength = len(KeyPrefix) + 5
 	tailLength = 4
 )
@@ -42,7 +43,7 @@ func newSecret() string {
 // VerifyKey finds the key that somebody presents. The error is ErrRefused unless the database cannot be asked.
 func (s *Service) VerifyKey(ctx context.Context, text string) (*Key, error) {
 	secret, ok := strings.CutPrefix(text, KeyPrefix)
-	if raw, err := base64.RawURLEncoding.DecodeString(secret); !ok || err != nil || len(raw) != secretSize {
+	if raw, err := base64.RawURLEncoding.DecodeString(secret); !ok || err != nil || len(raw) != secretSize || len(text) != keyLength {
 		return nil, ErrRefused
 	}
 	return s.VerifyDigest(ctx, digestOf(text))

@@ -37,6 +37,11 @@ func (serveCommand) Run(ctx context.Context, settings *config.Settings, t termin
 		log.Warn("other machines can reach this server, and its secret was generated, not set: whoever reads the data folder can sign tokens; "+
 			"set PATCHBAY_JWT_SECRET to one of your own, or listen on 127.0.0.1", "addr", settings.Addr, "ws_addr", settings.WSAddr)
 	}
+	if lacks, err := s.LacksAdmin(ctx); err != nil {
+		log.Warn("look for an administrator", "error", err)
+	} else if lacks {
+		log.Warn("there is no account of an administrator yet; make one", "command", self(t, settings)+" account create --admin --email you@example.com")
+	}
 	if settings.LogFormat == "text" {
 		greet(t, settings, s)
 	}
@@ -69,10 +74,7 @@ func newLogger(settings *config.Settings, out io.Writer) hclog.Logger {
 
 // greet tells a newcomer where the server is and what to type first.
 func greet(t terminal, settings *config.Settings, s *server.Server) {
-	token := t.shown() + " token --user " + localUser
-	if !settings.DefaultDataDir {
-		token = t.shown() + " --data-dir " + quoted(settings.DataDir) + " token --user " + localUser
-	}
+	token := self(t, settings) + " token --user " + localUser
 	fmt.Fprintf(t.out, `
   Patchbay is ready.
 
@@ -89,6 +91,14 @@ func greet(t terminal, settings *config.Settings, s *server.Server) {
   Ctrl-C stops the server.
 
 `, s.RESTAddress(), s.WSAddress(), settings.DataDir, token)
+}
+
+// self is how this program is called so that it finds this server.
+func self(t terminal, settings *config.Settings) string {
+	if settings.DefaultDataDir {
+		return t.shown()
+	}
+	return t.shown() + " --data-dir " + quoted(settings.DataDir)
 }
 
 // quoted is a path as a shell takes it.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
+	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/server"
 )
@@ -43,15 +43,6 @@ func sign(settings *config.Settings, c tokenCommand) (string, error) {
 		return "", err
 	}
 	now := time.Now()
-	claims := jwt.MapClaims{
-		"sub": c.User, "aud": settings.JWTAudience, "role": c.Role, "iat": now.Unix(), "exp": now.Add(c.TTL).Unix(),
-	}
-	if c.Email != "" {
-		claims["email"] = c.Email
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
-	if err != nil {
-		return "", fmt.Errorf("sign the token: %w", err)
-	}
-	return token, nil
+	return account.Signer{Secret: []byte(secret), Audience: settings.JWTAudience}.
+		Sign(account.Claims{UserID: c.User, Email: c.Email, Role: c.Role}, now, now.Add(c.TTL))
 }

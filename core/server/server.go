@@ -48,6 +48,7 @@ type Server struct {
 	plugins   *plugin.Host
 	execution *execution.Service
 	accounts  *account.Service
+	logins    *account.Logins // nil without accounts of our own
 	auth      *auth.Authenticator
 	store     *store.Service
 	api       *api.API
@@ -119,6 +120,12 @@ func (s *Server) secret() (string, error) {
 func (s *Server) startAccounts(secret string) error {
 	s.accounts = account.New(s.db, s.log.Named("account"))
 	var err error
+	if s.settings.LocalAccounts {
+		signer := account.Signer{Secret: []byte(secret), Audience: s.settings.JWTAudience}
+		if s.logins, err = account.NewLogins(s.accounts, signer); err != nil {
+			return err
+		}
+	}
 	s.auth, err = auth.New(auth.Config{
 		Secret: []byte(secret), Audience: s.settings.JWTAudience, JWKSURL: s.settings.JWKSURL, Issuer: s.settings.JWTIssuer,
 		Admins: s.settings.AdminUsers, Accounts: s.accounts, Logger: s.log.Named("auth"),
@@ -223,8 +230,7 @@ func (s *Server) openAPI(graphs *graph.Service) error {
 	for i, network := range s.settings.TrustedProxies {
 		proxies[i] = network.Prefix
 	}
-	var err error
-	s.api, err = api.New(api.Config{
+	c := api.Config{
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
 		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
 		Away: postgres.Away, Proxies: proxies,
@@ -236,8 +242,12 @@ func (s *Server) openAPI(graphs *graph.Service) error {
 			}
 			return sub, nil
 		},
-	})
-	if err != nil {
+	}
+	if s.logins != nil {
+		c.Logins = s.logins // a nil *Logins would be no nil interface
+	}
+	var err error
+	if s.api, err = api.New(c); err != nil {
 		return err
 	}
 	s.front.open(s.api)
@@ -264,6 +274,15 @@ func (s *Server) WSAddress() string { return config.Address(s.front.ws.Addr().St
 // ExposesGeneratedSecret says whether other machines reach a server whose secret nobody chose.
 func (s *Server) ExposesGeneratedSecret() bool {
 	return s.generated && (!s.settings.Addr.Loopback() || !s.settings.WSAddr.Loopback())
+}
+
+// LacksAdmin says whether the server has accounts of its own and no administrator among them.
+func (s *Server) LacksAdmin(ctx context.Context) (bool, error) {
+	if s.logins == nil {
+		return false, nil
+	}
+	there, err := s.logins.HasAdmin(ctx)
+	return !there, err
 }
 
 // Failed gives an error when the server can no longer serve.
