@@ -31,13 +31,7 @@ func renderExport(g *Graph, blocks Blocks) json.RawMessage {
 // renderForOthers writes a published graph as those see it who did not make it: without its owner and secrets. What has
 // a secret constant needs no value from them all the same.
 func renderForOthers(g *Graph, blocks Blocks) json.RawMessage {
-	shown := stripped(g, blocks)
-	for i := range shown.Nodes {
-		if n := &shown.Nodes[i]; n.BlockID == block.AgentID {
-			n.InputDefault = setMember(n.InputDefault, "user_id", json.RawMessage(`""`))
-		}
-	}
-	o := rendered(shown, blocks)
+	o := rendered(stripped(g, blocks), blocks)
 	o.setText("user_id", "")
 	ignore := func(json.RawMessage, bool) {}
 	o.set("input_schema", stripSchema(InputSchema(g, blocks), ignore))

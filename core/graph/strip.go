@@ -9,7 +9,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 )
 
-// stripped is a copy of a graph whose constants hold no secrets (execution.md 1.6).
+// stripped is a copy of a graph whose constants hold neither secrets (execution.md 1.6) nor its owner.
 func stripped(g *Graph, blocks Blocks) *Graph {
 	copied := *g
 	copied.Nodes = slices.Clone(g.Nodes)
@@ -17,6 +17,9 @@ func stripped(g *Graph, blocks Blocks) *Graph {
 		n := &copied.Nodes[i]
 		b, _ := blocks.Block(n.BlockID)
 		n.InputDefault = Strip(n, b)
+		if _, ok := jsonscan.Find(n.InputDefault, "user_id"); ok && n.BlockID == block.AgentID { // saving put it there
+			n.InputDefault = setMember(n.InputDefault, "user_id", json.RawMessage(`""`))
+		}
 	}
 	return &copied
 }
