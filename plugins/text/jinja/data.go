@@ -6,16 +6,66 @@ import (
 	"errors"
 	"reflect"
 	"slices"
-	"strconv"
 
-	"github.com/patchbay-io/patchbay/plugins/internal/value"
+	"github.com/nikolalohinski/gonja/v2/exec"
 )
 
-// exact is a number that fits neither int nor float64. It prints as it was written.
-type exact string
+// The library knows nothing of these types but what kind of Go value they are.
+type (
+	// null is none, as a nil pointer: to the library it is nothing, like what is undefined, but it can be told from that.
+	null struct{}
+	// exact is a number that is beyond all floats. It prints as it was written.
+	exact string
+	// tuple is a list that prints with parentheses. Other lists are pointers to slices, since methods change them.
+	tuple []any
+)
 
-// tuple is a list that prints with parentheses: a dictionary's item.
-type tuple []any
+func newList(elements []any) *[]any { return &elements }
+
+// sequenceLike makes a list, or a tuple where v is one.
+func sequenceLike(v *exec.Value, elements []any) any {
+	if isTuple(v) {
+		return tuple(elements)
+	}
+	return newList(elements)
+}
+
+func isUndefined(v *exec.Value) bool { return v == nil || !v.Val.IsValid() }
+
+func isTuple(v *exec.Value) bool {
+	_, ok := v.Interface().(tuple)
+	return ok
+}
+
+func isText(v *exec.Value) bool {
+	_, number := v.Interface().(exact)
+	return !number && v.IsString()
+}
+
+// typeName is a value's kind, for messages.
+func typeName(v *exec.Value) string {
+	_, isNumber := numberOf(v)
+	switch {
+	case isUndefined(v):
+		return "what is undefined"
+	case v.IsNil():
+		return "none"
+	case v.IsBool():
+		return "a boolean"
+	case isNumber:
+		return "a number"
+	case v.IsString():
+		return "a string"
+	case isTuple(v):
+		return "a tuple"
+	case v.IsList():
+		return "a list"
+	case v.IsDict():
+		return "a dictionary"
+	default:
+		return "an object"
+	}
+}
 
 // orders remembers the order of keys in dictionaries, which are Go maps to the library, by their addresses.
 type orders map[uintptr][]string
@@ -62,8 +112,10 @@ func (e *engine) decode(d *json.Decoder) (any, error) {
 		return nil, err
 	}
 	switch t := token.(type) {
+	case nil:
+		return (*null)(nil), nil
 	case json.Number:
-		return number(string(t)), nil
+		return parseNumber(string(t)), nil
 	case json.Delim:
 		if t == '[' {
 			list := []any{}
@@ -75,7 +127,7 @@ func (e *engine) decode(d *json.Decoder) (any, error) {
 				list = append(list, element)
 			}
 			_, err := d.Token()
-			return list, err
+			return newList(list), err
 		}
 		object, keys := map[string]any{}, []string{}
 		for d.More() {
@@ -90,23 +142,15 @@ func (e *engine) decode(d *json.Decoder) (any, error) {
 			object[key.(string)] = member
 			keys = append(keys, key.(string))
 		}
-		e.keyOrder[reflect.ValueOf(object).Pointer()] = keys
 		_, err := d.Token()
-		return object, err
+		return e.newDict(object, keys), err
 	default:
 		return token, nil
 	}
 }
 
-func number(text string) any {
-	if value.IsInteger([]byte(text)) {
-		if n, err := strconv.Atoi(text); err == nil {
-			return n
-		}
-		return exact(text)
-	}
-	if f, err := strconv.ParseFloat(text, 64); err == nil {
-		return f
-	}
-	return exact(text)
+// newDict makes a dictionary with its keys in an order.
+func (e *engine) newDict(members map[string]any, keys []string) map[string]any {
+	e.keyOrder[reflect.ValueOf(members).Pointer()] = keys
+	return members
 }

@@ -4,23 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"regexp"
 	"strings"
 
-	"github.com/nikolalohinski/gonja/v2/builtins"
 	controls "github.com/nikolalohinski/gonja/v2/builtins/control_structures"
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
-	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
-)
-
-// The names under which the engine's own filters stand. No template can spell them.
-const (
-	printFilter = "\x00print"
-	eachFilter  = "\x00each"
 )
 
 const templateName = "/template"
@@ -39,10 +30,10 @@ type engine struct {
 }
 
 func newEngine() *engine {
-	e := &engine{tests: builtins.Tests, methods: builtins.Methods}
-	filters := exec.NewFilterSet(map[string]exec.FilterFunction{}).Update(builtins.Filters)
-	e.filters = exec.NewFilterSet(e.allowedFilters(filters))
-	e.methods.Dict = e.dictMethods()
+	e := &engine{}
+	e.filters = exec.NewFilterSet(e.allowedFilters())
+	e.tests = exec.NewTestSet(e.allowedTests())
+	e.methods = noMethods()
 	e.globals = e.globalFunctions()
 	tags := map[string]parser.ControlStructureParser{}
 	// Not among them: what loads other templates, and macros, which can call themselves without end.
@@ -81,7 +72,7 @@ func (e *engine) render(format string, values json.RawMessage, escape bool) (tex
 	if err != nil {
 		return "", plain(err)
 	}
-	rewriteAll(template.Root().Nodes)
+	rewrite(format, template.Root().Nodes)
 	var out output
 	if err := template.Execute(&out, exec.NewContext(variables)); err != nil {
 		return "", plain(err)
@@ -103,7 +94,7 @@ func (o *output) Write(p []byte) (int, error) {
 
 var (
 	atLine     = regexp.MustCompile(`at line (\d+)`)
-	throughOur = regexp.MustCompile(`(?s)^.*invalid call to filter '\x00(?:print|each)': `)
+	throughOur = regexp.MustCompile(`(?s)^.*invalid call to filter '\x00[a-z]+': `)
 	noise      = regexp.MustCompile(`(?s)unable to evaluate filter &\{<.*?map\[.*?\]\}: | \(Line: 0 Col: 0, near ''\)`)
 )
 
@@ -127,94 +118,4 @@ func plain(err error) error {
 		message = strings.ToValidUTF8(message[:enough], "") + "…"
 	}
 	return errors.New(message)
-}
-
-// rewriteAll puts the engine's own filters around what is printed and what is looped over, where the library differs
-// from Python.
-func rewriteAll(list []nodes.Node) {
-	for _, node := range list {
-		switch n := node.(type) {
-		case *nodes.Output:
-			n.Expression = printed(n.Expression)
-			if n.Alternative != nil {
-				n.Alternative = printed(n.Alternative)
-			}
-		case *nodes.ControlStructureBlock:
-			if loop, ok := n.ControlStructure.(*controls.ForControlStructure); ok {
-				filter := &nodes.FilterCall{Name: eachFilter, Args: []nodes.Expression{&nodes.Bool{Val: loop.Value != ""}}}
-				loop.ObjectEvaluator = filtered(loop.ObjectEvaluator, filter)
-			}
-			for _, wrapper := range wrappers(n.ControlStructure) {
-				rewriteAll(wrapper.Nodes)
-			}
-		}
-	}
-}
-
-// wrappers finds the bodies of a tag. Some of the library's tags keep them in unexported fields.
-func wrappers(tag nodes.ControlStructure) []*nodes.Wrapper {
-	var found []*nodes.Wrapper
-	fields := reflect.Indirect(reflect.ValueOf(tag))
-	if fields.Kind() != reflect.Struct {
-		return nil
-	}
-	for i := range fields.NumField() {
-		field := fields.Field(i)
-		switch field.Type() {
-		case reflect.TypeFor[*nodes.Wrapper]():
-			if !field.IsNil() {
-				found = append(found, (*nodes.Wrapper)(field.UnsafePointer()))
-			}
-		case reflect.TypeFor[[]*nodes.Wrapper]():
-			for j := range field.Len() {
-				found = append(found, (*nodes.Wrapper)(field.Index(j).UnsafePointer()))
-			}
-		}
-	}
-	return found
-}
-
-// printed wraps a printed expression. The library has one nothing for null and for what is missing; Python prints
-// None for the first and nothing for the second: the filter is told where to look which it is.
-func printed(expression nodes.Expression) nodes.Expression {
-	filter := &nodes.FilterCall{Name: printFilter}
-	inner := expression
-	for {
-		chain, ok := inner.(*nodes.FilteredExpression)
-		if !ok || !onlyMarks(chain.Filters) {
-			break
-		}
-		inner = chain.Expression
-	}
-	switch n := inner.(type) {
-	case *nodes.None:
-		filter.Kwargs = map[string]nodes.Expression{"null": &nodes.Bool{Val: true}}
-	case *nodes.Name:
-		filter.Kwargs = map[string]nodes.Expression{"name": &nodes.String{Val: n.Name.Val}}
-	case *nodes.GetAttribute:
-		if n.Attribute == "" {
-			filter.Kwargs = map[string]nodes.Expression{"of": n.Node, "key": &nodes.Integer{Val: n.Index}}
-		} else {
-			filter.Kwargs = map[string]nodes.Expression{"of": n.Node, "key": &nodes.String{Val: n.Attribute}}
-		}
-	case *nodes.GetItem:
-		if n.Arg != nil {
-			filter.Kwargs = map[string]nodes.Expression{"of": n.Node, "key": n.Arg}
-		}
-	}
-	return filtered(expression, filter)
-}
-
-// onlyMarks says whether filters leave a value what it is.
-func onlyMarks(filters []*nodes.FilterCall) bool {
-	for _, filter := range filters {
-		if filter.Name != "safe" && filter.Name != "string" {
-			return false
-		}
-	}
-	return true
-}
-
-func filtered(expression nodes.Expression, filter *nodes.FilterCall) nodes.Expression {
-	return &nodes.FilteredExpression{Expression: expression, Filters: []*nodes.FilterCall{filter}}
 }

@@ -1,6 +1,8 @@
 package jinja
 
 import (
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 )
@@ -16,7 +18,7 @@ func TestTemplatesPrintAsPythonDoes(t *testing.T) {
 		{`{% for k, v in d.items() %}{{k}}={{v}};{% endfor %}`, `{"d":{"z":1,"a":2,"m":null}}`, `z=1;a=2;m=None;`},
 		{`{% for k in d %}{{k}}{% else %}none{% endfor %}{% for c in "aé日" %}[{{c}}]{% endfor %}`, `{"d":{"z":1,"a":2}}`, `za[a][é][日]`},
 		{`{{ data | safe }} {{ nothing | safe }}`, `{"data":["<b>"],"nothing":null}`, `['<b>'] None`},
-		{`{{ 3.14159 | format("%.2f") }} {{ n | format("%05d") }} {{ n | format("%s!") }} {{ "2.5" | format("%.1f%%") }}`, `{"n":42}`, `3.14 00042 42.0! 2.5%`},
+		{`{{ 3.14159 | format("%.2f") }} {{ n | format("%05d") }} {{ n | format("%s!") }} {{ "2.5" | format("%.1f%%") }}`, `{"n":42}`, `3.14 00042 42! 2.5%`},
 		{`{{ "%s-%d" | format("a", 3) }}`, `{}`, `a-3`},
 		{`{{ range(3) | list }}{% for i in range(2) %} {{ loop.index }}{{ i }}{% endfor %}`, `{}`, `[0, 1, 2] 10 21`},
 		{`{{ a if a else "no" }}{{ b if b }}`, `{"a":{}}`, `no`},
@@ -40,6 +42,32 @@ func TestTemplatesPrintAsPythonDoes(t *testing.T) {
 	}
 }
 
+// The texts in testdata are what Jinja itself, in its sandbox, makes of the templates; error stands for any error.
+func TestTemplatesGiveWhatPythonGives(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("testdata/python.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct {
+		Values json.RawMessage
+		Cases  []struct {
+			Template, Want string
+			Error          bool
+		}
+	}
+	if err := json.Unmarshal(content, &all); err != nil || len(all.Cases) == 0 {
+		t.Fatalf("%d cases, %v", len(all.Cases), err)
+	}
+	engine := newEngine()
+	for _, c := range all.Cases {
+		got, err := engine.render(c.Template, all.Values, false)
+		if (err != nil) != c.Error || !c.Error && got != c.Want {
+			t.Errorf("%s\n got %q, %v\nwant %q, error %t", c.Template, got, err, c.Want, c.Error)
+		}
+	}
+}
+
 func TestEscapingForHTML(t *testing.T) {
 	t.Parallel()
 	got, err := newEngine().render(`{{ x }}{{ l }}{{ x | safe }}<`, []byte(`{"x":"<b>&","l":["'"]}`), true)
@@ -51,7 +79,7 @@ func TestEscapingForHTML(t *testing.T) {
 func TestErrorsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for template, want := range map[string]string{
-		"a\n{{ missing.x }}":              "line 2 of the template: Unable to evaluate missing.x",
+		"a\n{{ missing.x }}":              `line 2 of the template: "x" is asked of what is undefined`,
 		`{{ x | tojson }}`:                "filter 'tojson' not found",
 		`{{ x | pprint }}`:                "filter 'pprint' not found",
 		`{{ x | urlize }}`:                "filter 'urlize' not found",
@@ -65,8 +93,15 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		`{% macro m() %}{% endmacro %}`:   "tag 'macro' not found",
 		`{{ lipsum() }}`:                  "not callable",
 		`{{ 1 | format("%q") }}`:          "unknown conversion",
-		`{{ "abc" | format("%d") }}`:      `"abc" is no number`,
-		`{{ d.update({}) }}`:              "unknown method 'update'",
+		`{{ "abc" | format("%d") }}`:      "%d takes a number, not a string",
+		`{{ d.popitem() }}`:               "not callable",
+		`{{ "a".append(1) }}`:             "method append: a string has no such method",
+		`{{ (1,).append(1) }}`:            "a tuple cannot be changed",
+		`{{ 1/0 }}`:                       "division by zero",
+		`{{ 10**5000 }}`:                  "too large",
+		`{{ [1] * 99999999999 }}`:         "more memory",
+		`{{ "%999999999d" % 1 }}`:         "too large",
+		`{{ "a".ljust(999999999) }}`:      "longer than 16 MiB",
 		`{{ range(0, 5, 0) }}`:            "step of range()",
 		strings.Repeat("x", 5000) + "{{ ": "the template is malformed",
 	} {

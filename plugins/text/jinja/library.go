@@ -3,9 +3,9 @@ package jinja
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
 	"github.com/nikolalohinski/gonja/v2/exec"
@@ -16,157 +16,97 @@ const maxRange = 100_000
 
 // allowedFilters are the library's without those that the sandbox takes away (pprint, tojson, urlize, xmlattr) and
 // random, which would make templates give different texts, and with our own in their place where Python differs.
-func (e *engine) allowedFilters(library *exec.FilterSet) map[string]exec.FilterFunction {
+func (e *engine) allowedFilters() map[string]exec.FilterFunction {
 	filters := map[string]exec.FilterFunction{
-		printFilter: e.print,
-		eachFilter:  e.each,
-		"format":    formatNumber,
-		"items":     func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value { return e.items(in) },
-		"string":    func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value { return e.asString(in) },
-		"list": func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
+		printFilter: e.print, eachFilter: e.each, listFilter: e.listOf, tupleFilter: e.tupleOf, dictFilter: e.dictOf,
+		operateFilter: e.operate, signFilter: e.sign, notFilter: e.not,
+		itemFilter: e.item, dotFilter: e.attributeOf, sliceFilter: e.slice, methodFilter: e.method,
+		nullFilter: func(*exec.Evaluator, *exec.Value, *exec.VarArgs) *exec.Value { return exec.AsValue((*null)(nil)) },
+	}
+	for name, filter := range ownFilters {
+		filters[name] = func(evaluator *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
 			if in.IsError() {
 				return in
 			}
-			return exec.AsValue(e.elements(in))
-		},
+			result, err := filter(filterCall{arguments{params, e}, in, evaluator})
+			if err != nil {
+				return exec.AsValue(err)
+			}
+			if v, ok := result.(*exec.Value); ok {
+				return v
+			}
+			return exec.AsValue(result)
+		}
 	}
 	for _, name := range []string{
-		"abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape",
-		"filesizeformat", "first", "float", "forceescape", "groupby", "indent", "int", "join", "last", "length",
-		"lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "safe", "select",
-		"selectattr", "slice", "sort", "striptags", "sum", "title", "trim", "truncate", "unique", "upper",
-		"urlencode", "wordcount", "wordwrap",
+		"attr", "batch", "capitalize", "center", "e", "escape", "filesizeformat", "forceescape", "groupby", "indent", "reject",
+		"rejectattr", "replace", "safe", "select", "selectattr", "slice", "striptags", "title", "trim", "truncate", "wordcount",
+		"wordwrap",
 	} {
-		if filter, ok := library.Get(name); ok {
+		if filter, ok := builtins.Filters.Get(name); ok {
 			filters[name] = filter
 		}
 	}
 	return filters
 }
 
-// print turns what is printed into the text that Python prints.
-func (e *engine) print(evaluator *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if in.IsError() {
-		return in
+// allowedTests are the library's, with our own in their place where Python differs.
+func (e *engine) allowedTests() map[string]exec.TestFunction {
+	tests := map[string]exec.TestFunction{}
+	for _, name := range []string{"boolean", "callable", "escaped", "false", "filter", "lower", "mapping", "sameas", "test", "true", "upper"} {
+		tests[name], _ = builtins.Tests.Get(name)
 	}
-	if in.IsNil() {
-		if isNull(evaluator, params) {
-			return exec.AsValue("None")
+	is := func(holds func(v *exec.Value) bool) exec.TestFunction {
+		return func(_ *exec.Context, in *exec.Value, _ *exec.VarArgs) (bool, error) { return holds(in), nil }
+	}
+	tests["defined"] = is(func(v *exec.Value) bool { return !isUndefined(v) && !v.IsError() })
+	tests["undefined"] = is(isUndefined)
+	tests["none"] = is(func(v *exec.Value) bool { return v.IsNil() && !isUndefined(v) })
+	tests["string"] = is(isText)
+	tests["iterable"] = is(isIterable)
+	tests["sequence"] = is(func(v *exec.Value) bool { return isIterable(v) })
+	tests["number"] = is(func(v *exec.Value) bool { _, ok := numberOf(v); return ok })
+	tests["integer"] = is(func(v *exec.Value) bool { n, ok := numberOf(v); return ok && n.i != nil && !v.IsBool() })
+	tests["float"] = is(func(v *exec.Value) bool { n, ok := numberOf(v); return ok && n.i == nil })
+	tests["odd"], tests["even"] = e.remainder(1), e.remainder(0)
+	tests["divisibleby"] = func(_ *exec.Context, in *exec.Value, params *exec.VarArgs) (bool, error) {
+		rest, err := e.result(nil, "%", in, params.First())
+		return err == nil && e.equal(exec.AsValue(rest), exec.AsValue(0)), err
+	}
+	for operator, names := range map[string][]string{
+		"==": {"eq", "equalto", "=="}, "!=": {"ne", "!="}, "<": {"lt", "lessthan", "<"}, "<=": {"le", "<="},
+		">": {"gt", "greaterthan", ">"}, ">=": {"ge", ">="}, "in": {"in"},
+	} {
+		for _, name := range names {
+			tests[name] = func(_ *exec.Context, in *exec.Value, params *exec.VarArgs) (bool, error) {
+				result, err := e.result(nil, operator, in, params.First())
+				holds, _ := result.(bool)
+				return holds, err
+			}
 		}
-		return exec.AsValue("")
 	}
-	if in.IsString() {
+	return tests
+}
+
+// remainder tests whether a number leaves a rest when it is divided by 2.
+func (e *engine) remainder(wanted int) exec.TestFunction {
+	return func(_ *exec.Context, in *exec.Value, _ *exec.VarArgs) (bool, error) {
+		rest, err := e.result(nil, "%", in, exec.AsValue(2))
+		return err == nil && e.equal(exec.AsValue(rest), exec.AsValue(wanted)), err
+	}
+}
+
+// print turns what is printed into the text that Python prints.
+func (e *engine) print(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
+	if in.IsError() || isText(in) {
 		return in
 	}
 	return &exec.Value{Val: reflect.ValueOf(e.str(in)), Safe: in.Safe}
 }
 
-// isNull tells null from what is missing.
-func isNull(evaluator *exec.Evaluator, params *exec.VarArgs) bool {
-	if _, ok := params.KwArgs["null"]; ok {
-		return true
-	}
-	if name, ok := params.KwArgs["name"]; ok {
-		return evaluator.Environment.Context.Has(name.String())
-	}
-	of, ok := params.KwArgs["of"]
-	if !ok || of.IsError() || of.IsNil() {
-		return false
-	}
-	_, found := of.GetItem(params.KwArgs["key"].Interface())
-	return found
-}
-
-// each makes a list of what is looped over: keys of dictionaries in their order, characters of strings.
-func (e *engine) each(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	switch {
-	case in.IsError():
-		return in
-	case in.IsDict() && params.First().IsTrue():
-		return e.items(in)
-	case in.IsDict() || in.IsString():
-		return exec.AsValue(e.elements(in))
-	default:
-		return in
-	}
-}
-
-// elements are what a Python loop over a value goes through.
-func (e *engine) elements(in *exec.Value) []any {
-	elements := []any{}
-	resolved := reflect.Indirect(in.Val)
-	switch {
-	case in.IsNil():
-	case in.IsString():
-		for _, r := range in.String() {
-			elements = append(elements, string(r))
-		}
-	case resolved.Kind() == reflect.Map && resolved.Type().Key().Kind() == reflect.String:
-		for _, key := range e.keyOrder.keys(resolved) {
-			elements = append(elements, key)
-		}
-	default:
-		in.Iterate(func(_, _ int, key, _ *exec.Value) bool {
-			elements = append(elements, key.Interface())
-			return true
-		}, func() {})
-	}
-	return elements
-}
-
-// items are a dictionary's keys and values.
-func (e *engine) items(in *exec.Value) *exec.Value {
-	if in.IsError() {
-		return in
-	}
-	items := []any{}
-	if !in.IsDict() {
-		return exec.AsValue(items)
-	}
-	for _, key := range e.elements(in) {
-		member, _ := in.GetItem(key)
-		items = append(items, tuple{key, member.Interface()})
-	}
-	return exec.AsValue(items)
-}
-
-func (e *engine) asString(in *exec.Value) *exec.Value {
-	if in.IsError() || in.IsNil() || in.IsString() {
-		return in
-	}
-	return exec.AsValue(e.str(in))
-}
-
-// dictMethods are those that read. The library's others change a copy, which would mislead silently.
-func (e *engine) dictMethods() *exec.MethodSet[map[string]any] {
-	get, _ := builtins.Methods.Dict.Get("get")
-	type method = exec.Method[map[string]any]
-	reading := func(give func(self *exec.Value) any) method {
-		return func(_ map[string]any, self *exec.Value, arguments *exec.VarArgs) (any, error) {
-			if err := arguments.Take(); err != nil {
-				return nil, exec.ErrInvalidCall(err)
-			}
-			return give(self), nil
-		}
-	}
-	return exec.NewMethodSet(map[string]method{
-		"get":   get,
-		"keys":  reading(func(self *exec.Value) any { return e.elements(self) }),
-		"items": reading(func(self *exec.Value) any { return e.items(self).Interface() }),
-		"values": reading(func(self *exec.Value) any {
-			values := []any{}
-			for _, key := range e.elements(self) {
-				member, _ := self.GetItem(key)
-				values = append(values, member.Interface())
-			}
-			return values
-		}),
-	})
-}
-
 // globalFunctions leaves out lipsum, which is random.
 func (e *engine) globalFunctions() map[string]any {
-	globals := map[string]any{"range": countTo, "dict": e.newDict}
+	globals := map[string]any{"none": (*null)(nil), "range": countTo, "dict": e.dictFunction}
 	for _, name := range []string{"cycler", "joiner", "namespace"} {
 		globals[name], _ = builtins.GlobalFunctions.Get(name)
 	}
@@ -175,14 +115,18 @@ func (e *engine) globalFunctions() map[string]any {
 
 func countTo(_ *exec.Evaluator, params *exec.VarArgs) (*exec.Value, error) {
 	limits := []int{0, 0, 1}
-	switch n := len(params.Args); n {
-	case 1:
-		limits[1] = params.Args[0].Integer()
-	case 2, 3:
-		for i, argument := range params.Args {
-			limits[i] = argument.Integer()
+	for i, argument := range params.Args {
+		n, ok := numberOf(argument)
+		if !ok || n.i == nil {
+			return nil, fmt.Errorf("range() takes whole numbers, not %s", typeName(argument))
 		}
-	default:
+		if len(params.Args) == 1 {
+			limits[1] = clamped(n)
+		} else if i < len(limits) {
+			limits[i] = clamped(n)
+		}
+	}
+	if len(params.Args) == 0 || len(params.Args) > len(limits) {
 		return nil, errors.New("range() takes one to three numbers")
 	}
 	start, stop, step := limits[0], limits[1], limits[2]
@@ -196,42 +140,19 @@ func countTo(_ *exec.Evaluator, params *exec.VarArgs) (*exec.Value, error) {
 		}
 		numbers = append(numbers, i)
 	}
-	return exec.AsValue(numbers), nil
+	return exec.AsValue(newList(numbers)), nil
 }
 
-// newDict orders its keys, since the library hands named arguments over without their order.
-func (e *engine) newDict(_ *exec.Evaluator, params *exec.VarArgs) *exec.Value {
-	names := make([]string, 0, len(params.KwArgs))
-	for name := range params.KwArgs {
-		names = append(names, name)
+// dictFunction orders its keys, since the library hands named arguments over without their order.
+func (e *engine) dictFunction(_ *exec.Evaluator, params *exec.VarArgs) (*exec.Value, error) {
+	var first *exec.Value
+	if len(params.Args) == 1 && params.Args[0].IsDict() {
+		first = params.Args[0]
+	} else if len(params.Args) > 0 {
+		return nil, errors.New("dict() takes a dictionary and named values")
 	}
-	slices.Sort(names)
-	dict := exec.NewDict()
-	for _, name := range names {
-		dict.Pairs = append(dict.Pairs, &exec.Pair{Key: exec.AsValue(name), Value: params.KwArgs[name]})
-	}
-	return exec.AsValue(dict)
+	members, err := e.merged(first, nil, params.KwArgs)
+	return exec.AsValue(members), err
 }
 
-// formatNumber applies a printf format to a number, {{ price | format("%.2f") }}; the other way round, as Jinja has
-// it, {{ "%s: %d" | format(name, n) }}, works too.
-func formatNumber(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if in.IsError() {
-		return in
-	}
-	if in.IsString() && strings.Contains(in.String(), "%") {
-		arguments := make([]any, len(params.Args))
-		for i, argument := range params.Args {
-			arguments[i] = argument.Interface()
-		}
-		return exec.AsValue(fmt.Sprintf(in.String(), arguments...))
-	}
-	if len(params.Args) == 0 {
-		return in
-	}
-	text, err := printf(params.First().String(), in)
-	if err != nil {
-		return exec.AsValue(fmt.Errorf("filter format: %w", err))
-	}
-	return exec.AsValue(text)
-}
+func sortedNames(named map[string]*exec.Value) []string { return slices.Sorted(maps.Keys(named)) }

@@ -2,7 +2,6 @@ package jinja
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 	"unicode"
 
@@ -11,10 +10,13 @@ import (
 	"github.com/patchbay-io/patchbay/plugins/internal/value"
 )
 
-// str is Python's str().
+// str is Python's str(). What is undefined prints as nothing.
 func (e *engine) str(v *exec.Value) string {
 	if v.IsString() {
 		return v.String()
+	}
+	if isUndefined(v) {
+		return ""
 	}
 	var text strings.Builder
 	e.repr(&text, v)
@@ -23,23 +25,14 @@ func (e *engine) str(v *exec.Value) string {
 
 // repr is Python's repr().
 func (e *engine) repr(text *strings.Builder, v *exec.Value) {
-	if v == nil || v.IsNil() {
+	if v.IsNil() {
 		text.WriteString("None")
 		return
 	}
-	switch x := v.Interface().(type) {
-	case exact:
-		text.WriteString(string(x))
-		return
-	case *exec.Dict:
-		pairs := make([][2]*exec.Value, len(x.Pairs))
-		for i, pair := range x.Pairs {
-			pairs[i] = [2]*exec.Value{pair.Key, pair.Value}
-		}
-		e.reprDict(text, pairs)
+	if number, ok := v.Interface().(exact); ok {
+		text.WriteString(string(number))
 		return
 	}
-	resolved := reflect.Indirect(v.Val)
 	switch {
 	case v.IsString():
 		quote(text, v.String())
@@ -52,14 +45,9 @@ func (e *engine) repr(text *strings.Builder, v *exec.Value) {
 	case v.IsFloat():
 		text.WriteString(value.FloatText(v.Float()))
 	case v.IsList():
-		e.reprList(text, v, resolved)
-	case resolved.Kind() == reflect.Map && resolved.Type().Key().Kind() == reflect.String:
-		keys := e.keyOrder.keys(resolved)
-		pairs := make([][2]*exec.Value, len(keys))
-		for i, key := range keys {
-			pairs[i] = [2]*exec.Value{exec.AsValue(key), exec.ToValue(resolved.MapIndex(reflect.ValueOf(key)))}
-		}
-		e.reprDict(text, pairs)
+		e.reprList(text, v)
+	case v.IsDict():
+		e.reprDict(text, e.pairs(v))
 	case v.IsCallable():
 		text.WriteString("<function>")
 	default:
@@ -67,20 +55,23 @@ func (e *engine) repr(text *strings.Builder, v *exec.Value) {
 	}
 }
 
-func (e *engine) reprList(text *strings.Builder, v *exec.Value, list reflect.Value) {
-	_, round := v.Interface().(tuple)
-	opening, closing := byte('['), byte(']')
-	if round {
-		opening, closing = '(', ')'
+func (e *engine) reprList(text *strings.Builder, v *exec.Value) {
+	opening, closing := "[", "]"
+	elements := e.elements(v)
+	if isTuple(v) {
+		opening, closing = "(", ")"
+		if len(elements) == 1 {
+			closing = ",)"
+		}
 	}
-	text.WriteByte(opening)
-	for i := range list.Len() {
+	text.WriteString(opening)
+	for i, element := range elements {
 		if i > 0 {
 			text.WriteString(", ")
 		}
-		e.repr(text, exec.ToValue(list.Index(i)))
+		e.repr(text, exec.ToValue(element))
 	}
-	text.WriteByte(closing)
+	text.WriteString(closing)
 }
 
 func (e *engine) reprDict(text *strings.Builder, pairs [][2]*exec.Value) {

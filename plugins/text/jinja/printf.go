@@ -4,74 +4,135 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/exec"
-
-	"github.com/patchbay-io/patchbay/plugins/internal/value"
 )
 
 // conversion is one place of a printf format.
-var conversion = regexp.MustCompile(`%([-+ 0#]*)(\d{0,4})(?:\.(\d{0,3}))?[hlL]?([a-zA-Z%])`)
+var conversion = regexp.MustCompile(`%(?:\(([^)]*)\))?([-+ 0#]*)(\d*)(?:\.(\d*))?[hlL]?(.|$)`)
 
-// printf is Python's format % number with one place for the number.
-func printf(format string, in *exec.Value) (string, error) {
-	number, err := float(in)
-	if err != nil {
-		return "", err
+// formatArguments are what fills a printf format: a tuple's elements, or else the one value.
+func formatArguments(v *exec.Value) []*exec.Value {
+	elements, ok := v.Interface().(tuple)
+	if !ok {
+		return []*exec.Value{v}
 	}
-	used := false
-	var wrong error
-	text := conversion.ReplaceAllStringFunc(format, func(place string) string {
-		part := conversion.FindStringSubmatch(place)
-		flags, width, precision, verb := part[1], part[2], part[3], part[4]
-		if verb == "%" {
-			return "%"
-		}
-		if used {
-			wrong = errors.New("the format has more than one place for a number")
-			return ""
-		}
-		used = true
-		spec := "%" + flags + width
-		if strings.Contains(place, ".") {
-			spec += "." + precision
-		}
-		switch verb {
-		case "f", "F", "e", "E", "g", "G":
-			if !strings.Contains(place, ".") && strings.ContainsAny(verb, "gG") {
-				spec += ".6"
-			}
-			return fmt.Sprintf(spec+verb, number)
-		case "d", "i", "u":
-			if math.Abs(number) < math.MaxInt64 {
-				return fmt.Sprintf("%"+flags+width+"d", int64(number))
-			}
-			return fmt.Sprintf("%"+flags+width+".0f", math.Trunc(number))
-		case "s", "r":
-			return fmt.Sprintf(spec+"s", value.FloatText(number))
-		default:
-			wrong = fmt.Errorf("the format has the unknown conversion %q", place)
-			return ""
-		}
-	})
-	switch {
-	case wrong != nil:
-		return "", wrong
-	case !used:
-		return "", fmt.Errorf("the format %q has no place for the number", format)
+	arguments := make([]*exec.Value, len(elements))
+	for i, element := range elements {
+		arguments[i] = exec.ToValue(element)
 	}
-	return text, nil
+	return arguments
 }
 
-func float(in *exec.Value) (float64, error) {
-	if in.IsNumber() {
-		return in.Float(), nil
+// printf is Python's format % arguments; named places are filled from a dictionary.
+func (e *engine) printf(format string, arguments []*exec.Value, dictionary *exec.Value) (string, error) {
+	var wrong error
+	used, named := 0, false
+	fail := func(err error) string {
+		if wrong == nil {
+			wrong = err
+		}
+		return ""
 	}
-	if parsed, ok := value.ParseNumber(in.String()); ok && in.IsString() {
-		return strconv.ParseFloat(string(parsed), 64)
+	text := conversion.ReplaceAllStringFunc(format, func(place string) string {
+		part := conversion.FindStringSubmatch(place)
+		if part[5] == "%" {
+			return "%"
+		}
+		var v *exec.Value
+		if strings.HasPrefix(place, "%(") {
+			named = true
+			var ok bool
+			if dictionary == nil || !dictionary.IsDict() {
+				return fail(errors.New("the format's names need a dictionary"))
+			}
+			if v, ok = e.member(dictionary, exec.AsValue(part[1])); !ok {
+				return fail(fmt.Errorf("there is no %q for the format", part[1]))
+			}
+		} else {
+			if used == len(arguments) {
+				return fail(errors.New("there are fewer values than places in the format"))
+			}
+			v = arguments[used]
+			used++
+		}
+		written, err := e.converted(v, part)
+		if err != nil {
+			return fail(err)
+		}
+		return written
+	})
+	if wrong == nil && !named && used < len(arguments) && (dictionary == nil || !dictionary.IsDict()) {
+		wrong = errors.New("there are more values than places in the format")
 	}
-	return 0, fmt.Errorf("%q is no number", in.String())
+	if wrong == nil && len(text) > maxOutput {
+		wrong = errTooLong
+	}
+	return text, wrong
+}
+
+// converted writes a value at a printf place.
+func (e *engine) converted(v *exec.Value, part []string) (string, error) {
+	l := layout{fill: " ", align: '>'}
+	var err error
+	if l.width, err = parseWidth(part[3], 0); err != nil {
+		return "", err
+	}
+	if l.precision, err = parseWidth(part[4], -1); err != nil {
+		return "", err
+	}
+	if strings.HasSuffix(part[0], "."+part[5]) { // "%.f"
+		l.precision = 0
+	}
+	for _, flag := range part[2] {
+		switch {
+		case flag == '-':
+			l.align = '<'
+		case flag == '+', flag == ' ' && l.sign == 0:
+			l.sign = byte(flag)
+		case flag == '#':
+			l.prefixed = true
+		case flag == '0' && l.align == '>':
+			l.fill, l.align = "0", '='
+		}
+	}
+	if l.align == '<' {
+		l.fill = " "
+	}
+	n, isNumber := numberOf(v)
+	switch verb := part[5]; verb {
+	case "s", "r", "a", "c":
+		l.fill, l.align = " ", map[bool]byte{true: '<', false: '>'}[l.align == '<']
+		switch {
+		case verb == "c" && isNumber:
+			l.verb, l.sign = 'c', 0
+			return l.number(n)
+		case verb == "s" || verb == "c":
+			return l.text(e.str(v)), nil
+		default:
+			var text strings.Builder
+			e.repr(&text, v)
+			return l.text(text.String()), nil
+		}
+	case "d", "i", "u", "x", "X", "o", "f", "F", "e", "E", "g", "G":
+		if !isNumber {
+			return "", fmt.Errorf("%%%s takes a number, not %s", verb, typeName(v))
+		}
+		l.verb = verb[0]
+		if strings.Contains("diu", verb) {
+			l.verb = 'd'
+			if n.i == nil {
+				if math.IsInf(n.f, 0) || math.IsNaN(n.f) {
+					return "", errTooLarge
+				}
+				n.i, _ = big.NewFloat(n.f).Int(nil)
+			}
+		}
+		return l.number(n)
+	default:
+		return "", fmt.Errorf("the format has the unknown conversion %q", part[0])
+	}
 }
