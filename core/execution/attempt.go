@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
@@ -24,9 +25,10 @@ const (
 
 // attempt is one run of a block for a node execution.
 type attempt struct {
-	ctx context.Context
-	t   *tree
-	c   command
+	ctx      context.Context
+	t        *tree
+	c        command
+	services *hostservice.Attempt // nil: none
 
 	mu        sync.Mutex
 	room      chan struct{} // closed when streamed outputs were taken
@@ -58,8 +60,9 @@ func (a *attempt) run() any {
 		return nil
 	}
 	traits := a.c.block.Traits
+	who := a.context()
 	r := plugin.Run{
-		Block: a.c.block.ID, Input: a.c.input, Context: a.context(), Isolated: a.c.isolated, Streaming: traits.Streaming,
+		Block: a.c.block.ID, Input: a.c.input, Context: who, Isolated: a.c.isolated, Streaming: traits.Streaming,
 		Output:   func(pin string, v json.RawMessage) error { return a.output(ctx, pin, v) },
 		Progress: a.progress,
 	}
@@ -72,7 +75,14 @@ func (a *attempt) run() any {
 	if b, ok := s.blocks.Block(a.c.block.ID); ok {
 		ev.plugin, ev.pluginVersion = b.Plugin.Name, b.Plugin.Version
 	}
+	if s.config.Services != nil && !traits.Pure {
+		a.services = s.config.Services.Open(ctx, who, traits.Streaming)
+		r.Services = a.services
+	}
 	result := s.runner.Run(ctx, r)
+	if a.services != nil {
+		ev.writes = a.services.End()
+	}
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -121,6 +131,9 @@ func (a *attempt) output(ctx context.Context, pin string, v json.RawMessage) err
 	}
 	o := output{pin: pin, value: &value{raw: v}}
 	if a.c.block.Traits.Streaming {
+		if a.services != nil {
+			o.writes = a.services.Ready()
+		}
 		return a.stream(ctx, o)
 	}
 	a.mu.Lock()

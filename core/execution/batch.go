@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
 // SQLSTATEs of a prepared statement that the connection at hand does not know, or knows already.
@@ -99,6 +101,20 @@ func (w *writer) arguments(batch []*commit) []any {
 		}
 	}
 	return args
+}
+
+// withKeys is the statement of a batch that changes keys, with its arguments; empty where it changes none.
+func withKeys(batch []*commit, args []any) (string, []any) {
+	var writes []hostservice.Write
+	for _, c := range batch {
+		writes = append(writes, c.writes...)
+	}
+	if len(writes) == 0 {
+		return "", args
+	}
+	const end = "\nSELECT count(*)"
+	statement := strings.Replace(batchStatement, end, ","+hostservice.Statement("l", len(args)+1)+end, 1)
+	return statement, append(args, hostservice.Parameter(writes))
 }
 
 // coalesce leaves the last state of each execution: a statement writes no row twice.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/execution/journal"
+	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
 // Limits of the machine (contract: bounds, durability 5).
@@ -69,6 +70,7 @@ type row struct {
 	isOutput bool
 	at       time.Time
 	step     *journal.Step
+	writes   []hostservice.Write // of keys, that commit with the row
 }
 
 func (r *row) countEvents() int {
@@ -123,6 +125,7 @@ type (
 		exec                  uint32
 		attempt               uint32
 		outputs               []output // of a block that does not stream
+		writes                []hostservice.Write
 		failed                bool
 		message               string
 		plugin, pluginVersion string
@@ -400,6 +403,9 @@ func (m *machine) takeOutputs(r *run, e *nodeExec, outputs []output) {
 
 func (m *machine) done(r *run, e *nodeExec, ev doneEvent) {
 	fresh, err := e.repeated(e.ownOutputs(ev.outputs))
+	if err == "" {
+		e.writes = ev.writes
+	}
 	switch {
 	case err != "":
 		m.fail(r, e, fresh, err)
@@ -429,7 +435,9 @@ func (m *machine) record(r *run, e *nodeExec, w *row, outputs []output) {
 		outputs[i].value = r.shared(outputs[i].value)
 		o := outputs[i]
 		w.step.Outputs = append(w.step.Outputs, &journal.Output{Pin: o.pin, Value: o.value.raw, Digest: o.value.digest, Size: o.value.size})
+		w.writes, outputs[i].writes = append(w.writes, o.writes...), nil
 	}
+	w.writes, e.writes = append(w.writes, e.writes...), nil
 	e.outputs = append(e.outputs, outputs...)
 }
 

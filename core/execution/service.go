@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/plugin"
 )
 
@@ -37,13 +38,14 @@ type Runner interface {
 	Run(ctx context.Context, r plugin.Run) plugin.Result
 }
 
-// Config is what a Service needs. All but Concurrency and Timezone are required.
+// Config is what a Service needs. All but Services, Concurrency and Timezone are required.
 type Config struct {
 	DB          *bun.DB
 	ServerID    uuid.UUID // the same for every start on one data folder
 	Blocks      graph.Blocks
 	Graphs      Graphs
 	Runner      Runner
+	Services    *hostservice.Service // of blocks; nil: none
 	Logger      hclog.Logger
 	Concurrency int    // root executions at once; 0: by the number of cores
 	Timezone    string // of users who set none; empty: UTC
@@ -365,7 +367,7 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	}
 	return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		const nested = `WITH RECURSIVE t AS (SELECT id FROM execution WHERE id = ? AND user_id = ? UNION ALL SELECT e.id FROM execution e JOIN t ON e.parent_id = t.id) `
-		for _, table := range []string{"journal", "value"} {
+		for _, table := range []string{"journal", "value", hostservice.Remembered} {
 			if _, err := tx.ExecContext(ctx, nested+`DELETE FROM `+table+` WHERE execution_id IN (SELECT id FROM t)`, id, userID); err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}

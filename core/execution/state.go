@@ -15,6 +15,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
 // run is the state of one execution.
@@ -79,7 +80,8 @@ type nodeExec struct {
 	input   json.RawMessage // assembled from pins; nil until needed after recovery
 	failure string          // why it fails instead of running
 
-	outputs   []output // recorded ones that are undelivered, or all of a streaming block that runs
+	writes    []hostservice.Write // of keys, for the row of its end
+	outputs   []output            // recorded ones that are undelivered, or all of a streaming block that runs
 	delivered int
 
 	attempt, charges      uint32
@@ -102,8 +104,9 @@ type value struct {
 }
 
 type output struct {
-	pin   string
-	value *value
+	pin    string
+	value  *value
+	writes []hostservice.Write // of keys, made before it and not yet recorded
 }
 
 // shared is v, or the equal value that the execution holds already: a large value that passes through many nodes is

@@ -319,6 +319,11 @@ func (t *tree) apply(ctx context.Context, u *unit) {
 	for _, w := range u.rows {
 		t.rows = append(t.rows, w)
 		t.gathered += sizeOf(w.step)
+		for i := range w.writes {
+			t.gathered += w.writes[i].Bytes()
+			c.bytes += w.writes[i].Bytes()
+		}
+		c.writes, w.writes = append(c.writes, w.writes...), nil
 		if w.kind == rowBegin && w.run.parent == nil {
 			c.states = append(c.states, writeOf(w.run))
 		}

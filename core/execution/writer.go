@@ -15,6 +15,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/driver/pgdriver"
+
+	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
 // Times of the lease. Another server takes over when it has run out (contract: within 10 s).
@@ -55,6 +57,7 @@ type writer struct {
 type commit struct {
 	states []*executionWrite // of executions that begin or change, in order
 	rows   []journalRow
+	writes []hostservice.Write // of keys, in order
 	bytes  int
 	done   func(error)
 }
@@ -238,9 +241,10 @@ func (w *writer) write(ctx context.Context, batch []*commit) error {
 // commit executes the batch's statement until its fate is known.
 func (w *writer) commit(ctx context.Context, batch []*commit) error {
 	args := w.arguments(batch)
+	keyed, args := withKeys(batch, args)
 	for attempt := 0; ; attempt++ {
 		before := time.Now()
-		taken, err := w.execute(ctx, args)
+		taken, err := w.execute(ctx, keyed, args)
 		if err == nil && taken {
 			w.batch++
 			w.extend(before)
@@ -297,11 +301,16 @@ func (w *writer) settled(ctx context.Context) (bool, error) {
 }
 
 // execute runs the batch's statement. It is prepared once a connection: to read and plan it anew costs Postgres as much
-// as to execute it. Through a pooler that gives each statement another connection it goes out as text.
-func (w *writer) execute(ctx context.Context, args []any) (bool, error) {
+// as to execute it. Through a pooler that gives each statement another connection it goes out as text. So does a batch
+// that changes keys, which is another statement: keyed.
+func (w *writer) execute(ctx context.Context, keyed string, args []any) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	var n int
+	if keyed != "" {
+		err := w.db.DB.QueryRowContext(ctx, keyed, args...).Scan(&n)
+		return n == 1, err
+	}
 	if w.unprepared {
 		err := w.db.DB.QueryRowContext(ctx, batchStatement, args...).Scan(&n)
 		return n == 1, err

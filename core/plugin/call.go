@@ -63,18 +63,18 @@ func (r *run) call(c *proto.Call, size int) error {
 		return fmt.Errorf("a call of %d bytes; at most %d are accepted", size, proto.MaxCall)
 	case c.GetNumber() <= r.calls.last:
 		return fmt.Errorf("call %d of run %d after call %d", c.GetNumber(), r.number, r.calls.last)
-	case c.GetClose() != nil:
-		if r.spec.Services != nil {
-			r.spec.Services.Close(c.GetClose().GetHandle())
-		}
-		r.calls.last = c.GetNumber()
-		r.session.calling.give(size)
-		return nil
-	case r.calls.open >= maxCalls:
+	case c.GetClose() == nil && r.calls.open >= maxCalls:
 		return fmt.Errorf("more than %d calls of run %d at once", maxCalls, r.number)
 	}
 	r.calls.last = c.GetNumber()
-	if r.calls.ended { // it was given up, and nobody waits for an answer
+	switch closing := c.GetClose(); {
+	case r.calls.ended: // it was given up, and nobody waits for an answer
+		r.session.calling.give(size)
+		return nil
+	case closing != nil:
+		if r.serves() {
+			r.spec.Services.Close(closing.GetHandle())
+		}
 		r.session.calling.give(size)
 		return nil
 	}
@@ -97,7 +97,10 @@ func (r *run) answer(c *proto.Call, size int) {
 }
 
 func (r *run) reply(c *proto.Call) *proto.Reply {
-	if r.spec.Services == nil {
+	switch {
+	case r.block.Traits.Pure:
+		return refusal(proto.ErrorKind_ERROR_KIND_PERMANENT, "the block declares itself pure, so the server does nothing for it")
+	case !r.serves():
 		return refusal(proto.ErrorKind_ERROR_KIND_PERMANENT, "the server offers no services to this run")
 	}
 	reply := r.spec.Services.Call(r.calls.ctx, r.block, c)
@@ -106,6 +109,9 @@ func (r *run) reply(c *proto.Call) *proto.Reply {
 	}
 	return reply
 }
+
+// serves says that the run's calls are answered.
+func (r *run) serves() bool { return r.spec.Services != nil && !r.block.Traits.Pure }
 
 func refusal(kind proto.ErrorKind, message string) *proto.Reply {
 	return &proto.Reply{Error: &proto.Error{Kind: kind, Message: message}}

@@ -28,7 +28,7 @@ type Run struct {
 	Output func(pin string, value json.RawMessage) error
 	// Progress, unless nil, is told what passes. Some of it is lost when it comes faster than it is taken.
 	Progress func(*proto.Progress)
-	// Services, unless nil, answers the calls that the block makes of its host.
+	// Services, unless nil, answers the calls that the block makes of its host. Those of a pure block are refused.
 	Services Services
 	// Streaming says that the block declares it, so that its outputs wait for nothing but Output.
 	Streaming bool

@@ -26,9 +26,9 @@ var rooms = map[string]string{
 	"core/graph":       "core/block",
 	"core/store":       "core/block core/graph",
 	"core/plugin":      "core/block sdk/proto",
-	"core/hostservice": "core/block sdk/proto",
+	"core/hostservice": "core/block core/egress core/file sdk/proto",
 	// The plugin host is where blocks run, and its types say how.
-	"core/execution": "core/block core/graph core/plugin sdk/proto",
+	"core/execution": "core/block core/graph core/hostservice core/plugin sdk/proto",
 	"core/postgres":  "migrations",
 	"core/config":    "",
 	"core/egress":    "",

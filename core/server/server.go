@@ -20,9 +20,11 @@ import (
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/egress"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/store"
@@ -33,6 +35,9 @@ const (
 	requestLimit = 5 * time.Second // for requests that are being answered
 	socketLimit  = 3 * time.Second // for WebSockets to say goodbye
 )
+
+// maxAnswer bounds in bytes what an agent gets by one HTTP request: as much as a file may have.
+const maxAnswer = 100 << 20
 
 // Server is a running server.
 type Server struct {
@@ -45,6 +50,7 @@ type Server struct {
 	postgres  *postgres.Server // nil with a database of the user's
 	db        *bun.DB
 	files     *file.Store
+	egress    *egress.Transport
 	plugins   *plugin.Host
 	execution *execution.Service
 	accounts  *account.Service
@@ -94,6 +100,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.files = file.NewStore(s.db, file.DefaultLimits, s.log.Named("file"))
 	s.files.Start()
+	s.egress = egress.New(egress.Config{Allowed: prefixes(s.settings.AllowPrivateAddresses), MaxBody: maxAnswer})
 	if err := s.startPlugins(ctx); err != nil {
 		return err
 	}
@@ -203,6 +210,7 @@ func (s *Server) startPlugins(ctx context.Context) error {
 func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Service, error) {
 	shared := &sharing{}
 	graphs := graph.NewService(graph.NewStore(s.db), s.plugins, shared)
+	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Logger: s.log})
 	var err error
 	s.store, err = store.New(ctx, store.Config{
 		DB: s.db, Logger: s.log, Graphs: graphs, Runs: execution.ByOthers{DB: s.db}, AutoApprove: s.settings.StoreAutoApprove,
@@ -212,7 +220,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	}
 	shared.store = s.store
 	s.execution, err = execution.New(execution.Config{
-		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Logger: s.log,
+		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Services: services, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), Timezone: string(s.settings.Timezone),
 	})
 	if err != nil {
@@ -226,14 +234,10 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 }
 
 func (s *Server) openAPI(graphs *graph.Service) error {
-	proxies := make([]netip.Prefix, len(s.settings.TrustedProxies))
-	for i, network := range s.settings.TrustedProxies {
-		proxies[i] = network.Prefix
-	}
 	c := api.Config{
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
 		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
-		Away: postgres.Away, Proxies: proxies,
+		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			sub, err := s.execution.Subscribe(ctx, user, id, after)
@@ -261,6 +265,14 @@ func (s *Server) audit() hclog.Logger {
 		log.SetLevel(hclog.Info)
 	}
 	return log
+}
+
+func prefixes(networks []config.Network) []netip.Prefix {
+	all := make([]netip.Prefix, len(networks))
+	for i, network := range networks {
+		all[i] = network.Prefix
+	}
+	return all
 }
 
 // RESTAddress is where the REST API is found from this machine, WSAddress where the WebSocket is.
@@ -328,6 +340,9 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 	if s.plugins != nil {
 		s.plugins.Close()
+	}
+	if s.egress != nil {
+		s.egress.Close()
 	}
 	if s.db != nil {
 		if err := s.db.Close(); err != nil {
