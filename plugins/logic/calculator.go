@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 
 	"github.com/patchbay-io/patchbay/plugins/internal/value"
 	"github.com/patchbay-io/patchbay/sdk"
@@ -39,7 +40,7 @@ var calculator = sdk.Block[calculatorInput]{
 	},
 	Examples: []sdk.Example{
 		{Input: `{"operation": "Add", "a": 8, "b": 34}`, Output: `{"result": [42]}`},
-		{Input: `{"operation": "Divide", "a": 7, "b": 2}`, Output: `{"result": [3.5]}`},
+		{Input: `{"operation": "Divide", "a": 8, "b": 2}`, Output: `{"result": [4.0]}`},
 		{Input: `{"operation": "Divide", "a": 7, "b": 2, "round_result": true}`, Output: `{"result": [4]}`},
 	},
 }
@@ -55,13 +56,28 @@ func calculate(operation string, a, b json.RawMessage, round bool) (json.RawMess
 	if len(a) > maxDigits || len(b) > maxDigits {
 		return nil, errTooLarge
 	}
-	if value.IsInteger(a) && value.IsInteger(b) {
-		x, xOK := new(big.Int).SetString(string(a), 10)
-		y, yOK := new(big.Int).SetString(string(b), 10)
-		if xOK && yOK && staysInteger(operation, y) {
-			return calculateIntegers(operation, x, y)
-		}
+	x, isWhole := integer(a)
+	y, areWhole := integer(b)
+	if isWhole && areWhole && staysInteger(operation, y) {
+		return calculateIntegers(operation, x, y)
 	}
+	return calculateFloats(operation, a, b, round)
+}
+
+// integer reads an integer, also one that is written as a float without a fraction: text that was made a number is.
+func integer(raw json.RawMessage) (*big.Int, bool) {
+	whole, fraction, _ := strings.Cut(string(raw), ".")
+	if strings.Trim(fraction, "0") != "" {
+		return nil, false
+	}
+	return new(big.Int).SetString(whole, 10)
+}
+
+func staysInteger(operation string, y *big.Int) bool {
+	return operation != "Divide" && (operation != "Power" || y.Sign() >= 0)
+}
+
+func calculateFloats(operation string, a, b json.RawMessage, round bool) (json.RawMessage, error) {
 	x, err := strconv.ParseFloat(string(a), 64)
 	if err != nil {
 		return nil, errTooLarge
@@ -70,15 +86,11 @@ func calculate(operation string, a, b json.RawMessage, round bool) (json.RawMess
 	if err != nil {
 		return nil, errTooLarge
 	}
-	result, err := calculateFloats(operation, x, y)
+	result, err := floatResult(operation, x, y)
 	if err != nil {
 		return nil, err
 	}
 	return number(result, round), nil
-}
-
-func staysInteger(operation string, y *big.Int) bool {
-	return operation != "Divide" && (operation != "Power" || y.Sign() >= 0)
 }
 
 func calculateIntegers(operation string, x, y *big.Int) (json.RawMessage, error) {
@@ -110,7 +122,7 @@ func calculateIntegers(operation string, x, y *big.Int) (json.RawMessage, error)
 	return json.RawMessage(text), nil
 }
 
-func calculateFloats(operation string, x, y float64) (float64, error) {
+func floatResult(operation string, x, y float64) (float64, error) {
 	var result float64
 	switch operation {
 	case "Add":
@@ -141,15 +153,14 @@ func calculateFloats(operation string, x, y float64) (float64, error) {
 	return result, nil
 }
 
-// number writes a float in its shortest form, whole ones without a fraction.
+// number writes a float as Python does: 4.0, 1e-07.
 func number(f float64, round bool) json.RawMessage {
 	if f == 0 {
-		return json.RawMessage("0") // and no -0
+		f = 0 // and no -0
 	}
 	if round {
 		whole, _ := big.NewFloat(math.RoundToEven(f)).Int(nil)
 		return json.RawMessage(whole.String())
 	}
-	raw, _ := json.Marshal(f) // neither infinite nor NaN
-	return raw
+	return json.RawMessage(value.FloatText(f))
 }

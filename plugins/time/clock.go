@@ -158,7 +158,12 @@ func daysBefore(moment time.Time, offset json.RawMessage) (time.Time, error) {
 		return time.Time{}, sdk.InvalidInput("pin \"offset\" is no whole number: %.100s", offset)
 	}
 	if math.Abs(days) < 10_000*366 {
+		calendar := time.Date(moment.Year(), moment.Month(), moment.Day()-int(days), 0, 0, 0, 0, time.UTC)
 		moment = moment.AddDate(0, 0, -int(days))
+		if moment.Day() != calendar.Day() {
+			// Where clocks are put forward at midnight, an hour that does not exist counts as one of the day before.
+			moment = moment.Add(time.Hour)
+		}
 	}
 	if year := moment.Year(); math.Abs(days) >= 10_000*366 || year < 1 || year > 9999 {
 		return time.Time{}, sdk.InvalidInput("the date would not be in the years 1 to 9999")

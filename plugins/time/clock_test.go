@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/patchbay-io/patchbay/sdk"
 	"github.com/patchbay-io/patchbay/sdk/blocktest"
@@ -63,6 +64,21 @@ func TestBlocksRefuseWhatIsNoTime(t *testing.T) {
 		values, err := blocktest.Run(t, currentDate, input)
 		if err == nil || !strings.Contains(err.Error(), want) || len(values) != 0 {
 			t.Errorf("%s: %s, %v", input, values, err)
+		}
+	}
+}
+
+// In Chile clocks went from midnight to one o'clock on 7 September 2025: half past midnight was not.
+func TestDaysBeforeKeepToTheCalendar(t *testing.T) {
+	t.Parallel()
+	santiago, err := time.LoadLocation("America/Santiago")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for days, want := range map[string]string{"0": "2025-09-10", "2": "2025-09-08", "3": "2025-09-07", "4": "2025-09-06"} {
+		got, err := daysBefore(time.Date(2025, 9, 10, 0, 30, 0, 0, santiago), json.RawMessage(days))
+		if err != nil || got.Format(time.DateOnly) != want {
+			t.Errorf("%s days before: %s, %v, want %s", days, got, err, want)
 		}
 	}
 }
