@@ -32,8 +32,10 @@ type Config struct {
 	Files         rest.Files
 	Keys          rest.Keys
 	Store         rest.Store
-	StorePublic   bool             // the store may be read without a credential
-	Logins        rest.Logins      // nil: no accounts of the server's own
+	StorePublic   bool        // the store may be read without a credential
+	Logins        rest.Logins // nil: no accounts of the server's own
+	Limiter       rest.Limiter
+	Limits        rest.Limits
 	Away          func(error) bool // says that the database cannot be asked at the moment
 	Subscribe     Subscribe
 	MaxBody       int64          // bytes of a request's body
@@ -56,7 +58,7 @@ func New(c Config) (*API, error) {
 		Document: Document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
 		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
-		TrustedProxies: c.Proxies,
+		TrustedProxies: c.Proxies, Limiter: c.Limiter, Limits: c.Limits,
 	})
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ type access struct {
 	// "ANY" whatever they have.
 	keys        bool
 	permissions []account.Permission
+	executes    bool   // it starts executions, which are limited by themselves: "x-limit: execution"
 	audit       string // how the audit log calls it: "x-audit: what.happens"
 	needs       string // what the operator must have switched on: "x-needs: local accounts"
 }
@@ -42,6 +43,7 @@ func accessOf(o *openapi3.Operation) (access, error) {
 	if a.needs != "" && a.needs != localAccounts {
 		return a, fmt.Errorf("%s: x-needs is %q, there is only %q", o.OperationID, a.needs, localAccounts)
 	}
+	a.executes = o.Extensions["x-limit"] == "execution"
 	a.audit, _ = o.Extensions["x-audit"].(string)
 	var names []any
 	switch value := o.Extensions["x-permission"].(type) {
@@ -98,24 +100,31 @@ func (a access) allows(p auth.Principal) error {
 
 // authenticated lets only requests through whose sender is known and may call the operation. It comes before anything
 // that looks at parameters or at the body.
-func (s *server) authenticated(doc *document, authenticate func(*http.Request) (auth.Principal, error)) mux.MiddlewareFunc {
+func (s *server) authenticated(doc *document, authenticate func(*http.Request) (auth.Principal, error), limited *limited) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			access, ctx := doc.accessOf(r), r.Context()
 			var err error
-			if !access.public {
+			if access.public {
+				err = limited.anonymous(w, r)
+			} else {
 				var p auth.Principal
 				p, err = authenticate(r)
 				ctx = auth.With(ctx, p)
 				switch {
 				case err == nil:
 					identified(ctx, p)
-					err = access.allows(p)
+					if err = limited.known(w, r, p, access); err == nil {
+						err = access.allows(p)
+					}
 				case errors.Is(err, auth.ErrMissing) && access.optional && s.storePublic:
-					err = nil // p is nobody
+					err = limited.anonymous(w, r) // p is nobody
 				case errors.Is(err, auth.ErrMissing), errors.Is(err, auth.ErrInvalid):
-					w.Header().Set("WWW-Authenticate", auth.Challenge(err))
-					err = problem.Unauthorized(err)
+					refusal := err
+					if err = limited.anonymous(w, r); err == nil {
+						w.Header().Set("WWW-Authenticate", auth.Challenge(refusal))
+						err = problem.Unauthorized(refusal)
+					}
 				}
 			}
 			if err == nil && access.needs == localAccounts && s.logins == nil {

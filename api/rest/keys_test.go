@@ -24,7 +24,7 @@ import (
 var jwtSecret = []byte(strings.Repeat("s", auth.MinSecret))
 
 // newKeyFixture is the API with real credentials.
-func newKeyFixture(t *testing.T) (*fixture, *bytes.Buffer) {
+func newKeyFixture(t *testing.T, changes ...func(*Config)) (*fixture, *bytes.Buffer) {
 	t.Helper()
 	accounts := account.New(postgrestest.DB(t), hclog.NewNullLogger())
 	t.Cleanup(accounts.Close)
@@ -34,10 +34,10 @@ func newKeyFixture(t *testing.T) (*fixture, *bytes.Buffer) {
 	}
 	t.Cleanup(authenticator.Close)
 	log := &bytes.Buffer{}
-	return newFixture(t, func(c *Config) {
+	return newFixture(t, append(changes, func(c *Config) {
 		c.Authenticate, c.Keys = authenticator.Authenticate, accounts
 		c.Audit = hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Info, JSONFormat: true})
-	}), log
+	})...), log
 }
 
 func tokenOf(t *testing.T, user string, claims ...string) string {

@@ -30,8 +30,10 @@ type Config struct {
 	Files        Files
 	Keys         Keys
 	Store        Store
-	StorePublic  bool   // the store may be read without a credential
-	Logins       Logins // nil: the server has no accounts of its own
+	StorePublic  bool    // the store may be read without a credential
+	Logins       Logins  // nil: the server has no accounts of its own
+	Limiter      Limiter // nil: nothing is counted
+	Limits       Limits
 	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
 	Away    func(error) bool
 	MaxBody int64    // bytes of a request's body; over it 413
@@ -68,7 +70,7 @@ func New(c Config) (*API, error) {
 	operations.Use(
 		located(c.TrustedProxies),
 		audit(c.Audit, doc),
-		s.authenticated(doc, c.Authenticate),
+		s.authenticated(doc, c.Authenticate, &limited{c.Limiter, c.Limits}),
 		s.checked(doc, c.MaxBody),
 	)
 	HandlerWithOptions(

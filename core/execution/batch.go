@@ -11,12 +11,6 @@ import (
 	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
-// SQLSTATEs of a prepared statement that the connection at hand does not know, or knows already.
-const (
-	unknownStatement = "26000"
-	knownStatement   = "42P05"
-)
-
 // batchStatement is a batch as one implicit transaction, one round trip: a row of each array is a row of a table. Every
 // part of it has one plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays.
 const batchStatement = `WITH
@@ -25,11 +19,13 @@ e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_executio
 	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[]) AS v
 	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
 j AS (INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
-	SELECT v.* FROM l, unnest($25::uuid[], $26::integer[], $27::bigint[], $28::integer[], $29::smallint[], $30::integer[], $31::smallint[], $32::boolean[], $33::timestamptz[], $34::bytea[]) AS v),
+	SELECT v.execution_id, v.pos, v.seq, v.events, v.kind, v.node_execution, v.status, v.is_output, v.at, substring($36::bytea FROM v.first FOR v.length)
+	FROM l, unnest($25::uuid[], $26::integer[], $27::bigint[], $28::integer[], $29::smallint[], $30::integer[], $31::smallint[], $32::boolean[], $33::timestamptz[], $34::integer[], $35::integer[])
+		AS v(execution_id, pos, seq, events, kind, node_execution, status, is_output, at, first, length)),
 c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
-	SELECT v.* FROM l, unnest($35::text[], $36::uuid[], $37::boolean[], $38::date[], $39::text[], $40::integer[]) AS v),
+	SELECT v.* FROM l, unnest($37::text[], $38::uuid[], $39::boolean[], $40::date[], $41::text[], $42::integer[]) AS v),
 o AS (INSERT INTO execution_by_other (execution_id, graph_id)
-	SELECT v.* FROM l, unnest($41::uuid[], $42::uuid[]) AS v)
+	SELECT v.* FROM l, unnest($43::uuid[], $44::uuid[]) AS v)
 SELECT count(*) FROM l`
 
 // arguments are those of batchStatement.
@@ -50,7 +46,7 @@ func (w *writer) arguments(batch []*commit) []any {
 		e[4].text(x.userID)
 		e[5].text(x.plan.Graph.ID)
 		e[6].int(int64(x.plan.Graph.Version))
-		e[7].quoted(hexadecimal(x.plan.ID[:]))
+		e[7].bytes(x.plan.ID[:])
 		if x.fresh {
 			e[8].text(string(x.inputs))
 		} else {
@@ -77,7 +73,8 @@ func (w *writer) arguments(batch []*commit) []any {
 		e[18].null()
 		e[19].null()
 	}
-	var j [10]column
+	var j [11]column
+	var steps []byte // of all rows; an array of them would be scanned for quotes
 	for _, c := range batch {
 		for i := range c.rows {
 			r := &c.rows[i]
@@ -90,15 +87,21 @@ func (w *writer) arguments(batch []*commit) []any {
 			j[6].int(int64(r.status.number()))
 			j[7].bool(r.isOutput)
 			j[8].time(r.at)
-			j[9].quoted(r.step)
+			j[9].int(int64(len(steps)/2 + 1))
+			j[10].int(int64(len(r.step) / 2))
+			steps = append(steps, r.step...)
 		}
 	}
-	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
 	c := w.counts(states)
-	for _, columns := range [][]column{e[:], j[:], c[:], others[:]} {
-		for i := range columns {
-			args = append(args, columns[i].array())
-		}
+	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
+	args = appendArrays(args, e[:])
+	args = append(appendArrays(args, j[:]), `\x`+string(steps))
+	return appendArrays(appendArrays(args, c[:]), others[:])
+}
+
+func appendArrays(args []any, columns []column) []any {
+	for i := range columns {
+		args = append(args, columns[i].array())
 	}
 	return args
 }
@@ -180,16 +183,8 @@ func (c *column) time(t time.Time) {
 	*c = t.UTC().AppendFormat(c.next(), time.RFC3339Nano)
 }
 
-// quoted writes text that holds nothing to escape.
-func (c *column) quoted(text []byte) {
-	b := append(c.next(), '"')
-	*c = append(append(b, text...), '"')
-}
-
-// hexadecimal is the text of a bytea within an array.
-func hexadecimal(data []byte) []byte {
-	b := make([]byte, 0, 3+hex.EncodedLen(len(data)))
-	return hex.AppendEncode(append(b, `\\x`...), data)
+func (c *column) bytes(data []byte) {
+	*c = append(hex.AppendEncode(append(c.next(), `"\\x`...), data), '"')
 }
 
 // text writes a string. Postgres's text holds neither NUL nor invalid UTF-8; JSON values have none, so only messages

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -465,7 +466,7 @@ func (t *tree) encode(ctx context.Context, w *row) (journalRow, error) {
 	if err != nil {
 		return journalRow{}, fmt.Errorf("encode journal row: %w", err)
 	}
-	return journalRow{w.run.id, w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, hexadecimal(data)}, nil
+	return journalRow{w.run.id, w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, hex.AppendEncode(nil, data)}, nil
 }
 
 // withoutValues is a step that shares everything with s but its values.

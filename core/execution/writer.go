@@ -17,6 +17,7 @@ import (
 	"github.com/uptrace/bun/driver/pgdriver"
 
 	"github.com/patchbay-io/patchbay/core/hostservice"
+	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // Times of the lease. Another server takes over when it has run out (contract: within 10 s).
@@ -43,12 +44,10 @@ type writer struct {
 	epoch  int64
 	batch  int64
 	in     chan *commit
+	fates  chan fate
 	// counted says that executions were counted since the counts were folded.
-	counted atomic.Bool
-	fates   chan fate
-	// prepared is batchStatement, unless unprepared: then it goes out as text.
-	prepared   *sql.Stmt
-	unprepared bool
+	counted   atomic.Bool
+	statement *postgres.Statement // batchStatement
 	// validUntil is the end of the lease on this machine's monotonic clock.
 	validUntil atomic.Pointer[time.Time]
 }
@@ -93,11 +92,11 @@ type journalRow struct {
 	status    Status
 	isOutput  bool
 	at        time.Time
-	step      []byte // as the text of a bytea in hexadecimal, made by the tree and not by the one writer
+	step      []byte // in hexadecimal, made by the tree and not by the one writer
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, log hclog.Logger) *writer {
-	return &writer{db: db, server: server, log: log, in: make(chan *commit, 1024)}
+	return &writer{db: db, server: server, log: log, in: make(chan *commit, 1024), statement: postgres.NewStatement(db, batchStatement)}
 }
 
 // acquire takes the server's lease, whoever of its processes had it before.
@@ -155,11 +154,7 @@ func (w *writer) run(ctx context.Context) error {
 	})
 	defer telling.Wait()
 	defer close(w.fates)
-	defer func() {
-		if w.prepared != nil {
-			_ = w.prepared.Close()
-		}
-	}()
+	defer w.statement.Close()
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
 	var err error
@@ -300,32 +295,16 @@ func (w *writer) settled(ctx context.Context) (bool, error) {
 	}
 }
 
-// execute runs the batch's statement. It is prepared once a connection: to read and plan it anew costs Postgres as much
-// as to execute it. Through a pooler that gives each statement another connection it goes out as text. So does a batch
-// that changes keys, which is another statement: keyed.
+// execute runs the batch's statement, or keyed, which is another one where the batch changes keys.
 func (w *writer) execute(ctx context.Context, keyed string, args []any) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	var n int
+	var err error
 	if keyed != "" {
-		err := w.db.DB.QueryRowContext(ctx, keyed, args...).Scan(&n)
-		return n == 1, err
-	}
-	if w.unprepared {
-		err := w.db.DB.QueryRowContext(ctx, batchStatement, args...).Scan(&n)
-		return n == 1, err
-	}
-	if w.prepared == nil {
-		var err error
-		if w.prepared, err = w.db.DB.PrepareContext(ctx, batchStatement); err != nil {
-			return false, fmt.Errorf("prepare: %w", err)
-		}
-	}
-	err := w.prepared.QueryRowContext(ctx, args...).Scan(&n)
-	var refused pgdriver.Error
-	if errors.As(err, &refused) && (refused.Field('C') == unknownStatement || refused.Field('C') == knownStatement) {
-		w.log.Info("the database is behind a pooler that keeps no prepared statements; going on without")
-		w.unprepared = true
+		err = w.db.DB.QueryRowContext(ctx, keyed, args...).Scan(&n)
+	} else {
+		err = w.statement.Row(ctx, args, &n)
 	}
 	return n == 1, err
 }

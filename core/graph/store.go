@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // Errors that callers decide by.
@@ -26,10 +28,13 @@ type Store struct {
 	db    *bun.DB
 	cache *cache
 	kept  *cache // published versions
+	heads *postgres.Statement
 }
 
 // NewStore returns a store over db.
-func NewStore(db *bun.DB) *Store { return &Store{db: db, cache: newCache(), kept: newCache()} }
+func NewStore(db *bun.DB) *Store {
+	return &Store{db: db, cache: newCache(), kept: newCache(), heads: postgres.NewStatement(db, findHead)}
+}
 
 // Filter selects graphs of a list.
 type Filter struct {
@@ -177,15 +182,16 @@ type head struct {
 	createdAt      time.Time
 }
 
-// head finds what changes of a graph.
+const findHead = `SELECT active_version, latest_version, created_at FROM graph WHERE id = $1::uuid AND user_id = $2`
+
+// head finds what changes of a graph. Every execution asks.
 func (s *Store) head(ctx context.Context, user, graphID string) (head, error) {
 	id, ok := parseID(graphID)
 	if !ok {
 		return head{}, ErrNotFound
 	}
 	var h head
-	err := s.db.QueryRowContext(ctx, `SELECT active_version, latest_version, created_at FROM graph WHERE id = ? AND user_id = ?`, id, user).
-		Scan(&h.active, &h.latest, &h.createdAt)
+	err := s.heads.Row(ctx, []any{id, user}, &h.active, &h.latest, &h.createdAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return head{}, ErrNotFound
 	}

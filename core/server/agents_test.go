@@ -92,3 +92,24 @@ func TestEarlyAndLateSubscribersSeeTheSameStory(t *testing.T) {
 		t.Errorf("the story begins with %s and ends with %+v", first, last)
 	}
 }
+
+func TestTooManyRequestsAreRefused(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t, "PATCHBAY_RATE_LIMIT_GENERAL=3")
+	refused := 0
+	for range 8 { // more than two minutes' worth: the clock may pass from one to the next
+		status, body := i.call(alice, http.MethodGet, "/api/v2/builder/graphs", nil)
+		switch {
+		case status == http.StatusTooManyRequests && strings.Contains(string(body), "RATE_LIMITED"):
+			refused++
+		case status != http.StatusOK:
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	if refused < 2 {
+		t.Errorf("%d of 8 requests were refused", refused)
+	}
+	if status, _ := i.call(bob, http.MethodGet, "/api/v2/builder/graphs", nil); status != http.StatusOK {
+		t.Errorf("somebody else gets %d", status)
+	}
+}

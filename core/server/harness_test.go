@@ -108,6 +108,7 @@ func newInstance(t *testing.T, env ...string) *instance {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir,
 		"PATCHBAY_ADDR=127.0.0.1:0", "PATCHBAY_WS_ADDR=127.0.0.1:0", "PATCHBAY_DATA_DIR=" + i.data,
 		"PATCHBAY_JWT_SECRET=" + secret, "PATCHBAY_PLUGIN_DIRS=" + plugins, "PATCHBAY_LOG_FORMAT=text", "PATCHBAY_LOG_LEVEL=debug",
+		"PATCHBAY_RATE_LIMIT_GENERAL=0", "PATCHBAY_RATE_LIMIT_EXECUTION=0", "PATCHBAY_RATE_LIMIT_EXTERNAL=0", "PATCHBAY_RATE_LIMIT_ANONYMOUS=0",
 	}, env...)
 	if i.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/api"
 	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/rest"
 	"github.com/patchbay-io/patchbay/api/ws"
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/block"
@@ -25,6 +26,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/hostservice"
+	"github.com/patchbay-io/patchbay/core/limit"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/store"
@@ -55,6 +57,7 @@ type Server struct {
 	execution *execution.Service
 	accounts  *account.Service
 	logins    *account.Logins // nil without accounts of our own
+	limiter   *limit.Limiter
 	auth      *auth.Authenticator
 	store     *store.Service
 	api       *api.API
@@ -108,7 +111,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openAPI(graphs); err != nil {
+	if err := s.openAPI(ctx, id, graphs); err != nil {
 		return err
 	}
 	s.health.set(healthState{db: s.db, plugins: s.plugins.Plugins})
@@ -233,8 +236,13 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	return graphs, nil
 }
 
-func (s *Server) openAPI(graphs *graph.Service) error {
+func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Service) error {
+	s.limiter = limit.Start(ctx, s.db, id, s.log.Named("limit"))
 	c := api.Config{
+		Limiter: s.limiter, Limits: rest.Limits{
+			General: int(s.settings.RateLimitGeneral), Execution: int(s.settings.RateLimitExecution),
+			External: int(s.settings.RateLimitExternal), Anonymous: int(s.settings.RateLimitAnonymous),
+		},
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
 		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
 		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
@@ -329,6 +337,9 @@ func (s *Server) Stop(ctx context.Context) {
 		cancel()
 	}
 	<-closed
+	if s.limiter != nil {
+		s.limiter.Close()
+	}
 	if s.auth != nil {
 		s.auth.Close()
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/patchbay-io/patchbay/api"
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/ws"
+	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/postgres"
@@ -34,6 +35,8 @@ type server struct {
 	db        *bun.DB
 	execution *execution.Service
 	api       *api.API
+	accounts  *account.Service
+	auth      *auth.Authenticator
 }
 
 func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurrency int) (*server, error) {
@@ -53,12 +56,13 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 	if err := s.execution.Start(ctx); err != nil {
 		return nil, err
 	}
-	authenticator, err := auth.New(auth.Config{Secret: secret, Audience: "authenticated"})
+	s.accounts = account.New(s.db, log)
+	s.auth, err = auth.New(auth.Config{Secret: secret, Audience: "authenticated", Accounts: s.accounts})
 	if err != nil {
 		return nil, err
 	}
 	s.api, err = api.New(api.Config{
-		Logger: log, Authenticator: authenticator, Graphs: graphs, Blocks: h, Executions: s.execution, MaxBody: 32 << 20,
+		Logger: log, Authenticator: s.auth, Graphs: graphs, Blocks: h, Executions: s.execution, MaxBody: 32 << 20,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			return s.execution.Subscribe(ctx, user, id, after)
 		},
@@ -73,6 +77,8 @@ func (s *server) close() error {
 	if shut := s.api.Shutdown(context.Background()); err == nil {
 		err = shut
 	}
+	s.auth.Close()
+	s.accounts.Close()
 	if closed := s.db.Close(); err == nil {
 		err = closed
 	}

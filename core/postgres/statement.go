@@ -1,0 +1,79 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/driver/pgdriver"
+)
+
+// Statement is a query that runs so often that reading and planning it would cost the database more than running it.
+// Each connection prepares it once and keeps one plan, made without looking at the arguments. Behind a pooler that gives
+// each transaction another connection it goes out as text.
+type Statement struct {
+	db    *sql.DB
+	query string
+
+	mu       sync.Mutex
+	prepared *sql.Stmt
+	plain    atomic.Bool
+}
+
+// NewStatement returns a statement whose placeholders are $1, $2, …
+func NewStatement(db *bun.DB, query string) *Statement { return &Statement{db: db.DB, query: query} }
+
+// SQLSTATEs of a prepared statement that the connection at hand does not know, or knows already.
+const (
+	unknownStatement = "26000"
+	knownStatement   = "42P05"
+)
+
+// Row runs the statement and scans its one row. The error is sql.ErrNoRows where there is none.
+func (s *Statement) Row(ctx context.Context, args []any, into ...any) error {
+	if !s.plain.Load() {
+		stmt, err := s.prepare(ctx)
+		if err == nil {
+			err = stmt.QueryRowContext(ctx, args...).Scan(into...)
+		}
+		if !pooled(err) {
+			return err
+		}
+		s.plain.Store(true) // it was refused before anything was executed
+	}
+	return s.db.QueryRowContext(ctx, s.query, args...).Scan(into...)
+}
+
+// Close lets the connections forget the statement.
+func (s *Statement) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared != nil {
+		_ = s.prepared.Close() // the connection is what would be in the way, and it is given up then
+		s.prepared = nil
+	}
+}
+
+func (s *Statement) prepare(ctx context.Context) (*sql.Stmt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared == nil {
+		var err error
+		if s.prepared, err = s.db.PrepareContext(ctx, s.query); err != nil {
+			return nil, err
+		}
+	}
+	return s.prepared, nil
+}
+
+func pooled(err error) bool {
+	var refused pgdriver.Error
+	if !errors.As(err, &refused) {
+		return false
+	}
+	code := refused.Field('C')
+	return code == unknownStatement || code == knownStatement
+}
