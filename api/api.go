@@ -26,6 +26,7 @@ type Config struct {
 	Logger        hclog.Logger
 	Audit         hclog.Logger
 	Authenticator *auth.Authenticator
+	Library       rest.Library
 	Graphs        rest.Graphs
 	Blocks        rest.Blocks
 	Executions    rest.Executions
@@ -56,7 +57,7 @@ type API struct {
 func New(c Config) (*API, error) {
 	r, err := rest.New(rest.Config{
 		Document: Document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
-		Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
+		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies, Limiter: c.Limiter, Limits: c.Limits,
 	})

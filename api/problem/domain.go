@@ -11,6 +11,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/library"
 	"github.com/patchbay-io/patchbay/core/store"
 )
 
@@ -29,7 +30,8 @@ var domain = []rule{
 	{is(file.ErrTooLarge), tooLargeFile},
 	{is(file.ErrFull), tooLargeFile},
 	{is(graph.ErrNotFound), message(NotFound)},
-	{is(graph.ErrConflict), message(Conflict)},
+	{is(graph.ErrConflict), message(PreconditionFailed)},
+	{is(library.ErrNotFound), message(NotFound)},
 	{is(account.ErrNotFound), message(NotFound)},
 	{is(account.ErrConflict), message(Conflict)},
 	{is(account.ErrRefused), func(error) *Problem { return Unauthorized(account.ErrRefused) }},

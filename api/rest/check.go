@@ -57,7 +57,7 @@ func (s *server) checked(doc *document, maxBody int64) mux.MiddlewareFunc {
 
 // joinLists makes one line of headers that may come in several; generated code takes no more than one.
 func joinLists(h http.Header) {
-	for _, name := range []string{"Prefer", "If-None-Match"} {
+	for _, name := range []string{"Prefer", "If-Match", "If-None-Match"} {
 		if values := h.Values(name); len(values) > 1 {
 			h.Set(name, strings.Join(values, ", "))
 		}

@@ -26,7 +26,7 @@ func TestEveryOperationDemandsACredentialFirst(t *testing.T) {
 		if doc.access[key].public {
 			continue
 		}
-		path := strings.NewReplacer("{graph_id}", "x", "{execution_id}", "x").Replace(key.path) + "?page=%zz&version=x"
+		path := strings.NewReplacer("{graph_id}", "x", "{execution_id}", "x", "{library_agent_id}", "x").Replace(key.path) + "?page=%zz&version=x"
 		for _, token := range []string{"", "Bearer bad"} {
 			// Whatever else is wrong with the request, nothing is said about it.
 			w := f.do(key.method, path, strings.Repeat("{", 100), "Authorization", token, "Content-Type", "text/plain")

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/core/graph"
@@ -15,21 +16,28 @@ import (
 type Graphs interface {
 	Create(ctx context.Context, user string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error)
 	Update(ctx context.Context, user, id string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error)
-	// Render is a graph as clients see it.
+	// Fork stores a copy as a new graph.
+	Fork(ctx context.Context, user, id string, version int) (*graph.Graph, []graph.Missing, error)
+	// Readable is a version that the user may look at.
+	Readable(ctx context.Context, user, id string, version int) (*graph.Graph, error)
+	// Render is a graph as clients see it, Export a version of one as a file for others.
 	Render(ctx context.Context, user string, g *graph.Graph) (json.RawMessage, error)
-	Show(ctx context.Context, user, id string, version int) (json.RawMessage, error)
 	Export(ctx context.Context, user, id string, version int) (json.RawMessage, error)
 	List(ctx context.Context, user string, f graph.Filter) ([]graph.Summary, int, error)
-	// Versions are all of a graph, newest first.
-	Versions(ctx context.Context, user, id string) ([]graph.Summary, error)
-	SetActive(ctx context.Context, user, id string, version int) error
+	// Versions are those of a graph, newest first, and how many there are.
+	Versions(ctx context.Context, user, id string, offset, limit int) ([]graph.Summary, int, error)
+	SetActive(ctx context.Context, user, id string, version int) (*graph.Summary, error)
 	Delete(ctx context.Context, user, id string) error
 }
 
 // ListGraphs is GET /api/v2/builder/graphs.
 func (s *server) ListGraphs(ctx context.Context, r ListGraphsRequestObject) (ListGraphsResponseObject, error) {
 	p := pageOf(r.Params.Page, r.Params.PageSize)
-	list, total, err := s.graphs.List(ctx, auth.From(ctx).UserID, graph.Filter{Offset: p.offset(), Limit: p.size})
+	f := graph.Filter{Offset: p.offset(), Limit: p.size}
+	if r.Params.Search != nil {
+		f.Search = strings.TrimSpace(*r.Params.Search)
+	}
+	list, total, err := s.graphs.List(ctx, auth.From(ctx).UserID, f)
 	if err != nil {
 		return nil, err
 	}
@@ -48,24 +56,22 @@ func (s *server) CreateGraph(ctx context.Context, r CreateGraphRequestObject) (C
 
 // GetGraph is GET /api/v2/builder/graphs/{graph_id}.
 func (s *server) GetGraph(ctx context.Context, r GetGraphRequestObject) (GetGraphResponseObject, error) {
-	version := 0
-	if r.Params.Version != nil {
-		version = *r.Params.Version
-	}
-	show := s.graphs.Show
-	if r.Params.ForExport != nil && *r.Params.ForExport {
-		show = s.graphs.Export
-	}
-	text, err := show(ctx, auth.From(ctx).UserID, r.GraphId, version)
+	user := auth.From(ctx).UserID
+	g, err := s.graphs.Readable(ctx, user, r.GraphId, versionOf(r.Params.Version))
 	if err != nil {
 		return nil, err
 	}
-	return graphAnswer{status: http.StatusOK, text: text}, nil
+	if r.Params.ForExport == nil || !*r.Params.ForExport {
+		return s.graph(ctx, user, http.StatusOK, g, nil)
+	}
+	text, err := s.graphs.Export(ctx, user, r.GraphId, g.Version)
+	return graphAnswer{status: http.StatusOK, version: g.Version, text: text}, err
 }
 
 // UpdateGraph is PUT /api/v2/builder/graphs/{graph_id}.
 func (s *server) UpdateGraph(ctx context.Context, r UpdateGraphRequestObject) (UpdateGraphResponseObject, error) {
 	user, options := auth.From(ctx).UserID, saving(r.Params.AllowMissingBlocks)
+	options.ExpectedVersions = expectedVersions(r.Params.IfMatch)
 	g, missing, err := s.graphs.Update(ctx, user, r.GraphId, bodyOf(ctx), options)
 	if err != nil {
 		return nil, err
@@ -90,29 +96,57 @@ func (s *server) DeleteGraph(ctx context.Context, r DeleteGraphRequestObject) (D
 // ListGraphVersions is GET /api/v2/builder/graphs/{graph_id}/versions.
 func (s *server) ListGraphVersions(ctx context.Context, r ListGraphVersionsRequestObject) (ListGraphVersionsResponseObject, error) {
 	p := pageOf(r.Params.Page, r.Params.PageSize)
-	all, err := s.graphs.Versions(ctx, auth.From(ctx).UserID, r.GraphId)
+	list, total, err := s.graphs.Versions(ctx, auth.From(ctx).UserID, r.GraphId, p.offset(), p.size)
 	if err != nil {
 		return nil, err
 	}
-	return ListGraphVersions200JSONResponse{Versions: graphSummaries(cut(all, p)), Pagination: p.of(len(all))}, nil
+	return ListGraphVersions200JSONResponse{Versions: graphSummaries(list), Pagination: p.of(total)}, nil
 }
 
 // SetActiveGraphVersion is PUT /api/v2/builder/graphs/{graph_id}/versions/active.
 func (s *server) SetActiveGraphVersion(ctx context.Context, r SetActiveGraphVersionRequestObject) (SetActiveGraphVersionResponseObject, error) {
-	user, version := auth.From(ctx).UserID, r.Body.ActiveGraphVersion
-	if err := s.graphs.SetActive(ctx, user, r.GraphId, version); err != nil {
-		return nil, err
-	}
-	versions, err := s.graphs.Versions(ctx, user, r.GraphId)
+	active, err := s.graphs.SetActive(ctx, auth.From(ctx).UserID, r.GraphId, r.Body.ActiveGraphVersion)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(versions, func(v graph.Summary) bool { return v.Version == version })
-	if i < 0 {
-		return nil, graph.ErrNotFound // deleted just now
-	}
-	return SetActiveGraphVersion200JSONResponse(graphSummary(&versions[i])), nil
+	return SetActiveGraphVersion200JSONResponse(graphSummary(active)), nil
 }
+
+// ForkGraph is POST /api/v2/builder/graphs/{graph_id}/fork.
+func (s *server) ForkGraph(ctx context.Context, r ForkGraphRequestObject) (ForkGraphResponseObject, error) {
+	user := auth.From(ctx).UserID
+	g, missing, err := s.graphs.Fork(ctx, user, r.GraphId, versionOf(r.Params.Version))
+	if err != nil {
+		return nil, err
+	}
+	return s.graph(ctx, user, http.StatusCreated, g, missing)
+}
+
+// versionOf is the version that was asked for; 0 where none was.
+func versionOf(v *int) int {
+	if v == nil {
+		return 0
+	}
+	return *v
+}
+
+// expectedVersions are the versions that an If-Match names by their tags; nil where any will do. A weak tag names its
+// version too: those that compress answers on their way make tags weak.
+func expectedVersions(tags *string) []int {
+	if tags == nil || strings.TrimSpace(*tags) == "*" {
+		return nil
+	}
+	versions := []int{}
+	for tag := range strings.SplitSeq(*tags, ",") {
+		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+		if v, err := strconv.Atoi(strings.Trim(tag, `"`)); err == nil && tag == versionTag(v) {
+			versions = append(versions, v)
+		}
+	}
+	return versions
+}
+
+func versionTag(version int) string { return `"` + strconv.Itoa(version) + `"` }
 
 func saving(allowMissing *AllowMissingBlocks) graph.Options {
 	return graph.Options{AllowMissing: allowMissing != nil && *allowMissing}
@@ -120,7 +154,7 @@ func saving(allowMissing *AllowMissingBlocks) graph.Options {
 
 func (s *server) graph(ctx context.Context, user string, status int, g *graph.Graph, missing []graph.Missing) (graphAnswer, error) {
 	text, err := s.graphs.Render(ctx, user, g)
-	return graphAnswer{status: status, text: text, missing: missing}, err
+	return graphAnswer{status: status, version: g.Version, text: text, missing: missing}, err
 }
 
 func graphSummaries(list []graph.Summary) []GraphSummary {
@@ -141,11 +175,13 @@ func graphSummary(g *graph.Summary) GraphSummary {
 // graphAnswer answers with a graph, and with what it lacks where it was stored all the same.
 type graphAnswer struct {
 	status  int
+	version int
 	text    json.RawMessage // an object with members
 	missing []graph.Missing
 }
 
 func (a graphAnswer) send(w http.ResponseWriter) error {
+	w.Header().Set("ETag", versionTag(a.version))
 	return answerJSON(w, a.status, func(j *jsonWriter) {
 		if len(a.missing) == 0 {
 			j.value(a.text)
@@ -171,6 +207,9 @@ func (a graphAnswer) send(w http.ResponseWriter) error {
 
 // VisitCreateGraphResponse implements CreateGraphResponseObject.
 func (a graphAnswer) VisitCreateGraphResponse(w http.ResponseWriter) error { return a.send(w) }
+
+// VisitForkGraphResponse implements ForkGraphResponseObject.
+func (a graphAnswer) VisitForkGraphResponse(w http.ResponseWriter) error { return a.send(w) }
 
 // VisitGetGraphResponse implements GetGraphResponseObject.
 func (a graphAnswer) VisitGetGraphResponse(w http.ResponseWriter) error { return a.send(w) }

@@ -42,6 +42,36 @@ func TestGraphsLifecycle(t *testing.T) {
 	expect(t, f.do("DELETE", "/api/v2/builder/graphs/g1", ""), 404)
 }
 
+func TestUpdatesOfWhatHasChangedAreRefusedOnRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	tagged := func(w *httptest.ResponseRecorder, status int, tag string) {
+		t.Helper()
+		expect(t, w, status)
+		if got := w.Header().Get("ETag"); got != tag {
+			t.Errorf("tag %s, not %s", got, tag)
+		}
+	}
+	const path = "/api/v2/builder/graphs/g1"
+	tagged(f.do("POST", "/api/v2/builder/graphs", aGraph), 201, `"1"`)
+	tagged(f.do("GET", path, ""), 200, `"1"`)
+	version := 1
+	for _, match := range []string{`"1"`, `W/"2"`, `*`, `"7", "4"`, `"5","5"`} {
+		version++
+		tagged(f.do("PUT", path, aGraph, "If-Match", match), 200, fmt.Sprintf(`"%d"`, version))
+	}
+	for _, match := range []string{`"1"`, `"5"`, `6`, `"06"`, `"+6"`, `" 6"`, `'6'`, `""6""`, `x`, `,`, `"99999999999999999999"`, `"6`, `"*"`} {
+		w := f.do("PUT", path, aGraph, "If-Match", match)
+		expect(t, w, 412, `"code":"PRECONDITION_FAILED"`)
+		if w.Header().Get("ETag") != "" {
+			t.Errorf("a refusal has a tag")
+		}
+	}
+	tagged(f.do("GET", path+"?version=2&for_export=true", ""), 200, `"2"`)
+	tagged(f.do("POST", path+"/fork?version=2", ""), 201, `"1"`)
+	expect(t, f.do("PUT", "/api/v2/builder/graphs/g9", aGraph, "If-Match", `"1"`), 404)
+}
+
 func TestForeignGraphsAreNotFound(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -49,7 +79,7 @@ func TestForeignGraphsAreNotFound(t *testing.T) {
 	for _, id := range []string{"g1", "g9", "not-an-id", "%00", "a%2Fb", "..%2f..", "%25zz", strings.Repeat("x", 3000)} {
 		for _, r := range [][3]string{
 			{"GET", "", ""}, {"PUT", "", aGraph}, {"DELETE", "", ""}, {"GET", "/versions", ""},
-			{"PUT", "/versions/active", `{"active_graph_version":1}`}, {"POST", "/execute", ""},
+			{"POST", "/fork", ""}, {"PUT", "/versions/active", `{"active_graph_version":1}`}, {"POST", "/execute", ""},
 		} {
 			w := f.do(r[0], "/api/v2/builder/graphs/"+id+r[1], r[2], "Authorization", "Bearer bob")
 			expect(t, w, 404, `"code":"NOT_FOUND"`)

@@ -88,6 +88,7 @@ const (
 	NOTCONFIGURED        ErrorErrorCode = "NOT_CONFIGURED"
 	NOTFOUND             ErrorErrorCode = "NOT_FOUND"
 	PAYLOADTOOLARGE      ErrorErrorCode = "PAYLOAD_TOO_LARGE"
+	PRECONDITIONFAILED   ErrorErrorCode = "PRECONDITION_FAILED"
 	RATELIMITED          ErrorErrorCode = "RATE_LIMITED"
 	UNAUTHORIZED         ErrorErrorCode = "UNAUTHORIZED"
 	UNAVAILABLE          ErrorErrorCode = "UNAVAILABLE"
@@ -113,6 +114,8 @@ func (e ErrorErrorCode) Valid() bool {
 		return true
 	case PAYLOADTOOLARGE:
 		return true
+	case PRECONDITIONFAILED:
+		return true
 	case RATELIMITED:
 		return true
 	case UNAUTHORIZED:
@@ -124,6 +127,30 @@ func (e ErrorErrorCode) Valid() bool {
 	case UPSTREAMERROR:
 		return true
 	case VALIDATIONERROR:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LibraryAgentStatus.
+const (
+	LibraryAgentStatusCOMPLETED LibraryAgentStatus = "COMPLETED"
+	LibraryAgentStatusERROR     LibraryAgentStatus = "ERROR"
+	LibraryAgentStatusHEALTHY   LibraryAgentStatus = "HEALTHY"
+	LibraryAgentStatusWAITING   LibraryAgentStatus = "WAITING"
+)
+
+// Valid indicates whether the value is a known member of the LibraryAgentStatus enum.
+func (e LibraryAgentStatus) Valid() bool {
+	switch e {
+	case LibraryAgentStatusCOMPLETED:
+		return true
+	case LibraryAgentStatusERROR:
+		return true
+	case LibraryAgentStatusHEALTHY:
+		return true
+	case LibraryAgentStatusWAITING:
 		return true
 	default:
 		return false
@@ -240,25 +267,25 @@ func (e Permission) Valid() bool {
 
 // Defines values for Status.
 const (
-	COMPLETED  Status = "COMPLETED"
-	FAILED     Status = "FAILED"
-	QUEUED     Status = "QUEUED"
-	RUNNING    Status = "RUNNING"
-	TERMINATED Status = "TERMINATED"
+	StatusCOMPLETED  Status = "COMPLETED"
+	StatusFAILED     Status = "FAILED"
+	StatusQUEUED     Status = "QUEUED"
+	StatusRUNNING    Status = "RUNNING"
+	StatusTERMINATED Status = "TERMINATED"
 )
 
 // Valid indicates whether the value is a known member of the Status enum.
 func (e Status) Valid() bool {
 	switch e {
-	case COMPLETED:
+	case StatusCOMPLETED:
 		return true
-	case FAILED:
+	case StatusFAILED:
 		return true
-	case QUEUED:
+	case StatusQUEUED:
 		return true
-	case RUNNING:
+	case StatusRUNNING:
 		return true
-	case TERMINATED:
+	case StatusTERMINATED:
 		return true
 	default:
 		return false
@@ -295,6 +322,33 @@ const (
 func (e TokensTokenType) Valid() bool {
 	switch e {
 	case Bearer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListLibraryAgentsParamsSortBy.
+const (
+	ListLibraryAgentsParamsSortByCreatedAt  ListLibraryAgentsParamsSortBy = "created_at"
+	ListLibraryAgentsParamsSortByCreatedAt1 ListLibraryAgentsParamsSortBy = "createdAt"
+	ListLibraryAgentsParamsSortByName       ListLibraryAgentsParamsSortBy = "name"
+	ListLibraryAgentsParamsSortByUpdatedAt  ListLibraryAgentsParamsSortBy = "updated_at"
+	ListLibraryAgentsParamsSortByUpdatedAt1 ListLibraryAgentsParamsSortBy = "updatedAt"
+)
+
+// Valid indicates whether the value is a known member of the ListLibraryAgentsParamsSortBy enum.
+func (e ListLibraryAgentsParamsSortBy) Valid() bool {
+	switch e {
+	case ListLibraryAgentsParamsSortByCreatedAt:
+		return true
+	case ListLibraryAgentsParamsSortByCreatedAt1:
+		return true
+	case ListLibraryAgentsParamsSortByName:
+		return true
+	case ListLibraryAgentsParamsSortByUpdatedAt:
+		return true
+	case ListLibraryAgentsParamsSortByUpdatedAt1:
 		return true
 	default:
 		return false
@@ -611,6 +665,66 @@ type GraphVersionList struct {
 	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
 	Pagination Pagination     `json:"pagination"`
 	Versions   []GraphSummary `json:"versions"`
+}
+
+// LibraryAgent Example: {"agent_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","agent_version":1,"created_at":"2024-01-10T08:00:00Z","description":"Agent description","execution_count":12,"graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"id":"0193b3f0-9f2b-7a10-a1f6-2f1d0c3c4b33","is_archived":false,"is_created_by_user":true,"is_favorite":false,"is_latest_version":true,"last_run_at":"2024-01-15T10:29:59Z","name":"My Agent","preset_id":null,"status":"COMPLETED","success_rate":91.7,"updated_at":"2024-01-15T10:30:00Z"}
+type LibraryAgent struct {
+	// AgentId Identifier of the graph.
+	AgentId      string    `json:"agent_id"`
+	AgentVersion int       `json:"agent_version"`
+	CreatedAt    time.Time `json:"created_at"`
+	Description  string    `json:"description"`
+
+	// ExecutionCount The caller's executions of the graph, all versions.
+	ExecutionCount int `json:"execution_count"`
+
+	// GraphId The same as `agent_id`.
+	GraphId string `json:"graph_id"`
+
+	// GraphVersion The same as `agent_version`.
+	GraphVersion    int    `json:"graph_version"`
+	Id              string `json:"id"`
+	IsArchived      bool   `json:"is_archived"`
+	IsCreatedByUser bool   `json:"is_created_by_user"`
+	IsFavorite      bool   `json:"is_favorite"`
+
+	// IsLatestVersion Whether the graph has no newer version, that of somebody else no newer approved one.
+	IsLatestVersion bool `json:"is_latest_version"`
+
+	// LastRunAt When the caller executed it last.
+	LastRunAt *time.Time `json:"last_run_at"`
+	Name      string     `json:"name"`
+
+	// PresetId Null; there are no presets.
+	PresetId *string `json:"preset_id"`
+
+	// Status Of the caller's last five executions: `ERROR` if one failed, else `WAITING` if one is queued, else `HEALTHY` if
+	// one runs, else `COMPLETED`.
+	Status LibraryAgentStatus `json:"status"`
+
+	// SuccessRate Percentage of completed ones among the executions that have ended; null when none has.
+	SuccessRate *float64 `json:"success_rate"`
+
+	// UpdatedAt When the entry or the version that it shows changed.
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// LibraryAgentStatus Of the caller's last five executions: `ERROR` if one failed, else `WAITING` if one is queued, else `HEALTHY` if
+// one runs, else `COMPLETED`.
+type LibraryAgentStatus string
+
+// LibraryAgentChange defines model for LibraryAgentChange.
+type LibraryAgentChange struct {
+	IsArchived *bool `json:"is_archived,omitempty"`
+	IsFavorite *bool `json:"is_favorite,omitempty"`
+}
+
+// LibraryAgentList defines model for LibraryAgentList.
+type LibraryAgentList struct {
+	Agents []LibraryAgent `json:"agents"`
+
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination Pagination `json:"pagination"`
 }
 
 // Link defines model for Link.
@@ -1024,8 +1138,14 @@ type FileID = string
 // GraphID defines model for GraphID.
 type GraphID = string
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // KeyID defines model for KeyID.
 type KeyID = string
+
+// LibraryAgentID defines model for LibraryAgentID.
+type LibraryAgentID = string
 
 // Page defines model for Page.
 type Page = int
@@ -1071,6 +1191,9 @@ type NotConfigured = Error
 
 // NotFound defines model for NotFound.
 type NotFound = Error
+
+// PreconditionFailed defines model for PreconditionFailed.
+type PreconditionFailed = Error
 
 // RateLimited defines model for RateLimited.
 type RateLimited = Error
@@ -1182,6 +1305,9 @@ type ListBlocksParams struct {
 
 // ListGraphsParams defines parameters for ListGraphs.
 type ListGraphsParams struct {
+	// Search Only graphs whose name or description contains this text, whatever its case. It is no pattern.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
 	// Page Number of the page, from 1.
 	Page *Page `form:"page,omitempty" json:"page,omitempty"`
 
@@ -1210,6 +1336,10 @@ type UpdateGraphParams struct {
 	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
+
+	// IfMatch The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
+	// changed and the answer is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ExecuteGraphParams defines parameters for ExecuteGraph.
@@ -1221,6 +1351,12 @@ type ExecuteGraphParams struct {
 	// Prefer `wait=N` (RFC 7240) answers with the details of the execution when it has ended or N seconds have passed; over
 	// 60 counts as 60.
 	Prefer *string `json:"Prefer,omitempty"`
+}
+
+// ForkGraphParams defines parameters for ForkGraph.
+type ForkGraphParams struct {
+	// Version Version of the graph.
+	Version *Version `form:"version,omitempty" json:"version,omitempty"`
 }
 
 // ListGraphVersionsParams defines parameters for ListGraphVersions.
@@ -1303,6 +1439,44 @@ type DownloadFileParams struct {
 
 	// IfNoneMatch The `ETag` of an earlier answer; 304 when nothing has changed since.
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+}
+
+// ListLibraryAgentsParams defines parameters for ListLibraryAgents.
+type ListLibraryAgentsParams struct {
+	// SearchTerm Only agents whose name or description contains this text, whatever its case. It is no pattern.
+	SearchTerm *string `form:"search_term,omitempty" json:"search_term,omitempty"`
+
+	// SortBy `updated_at` has the last changed first, `created_at` the newest, `name` is ascending whatever the case.
+	// `updatedAt` and `createdAt` are other names.
+	SortBy *ListLibraryAgentsParamsSortBy `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+
+	// IsFavorite Only favourites, or only what is none.
+	IsFavorite *bool `form:"is_favorite,omitempty" json:"is_favorite,omitempty"`
+
+	// Archived Only what is in the archive.
+	Archived *bool `form:"archived,omitempty" json:"archived,omitempty"`
+
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// ListLibraryAgentsParamsSortBy defines parameters for ListLibraryAgents.
+type ListLibraryAgentsParamsSortBy string
+
+// AddLibraryAgentJSONBody defines parameters for AddLibraryAgent.
+type AddLibraryAgentJSONBody struct {
+	// AgentId Identifier of the graph.
+	AgentId      string `json:"agent_id"`
+	AgentVersion *int   `json:"agent_version,omitempty"`
+}
+
+// GetLibraryAgentByGraphParams defines parameters for GetLibraryAgentByGraph.
+type GetLibraryAgentByGraphParams struct {
+	// Version Version of the graph.
+	Version *Version `form:"version,omitempty" json:"version,omitempty"`
 }
 
 // ListAllSubmissionsParams defines parameters for ListAllSubmissions.
@@ -1443,6 +1617,15 @@ type SetActiveGraphVersionJSONRequestBody SetActiveGraphVersionJSONBody
 // UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
 type UploadFileMultipartRequestBody UploadFileMultipartBody
 
+// AddLibraryAgentJSONRequestBody defines body for AddLibraryAgent for application/json ContentType.
+type AddLibraryAgentJSONRequestBody AddLibraryAgentJSONBody
+
+// PatchLibraryAgentJSONRequestBody defines body for PatchLibraryAgent for application/json ContentType.
+type PatchLibraryAgentJSONRequestBody = LibraryAgentChange
+
+// UpdateLibraryAgentJSONRequestBody defines body for UpdateLibraryAgent for application/json ContentType.
+type UpdateLibraryAgentJSONRequestBody = LibraryAgentChange
+
 // FeatureStoreAgentJSONRequestBody defines body for FeatureStoreAgent for application/json ContentType.
 type FeatureStoreAgentJSONRequestBody = FeatureRequest
 
@@ -1526,6 +1709,9 @@ type ServerInterface interface {
 	// ExecuteGraph Execute graph
 	// (POST /api/v2/builder/graphs/{graph_id}/execute)
 	ExecuteGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params ExecuteGraphParams)
+	// ForkGraph Fork graph
+	// (POST /api/v2/builder/graphs/{graph_id}/fork)
+	ForkGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params ForkGraphParams)
 	// ListGraphVersions List versions of a graph
 	// (GET /api/v2/builder/graphs/{graph_id}/versions)
 	ListGraphVersions(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphVersionsParams)
@@ -1562,6 +1748,30 @@ type ServerInterface interface {
 	// DownloadFile Download file
 	// (GET /api/v2/files/{file_id}/download)
 	DownloadFile(w http.ResponseWriter, r *http.Request, fileId FileID, params DownloadFileParams)
+	// ListLibraryAgents List library agents
+	// (GET /api/v2/library/agents)
+	ListLibraryAgents(w http.ResponseWriter, r *http.Request, params ListLibraryAgentsParams)
+	// AddLibraryAgent Add agent to library
+	// (POST /api/v2/library/agents)
+	AddLibraryAgent(w http.ResponseWriter, r *http.Request)
+	// GetLibraryAgentByGraph Get agent by graph
+	// (GET /api/v2/library/agents/by-graph/{graph_id})
+	GetLibraryAgentByGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params GetLibraryAgentByGraphParams)
+	// DeleteLibraryAgent Delete from library
+	// (DELETE /api/v2/library/agents/{library_agent_id})
+	DeleteLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID)
+	// GetLibraryAgent Get library agent
+	// (GET /api/v2/library/agents/{library_agent_id})
+	GetLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID)
+	// PatchLibraryAgent Update library agent
+	// (PATCH /api/v2/library/agents/{library_agent_id})
+	PatchLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID)
+	// UpdateLibraryAgent Update library agent
+	// (PUT /api/v2/library/agents/{library_agent_id})
+	UpdateLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID)
+	// ForkLibraryAgent Fork library agent
+	// (POST /api/v2/library/agents/{library_agent_id}/fork)
+	ForkLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID)
 	// FeatureStoreAgent Feature store agent
 	// (PUT /api/v2/store/admin/agents/{agent_id})
 	FeatureStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
@@ -2051,6 +2261,19 @@ func (siw *ServerInterfaceWrapper) ListGraphs(w http.ResponseWriter, r *http.Req
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListGraphsParams
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "page" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -2233,6 +2456,27 @@ func (siw *ServerInterfaceWrapper) UpdateGraph(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateGraph(w, r, graphId, params)
 	}))
@@ -2304,6 +2548,48 @@ func (siw *ServerInterfaceWrapper) ExecuteGraph(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ExecuteGraph(w, r, graphId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ForkGraph operation middleware
+func (siw *ServerInterfaceWrapper) ForkGraph(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ForkGraphParams
+
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", r.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ForkGraph(w, r, graphId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2861,6 +3147,290 @@ func (siw *ServerInterfaceWrapper) DownloadFile(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DownloadFile(w, r, fileId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListLibraryAgents operation middleware
+func (siw *ServerInterfaceWrapper) ListLibraryAgents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLibraryAgentsParams
+
+	// ------------- Optional query parameter "search_term" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_term", r.URL.Query(), &params.SearchTerm, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search_term"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search_term", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort_by", r.URL.Query(), &params.SortBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "is_favorite" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "is_favorite", r.URL.Query(), &params.IsFavorite, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "is_favorite"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "is_favorite", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "archived" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "archived", r.URL.Query(), &params.Archived, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "archived"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "archived", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListLibraryAgents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddLibraryAgent operation middleware
+func (siw *ServerInterfaceWrapper) AddLibraryAgent(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddLibraryAgent(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetLibraryAgentByGraph operation middleware
+func (siw *ServerInterfaceWrapper) GetLibraryAgentByGraph(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetLibraryAgentByGraphParams
+
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", r.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetLibraryAgentByGraph(w, r, graphId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteLibraryAgent operation middleware
+func (siw *ServerInterfaceWrapper) DeleteLibraryAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "library_agent_id" -------------
+	var libraryAgentId LibraryAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "library_agent_id", mux.Vars(r)["library_agent_id"], &libraryAgentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "library_agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteLibraryAgent(w, r, libraryAgentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetLibraryAgent operation middleware
+func (siw *ServerInterfaceWrapper) GetLibraryAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "library_agent_id" -------------
+	var libraryAgentId LibraryAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "library_agent_id", mux.Vars(r)["library_agent_id"], &libraryAgentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "library_agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetLibraryAgent(w, r, libraryAgentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PatchLibraryAgent operation middleware
+func (siw *ServerInterfaceWrapper) PatchLibraryAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "library_agent_id" -------------
+	var libraryAgentId LibraryAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "library_agent_id", mux.Vars(r)["library_agent_id"], &libraryAgentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "library_agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PatchLibraryAgent(w, r, libraryAgentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateLibraryAgent operation middleware
+func (siw *ServerInterfaceWrapper) UpdateLibraryAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "library_agent_id" -------------
+	var libraryAgentId LibraryAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "library_agent_id", mux.Vars(r)["library_agent_id"], &libraryAgentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "library_agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateLibraryAgent(w, r, libraryAgentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ForkLibraryAgent operation middleware
+func (siw *ServerInterfaceWrapper) ForkLibraryAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "library_agent_id" -------------
+	var libraryAgentId LibraryAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "library_agent_id", mux.Vars(r)["library_agent_id"], &libraryAgentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "library_agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ForkLibraryAgent(w, r, libraryAgentId)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3782,6 +4352,22 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/api-keys/{key_id}/activate", wrapper.ActivateAPIKey).Methods(http.MethodPost)
 
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents", wrapper.ListLibraryAgents).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents", wrapper.AddLibraryAgent).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/{library_agent_id}", wrapper.DeleteLibraryAgent).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/{library_agent_id}", wrapper.GetLibraryAgent).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/{library_agent_id}", wrapper.PatchLibraryAgent).Methods(http.MethodPatch)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/{library_agent_id}", wrapper.UpdateLibraryAgent).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/{library_agent_id}/fork", wrapper.ForkLibraryAgent).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/by-graph/{graph_id}", wrapper.GetLibraryAgentByGraph).Methods(http.MethodGet)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.ListGraphs).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.CreateGraph).Methods(http.MethodPost)
@@ -3795,6 +4381,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/versions", wrapper.ListGraphVersions).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/versions/active", wrapper.SetActiveGraphVersion).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/fork", wrapper.ForkGraph).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/execute", wrapper.ExecuteGraph).Methods(http.MethodPost)
 
@@ -3872,6 +4460,8 @@ type InvalidJSONResponse Error
 type NotConfiguredJSONResponse Error
 
 type NotFoundJSONResponse Error
+
+type PreconditionFailedJSONResponse Error
 
 type RateLimitedResponseHeaders struct {
 	RetryAfter          *int
@@ -6238,15 +6828,25 @@ type CreateGraphResponseObject interface {
 	VisitCreateGraphResponse(w http.ResponseWriter) error
 }
 
-type CreateGraph201JSONResponse Graph
+type CreateGraph201ResponseHeaders struct {
+	ETag *string
+}
+
+type CreateGraph201JSONResponse struct {
+	Body    Graph
+	Headers CreateGraph201ResponseHeaders
+}
 
 func (response CreateGraph201JSONResponse) VisitCreateGraphResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6505,15 +7105,25 @@ type GetGraphResponseObject interface {
 	VisitGetGraphResponse(w http.ResponseWriter) error
 }
 
-type GetGraph200JSONResponse Graph
+type GetGraph200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetGraph200JSONResponse struct {
+	Body    Graph
+	Headers GetGraph200ResponseHeaders
+}
 
 func (response GetGraph200JSONResponse) VisitGetGraphResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6642,15 +7252,25 @@ type UpdateGraphResponseObject interface {
 	VisitUpdateGraphResponse(w http.ResponseWriter) error
 }
 
-type UpdateGraph200JSONResponse Graph
+type UpdateGraph200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateGraph200JSONResponse struct {
+	Body    Graph
+	Headers UpdateGraph200ResponseHeaders
+}
 
 func (response UpdateGraph200JSONResponse) VisitUpdateGraphResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6697,6 +7317,20 @@ func (response UpdateGraph404JSONResponse) VisitUpdateGraphResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraph412JSONResponse struct{ PreconditionFailedJSONResponse }
+
+func (response UpdateGraph412JSONResponse) VisitUpdateGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6979,6 +7613,126 @@ func (response ExecuteGraph500JSONResponse) VisitExecuteGraphResponse(w http.Res
 type ExecuteGraph503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ExecuteGraph503JSONResponse) VisitExecuteGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkGraphRequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Params  ForkGraphParams
+}
+
+type ForkGraphResponseObject interface {
+	VisitForkGraphResponse(w http.ResponseWriter) error
+}
+
+type ForkGraph201ResponseHeaders struct {
+	ETag *string
+}
+
+type ForkGraph201JSONResponse struct {
+	Body    Graph
+	Headers ForkGraph201ResponseHeaders
+}
+
+func (response ForkGraph201JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkGraph401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ForkGraph401JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ForkGraph403JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkGraph404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ForkGraph404JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkGraph422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ForkGraph422JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkGraph500JSONResponse struct{ InternalJSONResponse }
+
+func (response ForkGraph500JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ForkGraph503JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -8614,6 +9368,937 @@ func (response DownloadFile500JSONResponse) VisitDownloadFileResponse(w http.Res
 type DownloadFile503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response DownloadFile503JSONResponse) VisitDownloadFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLibraryAgentsRequestObject struct {
+	Params ListLibraryAgentsParams
+}
+
+type ListLibraryAgentsResponseObject interface {
+	VisitListLibraryAgentsResponse(w http.ResponseWriter) error
+}
+
+type ListLibraryAgents200JSONResponse LibraryAgentList
+
+func (response ListLibraryAgents200JSONResponse) VisitListLibraryAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLibraryAgents401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListLibraryAgents401JSONResponse) VisitListLibraryAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLibraryAgents403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListLibraryAgents403JSONResponse) VisitListLibraryAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLibraryAgents422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListLibraryAgents422JSONResponse) VisitListLibraryAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLibraryAgents500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListLibraryAgents500JSONResponse) VisitListLibraryAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLibraryAgents503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListLibraryAgents503JSONResponse) VisitListLibraryAgentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgentRequestObject struct {
+	Body *AddLibraryAgentJSONRequestBody
+}
+
+type AddLibraryAgentResponseObject interface {
+	VisitAddLibraryAgentResponse(w http.ResponseWriter) error
+}
+
+type AddLibraryAgent200JSONResponse LibraryAgent
+
+func (response AddLibraryAgent200JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent201JSONResponse LibraryAgent
+
+func (response AddLibraryAgent201JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response AddLibraryAgent401JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response AddLibraryAgent403JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response AddLibraryAgent404JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response AddLibraryAgent413JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response AddLibraryAgent415JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response AddLibraryAgent422JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response AddLibraryAgent500JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddLibraryAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response AddLibraryAgent503JSONResponse) VisitAddLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentByGraphRequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Params  GetLibraryAgentByGraphParams
+}
+
+type GetLibraryAgentByGraphResponseObject interface {
+	VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error
+}
+
+type GetLibraryAgentByGraph200JSONResponse LibraryAgent
+
+func (response GetLibraryAgentByGraph200JSONResponse) VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentByGraph401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetLibraryAgentByGraph401JSONResponse) VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentByGraph403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetLibraryAgentByGraph403JSONResponse) VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentByGraph404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetLibraryAgentByGraph404JSONResponse) VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentByGraph422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetLibraryAgentByGraph422JSONResponse) VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentByGraph500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetLibraryAgentByGraph500JSONResponse) VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentByGraph503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetLibraryAgentByGraph503JSONResponse) VisitGetLibraryAgentByGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteLibraryAgentRequestObject struct {
+	LibraryAgentId LibraryAgentID `json:"library_agent_id"`
+}
+
+type DeleteLibraryAgentResponseObject interface {
+	VisitDeleteLibraryAgentResponse(w http.ResponseWriter) error
+}
+
+type DeleteLibraryAgent204Response struct {
+}
+
+func (response DeleteLibraryAgent204Response) VisitDeleteLibraryAgentResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteLibraryAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteLibraryAgent401JSONResponse) VisitDeleteLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteLibraryAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteLibraryAgent403JSONResponse) VisitDeleteLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteLibraryAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteLibraryAgent404JSONResponse) VisitDeleteLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteLibraryAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response DeleteLibraryAgent500JSONResponse) VisitDeleteLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteLibraryAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteLibraryAgent503JSONResponse) VisitDeleteLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgentRequestObject struct {
+	LibraryAgentId LibraryAgentID `json:"library_agent_id"`
+}
+
+type GetLibraryAgentResponseObject interface {
+	VisitGetLibraryAgentResponse(w http.ResponseWriter) error
+}
+
+type GetLibraryAgent200JSONResponse LibraryAgent
+
+func (response GetLibraryAgent200JSONResponse) VisitGetLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetLibraryAgent401JSONResponse) VisitGetLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetLibraryAgent403JSONResponse) VisitGetLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetLibraryAgent404JSONResponse) VisitGetLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetLibraryAgent500JSONResponse) VisitGetLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLibraryAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetLibraryAgent503JSONResponse) VisitGetLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgentRequestObject struct {
+	LibraryAgentId LibraryAgentID `json:"library_agent_id"`
+	Body           *PatchLibraryAgentJSONRequestBody
+}
+
+type PatchLibraryAgentResponseObject interface {
+	VisitPatchLibraryAgentResponse(w http.ResponseWriter) error
+}
+
+type PatchLibraryAgent200JSONResponse LibraryAgent
+
+func (response PatchLibraryAgent200JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PatchLibraryAgent401JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PatchLibraryAgent403JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PatchLibraryAgent404JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PatchLibraryAgent413JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PatchLibraryAgent415JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response PatchLibraryAgent422JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response PatchLibraryAgent500JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchLibraryAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PatchLibraryAgent503JSONResponse) VisitPatchLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgentRequestObject struct {
+	LibraryAgentId LibraryAgentID `json:"library_agent_id"`
+	Body           *UpdateLibraryAgentJSONRequestBody
+}
+
+type UpdateLibraryAgentResponseObject interface {
+	VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error
+}
+
+type UpdateLibraryAgent200JSONResponse LibraryAgent
+
+func (response UpdateLibraryAgent200JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateLibraryAgent401JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpdateLibraryAgent403JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response UpdateLibraryAgent404JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UpdateLibraryAgent413JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UpdateLibraryAgent415JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UpdateLibraryAgent422JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpdateLibraryAgent500JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateLibraryAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateLibraryAgent503JSONResponse) VisitUpdateLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkLibraryAgentRequestObject struct {
+	LibraryAgentId LibraryAgentID `json:"library_agent_id"`
+}
+
+type ForkLibraryAgentResponseObject interface {
+	VisitForkLibraryAgentResponse(w http.ResponseWriter) error
+}
+
+type ForkLibraryAgent201JSONResponse LibraryAgent
+
+func (response ForkLibraryAgent201JSONResponse) VisitForkLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkLibraryAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ForkLibraryAgent401JSONResponse) VisitForkLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkLibraryAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ForkLibraryAgent403JSONResponse) VisitForkLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkLibraryAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ForkLibraryAgent404JSONResponse) VisitForkLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkLibraryAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ForkLibraryAgent422JSONResponse) VisitForkLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkLibraryAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response ForkLibraryAgent500JSONResponse) VisitForkLibraryAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ForkLibraryAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ForkLibraryAgent503JSONResponse) VisitForkLibraryAgentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -11322,6 +13007,9 @@ type StrictServerInterface interface {
 	// ExecuteGraph Execute graph
 	// (POST /api/v2/builder/graphs/{graph_id}/execute)
 	ExecuteGraph(ctx context.Context, request ExecuteGraphRequestObject) (ExecuteGraphResponseObject, error)
+	// ForkGraph Fork graph
+	// (POST /api/v2/builder/graphs/{graph_id}/fork)
+	ForkGraph(ctx context.Context, request ForkGraphRequestObject) (ForkGraphResponseObject, error)
 	// ListGraphVersions List versions of a graph
 	// (GET /api/v2/builder/graphs/{graph_id}/versions)
 	ListGraphVersions(ctx context.Context, request ListGraphVersionsRequestObject) (ListGraphVersionsResponseObject, error)
@@ -11358,6 +13046,30 @@ type StrictServerInterface interface {
 	// DownloadFile Download file
 	// (GET /api/v2/files/{file_id}/download)
 	DownloadFile(ctx context.Context, request DownloadFileRequestObject) (DownloadFileResponseObject, error)
+	// ListLibraryAgents List library agents
+	// (GET /api/v2/library/agents)
+	ListLibraryAgents(ctx context.Context, request ListLibraryAgentsRequestObject) (ListLibraryAgentsResponseObject, error)
+	// AddLibraryAgent Add agent to library
+	// (POST /api/v2/library/agents)
+	AddLibraryAgent(ctx context.Context, request AddLibraryAgentRequestObject) (AddLibraryAgentResponseObject, error)
+	// GetLibraryAgentByGraph Get agent by graph
+	// (GET /api/v2/library/agents/by-graph/{graph_id})
+	GetLibraryAgentByGraph(ctx context.Context, request GetLibraryAgentByGraphRequestObject) (GetLibraryAgentByGraphResponseObject, error)
+	// DeleteLibraryAgent Delete from library
+	// (DELETE /api/v2/library/agents/{library_agent_id})
+	DeleteLibraryAgent(ctx context.Context, request DeleteLibraryAgentRequestObject) (DeleteLibraryAgentResponseObject, error)
+	// GetLibraryAgent Get library agent
+	// (GET /api/v2/library/agents/{library_agent_id})
+	GetLibraryAgent(ctx context.Context, request GetLibraryAgentRequestObject) (GetLibraryAgentResponseObject, error)
+	// PatchLibraryAgent Update library agent
+	// (PATCH /api/v2/library/agents/{library_agent_id})
+	PatchLibraryAgent(ctx context.Context, request PatchLibraryAgentRequestObject) (PatchLibraryAgentResponseObject, error)
+	// UpdateLibraryAgent Update library agent
+	// (PUT /api/v2/library/agents/{library_agent_id})
+	UpdateLibraryAgent(ctx context.Context, request UpdateLibraryAgentRequestObject) (UpdateLibraryAgentResponseObject, error)
+	// ForkLibraryAgent Fork library agent
+	// (POST /api/v2/library/agents/{library_agent_id}/fork)
+	ForkLibraryAgent(ctx context.Context, request ForkLibraryAgentRequestObject) (ForkLibraryAgentResponseObject, error)
 	// FeatureStoreAgent Feature store agent
 	// (PUT /api/v2/store/admin/agents/{agent_id})
 	FeatureStoreAgent(ctx context.Context, request FeatureStoreAgentRequestObject) (FeatureStoreAgentResponseObject, error)
@@ -12073,6 +13785,33 @@ func (sh *strictHandler) ExecuteGraph(w http.ResponseWriter, r *http.Request, gr
 	}
 }
 
+// ForkGraph operation middleware
+func (sh *strictHandler) ForkGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params ForkGraphParams) {
+	var request ForkGraphRequestObject
+
+	request.GraphId = graphId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ForkGraph(ctx, request.(ForkGraphRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ForkGraph")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ForkGraphResponseObject); ok {
+		if err := validResponse.VisitForkGraphResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListGraphVersions operation middleware
 func (sh *strictHandler) ListGraphVersions(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphVersionsParams) {
 	var request ListGraphVersionsRequestObject
@@ -12395,6 +14134,234 @@ func (sh *strictHandler) DownloadFile(w http.ResponseWriter, r *http.Request, fi
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DownloadFileResponseObject); ok {
 		if err := validResponse.VisitDownloadFileResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListLibraryAgents operation middleware
+func (sh *strictHandler) ListLibraryAgents(w http.ResponseWriter, r *http.Request, params ListLibraryAgentsParams) {
+	var request ListLibraryAgentsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLibraryAgents(ctx, request.(ListLibraryAgentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLibraryAgents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListLibraryAgentsResponseObject); ok {
+		if err := validResponse.VisitListLibraryAgentsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddLibraryAgent operation middleware
+func (sh *strictHandler) AddLibraryAgent(w http.ResponseWriter, r *http.Request) {
+	var request AddLibraryAgentRequestObject
+
+	var body AddLibraryAgentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddLibraryAgent(ctx, request.(AddLibraryAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddLibraryAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddLibraryAgentResponseObject); ok {
+		if err := validResponse.VisitAddLibraryAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetLibraryAgentByGraph operation middleware
+func (sh *strictHandler) GetLibraryAgentByGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params GetLibraryAgentByGraphParams) {
+	var request GetLibraryAgentByGraphRequestObject
+
+	request.GraphId = graphId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetLibraryAgentByGraph(ctx, request.(GetLibraryAgentByGraphRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetLibraryAgentByGraph")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetLibraryAgentByGraphResponseObject); ok {
+		if err := validResponse.VisitGetLibraryAgentByGraphResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteLibraryAgent operation middleware
+func (sh *strictHandler) DeleteLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID) {
+	var request DeleteLibraryAgentRequestObject
+
+	request.LibraryAgentId = libraryAgentId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteLibraryAgent(ctx, request.(DeleteLibraryAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteLibraryAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteLibraryAgentResponseObject); ok {
+		if err := validResponse.VisitDeleteLibraryAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetLibraryAgent operation middleware
+func (sh *strictHandler) GetLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID) {
+	var request GetLibraryAgentRequestObject
+
+	request.LibraryAgentId = libraryAgentId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetLibraryAgent(ctx, request.(GetLibraryAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetLibraryAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetLibraryAgentResponseObject); ok {
+		if err := validResponse.VisitGetLibraryAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PatchLibraryAgent operation middleware
+func (sh *strictHandler) PatchLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID) {
+	var request PatchLibraryAgentRequestObject
+
+	request.LibraryAgentId = libraryAgentId
+
+	var body PatchLibraryAgentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PatchLibraryAgent(ctx, request.(PatchLibraryAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PatchLibraryAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PatchLibraryAgentResponseObject); ok {
+		if err := validResponse.VisitPatchLibraryAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateLibraryAgent operation middleware
+func (sh *strictHandler) UpdateLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID) {
+	var request UpdateLibraryAgentRequestObject
+
+	request.LibraryAgentId = libraryAgentId
+
+	var body UpdateLibraryAgentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateLibraryAgent(ctx, request.(UpdateLibraryAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateLibraryAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateLibraryAgentResponseObject); ok {
+		if err := validResponse.VisitUpdateLibraryAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ForkLibraryAgent operation middleware
+func (sh *strictHandler) ForkLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID) {
+	var request ForkLibraryAgentRequestObject
+
+	request.LibraryAgentId = libraryAgentId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ForkLibraryAgent(ctx, request.(ForkLibraryAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ForkLibraryAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ForkLibraryAgentResponseObject); ok {
+		if err := validResponse.VisitForkLibraryAgentResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

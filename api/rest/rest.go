@@ -24,6 +24,7 @@ type Config struct {
 	Logger       hclog.Logger
 	Audit        hclog.Logger // of what changes rights, keys, credentials and listings
 	Authenticate func(*http.Request) (auth.Principal, error)
+	Library      Library
 	Graphs       Graphs
 	Blocks       Blocks
 	Executions   Executions
@@ -59,7 +60,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, logins: c.Logins,
+		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, logins: c.Logins,
 		store: c.Store, storePublic: c.StorePublic, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
@@ -94,6 +95,7 @@ func (a *API) Close() { a.close() }
 // server implements StrictServerInterface; its methods stand in the files of their resources.
 type server struct {
 	log         hclog.Logger
+	library     Library
 	graphs      Graphs
 	blocks      *blockList
 	executions  Executions

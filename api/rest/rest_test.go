@@ -38,7 +38,7 @@ var at = time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
 // what is to fail is put into errs.
 type memory struct {
 	mu       sync.Mutex
-	graphs   map[string][]json.RawMessage // versions by user/id
+	graphs   map[string][]*graph.Graph // versions by user/id
 	runs     map[string]*execution.Details
 	requests []execution.Request
 	stopped  []string
@@ -51,7 +51,7 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{graphs: map[string][]json.RawMessage{}, runs: map[string]*execution.Details{}, waits: make(chan struct{}), errs: map[string]error{}}
+	return &memory{graphs: map[string][]*graph.Graph{}, runs: map[string]*execution.Details{}, waits: make(chan struct{}), errs: map[string]error{}}
 }
 
 func (m *memory) Create(_ context.Context, user string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error) {
@@ -68,11 +68,11 @@ func (m *memory) Create(_ context.Context, user string, body []byte, o graph.Opt
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g.ID, g.Version = fmt.Sprintf("g%d", len(m.graphs)+1), 1
-	m.graphs[user+"/"+g.ID] = []json.RawMessage{show(g)}
+	m.graphs[user+"/"+g.ID] = []*graph.Graph{g}
 	return g, m.missing, nil
 }
 
-func (m *memory) Update(ctx context.Context, user, id string, body []byte, _ graph.Options) (*graph.Graph, []graph.Missing, error) {
+func (m *memory) Update(ctx context.Context, user, id string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error) {
 	g, err := graph.Decode(body)
 	if err != nil {
 		return nil, nil, err
@@ -83,9 +83,20 @@ func (m *memory) Update(ctx context.Context, user, id string, body []byte, _ gra
 	if !ok {
 		return nil, nil, graph.ErrNotFound
 	}
+	if o.ExpectedVersions != nil && !slices.Contains(o.ExpectedVersions, len(versions)) {
+		return nil, nil, graph.ErrConflict
+	}
 	g.ID, g.Version = id, len(versions)+1
-	m.graphs[user+"/"+id] = append(versions, show(g))
+	m.graphs[user+"/"+id] = append(versions, g)
 	return g, nil, nil
+}
+
+func (m *memory) Fork(ctx context.Context, user, id string, version int) (*graph.Graph, []graph.Missing, error) {
+	g, err := m.Get(ctx, user, id, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &graph.Graph{ID: "fork", Version: 1, Name: g.Name}, m.missing, nil
 }
 
 func show(g *graph.Graph) json.RawMessage {
@@ -104,7 +115,7 @@ func (m *memory) Render(_ context.Context, _ string, g *graph.Graph) (json.RawMe
 	return show(g), m.errs["render"]
 }
 
-func (m *memory) Show(_ context.Context, user, id string, version int) (json.RawMessage, error) {
+func (m *memory) Get(_ context.Context, user, id string, version int) (*graph.Graph, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	versions := m.graphs[user+"/"+id]
@@ -117,12 +128,8 @@ func (m *memory) Show(_ context.Context, user, id string, version int) (json.Raw
 	return versions[version-1], nil
 }
 
-func (m *memory) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
-	text, err := m.Show(ctx, user, id, version)
-	if err != nil {
-		return nil, err
-	}
-	return append(bytes.TrimSuffix(text, []byte("}")), `,"sub_graphs":[]}`...), nil
+func (m *memory) Export(_ context.Context, _ string, g *graph.Graph) (json.RawMessage, error) {
+	return append(bytes.TrimSuffix(show(g), []byte("}")), `,"sub_graphs":[]}`...), nil
 }
 
 func (m *memory) List(_ context.Context, user string, f graph.Filter) ([]graph.Summary, int, error) {
@@ -139,23 +146,25 @@ func (m *memory) List(_ context.Context, user string, f graph.Filter) ([]graph.S
 	return list[from:min(from+f.Limit, total)], total, m.errs["list"]
 }
 
-func (m *memory) Versions(_ context.Context, user, id string) ([]graph.Summary, error) {
+func (m *memory) Versions(_ context.Context, user, id string, offset, limit int) ([]graph.Summary, int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	total := len(m.graphs[user+"/"+id])
+	if total == 0 {
+		return nil, 0, graph.ErrNotFound
+	}
 	var list []graph.Summary
-	for i := range m.graphs[user+"/"+id] {
-		list = append(list, graph.Summary{ID: id, Version: i + 1, CreatedAt: at, UpdatedAt: at})
+	for v := total - offset; v > 0 && len(list) < limit; v-- {
+		list = append(list, graph.Summary{ID: id, Version: v, CreatedAt: at, UpdatedAt: at})
 	}
-	if list == nil {
-		return nil, graph.ErrNotFound
-	}
-	slices.Reverse(list)
-	return list, nil
+	return list, total, nil
 }
 
-func (m *memory) SetActive(ctx context.Context, user, id string, version int) error {
-	_, err := m.Show(ctx, user, id, version)
-	return err
+func (m *memory) SetActive(ctx context.Context, user, id string, version int) (*graph.Summary, error) {
+	if _, err := m.Get(ctx, user, id, version); err != nil {
+		return nil, err
+	}
+	return &graph.Summary{ID: id, Version: version, CreatedAt: at, UpdatedAt: at}, nil
 }
 
 func (m *memory) Delete(_ context.Context, user, id string) error {

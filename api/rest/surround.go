@@ -27,8 +27,8 @@ func surrounded(next http.Handler, log hclog.Logger, origins []string) http.Hand
 	if len(origins) > 0 {
 		h = cors.New(cors.Options{
 			AllowedOrigins: origins,
-			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
-			AllowedHeaders: []string{"Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Prefer", "If-None-Match", "X-Request-Id"},
+			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+			AllowedHeaders: []string{"Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Prefer", "If-Match", "If-None-Match", "X-Request-Id"},
 			ExposedHeaders: []string{"X-Request-Id", "ETag", "Preference-Applied", "Retry-After", "WWW-Authenticate"},
 			MaxAge:         600,
 		}).Handler(h)

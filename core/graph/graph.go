@@ -5,6 +5,7 @@ package graph
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -82,6 +83,17 @@ func (g *Graph) Node(id string) (*Node, bool) {
 		}
 	}
 	return nil, false
+}
+
+// clone is a copy that can be changed. Constants and metadata are shared: they are replaced, never written to.
+func (g *Graph) clone() *Graph {
+	c := *g
+	c.Nodes, c.Links = slices.Clone(g.Nodes), slices.Clone(g.Links)
+	c.SubGraphs = slices.Clone(g.SubGraphs)
+	for i := range c.SubGraphs {
+		c.SubGraphs[i] = *c.SubGraphs[i].clone()
+	}
+	return &c
 }
 
 // nodeIndex finds nodes of large graphs by their ids.

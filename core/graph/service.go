@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -26,8 +27,8 @@ func NewService(store *Store, blocks Blocks, sharing Sharing) *Service {
 
 // Options are how strict saving is.
 type Options struct {
-	AllowMissing    bool // store a graph although blocks, pins or nested agents are missing
-	ExpectedVersion int  // update: the latest version that the client knows; 0 takes any
+	AllowMissing     bool  // store a graph although blocks, pins or nested agents are missing
+	ExpectedVersions []int // update: the latest version must be one of these; nil takes any
 }
 
 // Create stores a body (see Decode) as a new graph of the user, its sub-graphs as further ones. It tells what is
@@ -52,7 +53,7 @@ func (s *Service) Create(ctx context.Context, user string, body []byte, o Option
 // Update stores a body as the next version of a graph and makes it the active one. Errors: those of Create,
 // ErrNotFound, ErrConflict.
 func (s *Service) Update(ctx context.Context, user, id string, body []byte, o Options) (*Graph, []Missing, error) {
-	if _, err := s.head(ctx, user, id); err != nil {
+	if _, err := s.state(ctx, user, id); err != nil {
 		return nil, nil, err
 	}
 	g, err := Decode(body)
@@ -64,7 +65,7 @@ func (s *Service) Update(ctx context.Context, user, id string, body []byte, o Op
 		return nil, nil, err
 	}
 	g.ID = id
-	if err := s.Store.Update(ctx, user, g, o.ExpectedVersion); err != nil {
+	if err := s.Store.Update(ctx, user, g, o.ExpectedVersions); err != nil {
 		return nil, nil, err
 	}
 	return g, missing, nil
@@ -90,13 +91,13 @@ func (s *Service) ForRun(ctx context.Context, user, id string, version int) (*Gr
 	return s.withSubGraphs(ctx, user, g)
 }
 
-// Show is a version of a graph as the API shows it, the latest one for version 0.
-func (s *Service) Show(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
-	g, err := s.readable(ctx, user, id, version)
-	if err != nil {
-		return nil, err
+// Readable is a version of a graph that the user may look at, the latest one for version 0.
+func (s *Service) Readable(ctx context.Context, user, id string, version int) (*Graph, error) {
+	g, err := s.Get(ctx, user, id, version)
+	if errors.Is(err, ErrNotFound) {
+		g, err = s.ofOthers(ctx, user, id, version, Sharing.MayRead)
 	}
-	return s.Render(ctx, user, g)
+	return g, err
 }
 
 // Render is a graph as the API shows it.
@@ -114,7 +115,7 @@ func (s *Service) Render(ctx context.Context, user string, g *Graph) (json.RawMe
 // Export is a version of a graph as a file for others, with its sub-graphs and without secrets; the latest one for
 // version 0.
 func (s *Service) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
-	g, err := s.readable(ctx, user, id, version)
+	g, err := s.Readable(ctx, user, id, version)
 	if err != nil {
 		return nil, err
 	}
@@ -124,13 +125,44 @@ func (s *Service) Export(ctx context.Context, user, id string, version int) (jso
 	return renderExport(g, s.blocks), nil
 }
 
-// readable is a version of a graph that the user may look at.
-func (s *Service) readable(ctx context.Context, user, id string, version int) (*Graph, error) {
-	g, err := s.Get(ctx, user, id, version)
-	if errors.Is(err, ErrNotFound) {
-		g, err = s.ofOthers(ctx, user, id, version, Sharing.MayRead)
+// Fork stores a copy of a version of a graph, the latest one for version 0, as a new graph of the user, with copies of
+// its sub-graphs. One of somebody else's comes without secrets. What the origin lacks the copy lacks too, and it is told.
+func (s *Service) Fork(ctx context.Context, user, id string, version int) (*Graph, []Missing, error) {
+	origin, err := s.Readable(ctx, user, id, version)
+	if err != nil {
+		return nil, nil, err
 	}
-	return g, err
+	fork, err := s.copyFor(ctx, user, origin)
+	if err != nil {
+		return nil, nil, err
+	}
+	fork.Name += " (copy)"
+	fork.ForkedFromID, fork.ForkedFromVersion = &origin.ID, &origin.Version
+	newID := uuid.NewString()
+	missing, err := s.prepare(ctx, user, fork, newID, Options{AllowMissing: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	fork.ID = newID
+	if err := s.Store.Create(ctx, user, fork); err != nil {
+		return nil, nil, err
+	}
+	return fork, missing, nil
+}
+
+// copyFor is a copy of a graph, with its sub-graphs, of which the user may see everything. Where the user's own graph
+// nests somebody else's, the copy nests it too.
+func (s *Service) copyFor(ctx context.Context, user string, g *Graph) (*Graph, error) {
+	whole, err := s.withSubGraphs(ctx, user, g)
+	if err != nil {
+		return nil, err
+	}
+	if g.UserID != user {
+		return Decode(renderExport(whole, s.blocks))
+	}
+	c := whole.clone()
+	c.SubGraphs = slices.DeleteFunc(c.SubGraphs, func(sub Graph) bool { return sub.UserID != user })
+	return c, nil
 }
 
 // prepare binds nested agents, forces static links and validates.

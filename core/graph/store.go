@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,15 +26,19 @@ var (
 // drops it from the cache afterwards, also where it is not known whether the change was committed. What is published of
 // them is kept in published_graph and published_part.
 type Store struct {
-	db    *bun.DB
-	cache *cache
-	kept  *cache // published versions
-	heads *postgres.Statement
+	db       *bun.DB
+	follower Follower
+	cache    *cache
+	kept     *cache // published versions
+	states   *postgres.Statement
 }
 
-// NewStore returns a store over db.
-func NewStore(db *bun.DB) *Store {
-	return &Store{db: db, cache: newCache(), kept: newCache(), heads: postgres.NewStatement(db, findHead)}
+// NewStore returns a store over db. The follower may be nil.
+func NewStore(db *bun.DB, f Follower) *Store {
+	if f == nil {
+		f = nobody{}
+	}
+	return &Store{db: db, follower: f, cache: newCache(), kept: newCache(), states: postgres.NewStatement(db, findState)}
 }
 
 // Filter selects graphs of a list.
@@ -48,89 +53,103 @@ func (s *Store) Create(ctx context.Context, user string, g *Graph) error {
 		if err := insertSubGraphs(ctx, tx, user, g); err != nil {
 			return err
 		}
-		return insertGraph(ctx, tx, user, g)
+		if err := insertGraph(ctx, tx, user, g); err != nil {
+			return err
+		}
+		return s.follower.GraphCreated(ctx, tx, headOf(g))
 	})
 }
 
 // Update stores g as the next version of the graph with its id, and makes it the active one. Its sub-graphs become
-// graphs of their own, as with Create. With expected, the latest version must be that one, or it is ErrConflict;
-// expected 0 takes any.
-func (s *Store) Update(ctx context.Context, user string, g *Graph, expected int) error {
+// graphs of their own, as with Create. The latest version must be one of expected, or it is ErrConflict; nil takes any.
+func (s *Store) Update(ctx context.Context, user string, g *Graph, expected []int) error {
 	id, ok := parseID(g.ID)
 	if !ok {
 		return ErrNotFound
 	}
 	defer s.cache.drop(id)
 	return s.inTx(ctx, "update graph", func(ctx context.Context, tx bun.Tx) error {
-		var latest int
-		// The lock on the row puts concurrent updates one behind the other.
-		err := tx.QueryRowContext(ctx, `SELECT latest_version FROM graph WHERE id = ? AND user_id = ? FOR UPDATE`, id, user).Scan(&latest)
+		h, err := lock(ctx, tx, user, id, "FOR UPDATE") // puts concurrent updates one behind the other
 		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			return ErrNotFound
 		case err != nil:
-			return fmt.Errorf("lock graph: %w", err)
-		case expected != 0 && expected != latest:
+			return err
+		case expected != nil && !slices.Contains(expected, h.Latest):
 			return ErrConflict
 		}
 		if err := insertSubGraphs(ctx, tx, user, g); err != nil {
 			return err
 		}
-		g.Version = latest + 1
+		g.Version = h.Latest + 1
 		err = tx.QueryRowContext(ctx, `
 			UPDATE graph SET latest_version = ?, active_version = ?, updated_at = greatest(updated_at, clock_timestamp())
 			WHERE id = ? RETURNING updated_at`, g.Version, g.Version, id).Scan(&g.UpdatedAt)
 		if err != nil {
 			return fmt.Errorf("advance graph: %w", err)
 		}
-		return insertVersion(ctx, tx, user, g)
+		if err := insertVersion(ctx, tx, user, g); err != nil {
+			return err
+		}
+		return s.follower.GraphChanged(ctx, tx, headOf(g))
 	})
 }
 
 // Get is a version of a graph of the user, the latest one for version 0. It is shared and must not be changed.
 func (s *Store) Get(ctx context.Context, user, graphID string, version int) (*Graph, error) {
-	return s.get(ctx, user, graphID, version, func(h head) int { return h.latest })
+	return s.get(ctx, user, graphID, version, func(h state) int { return h.latest })
 }
 
 // Active is the version that runs where none is named. It is shared and must not be changed.
 func (s *Store) Active(ctx context.Context, user, graphID string) (*Graph, error) {
-	return s.get(ctx, user, graphID, 0, func(h head) int { return h.active })
+	return s.get(ctx, user, graphID, 0, func(h state) int { return h.active })
 }
 
-// Versions are the versions of a graph, newest first.
-func (s *Store) Versions(ctx context.Context, user, graphID string) ([]Summary, error) {
+// Versions are versions of a graph, newest first, and how many there are. It uses the primary keys.
+func (s *Store) Versions(ctx context.Context, user, graphID string, offset, limit int) ([]Summary, int, error) {
+	h, err := s.state(ctx, user, graphID)
+	if err != nil {
+		return nil, 0, err
+	}
+	// Versions are numbered from 1 without gaps, and go only with their graph.
+	rows, err := s.db.QueryContext(ctx, `
+		SELECT g.id, v.version, v.name, v.description, v.version = g.active_version, g.created_at, v.created_at
+		FROM graph g JOIN graph_version v ON v.graph_id = g.id
+		WHERE g.id = ? AND g.user_id = ? AND v.version <= ? ORDER BY v.version DESC LIMIT ?`, graphID, user, h.latest-offset, limit)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list versions: %w", err)
+	}
+	versions, err := scanSummaries(rows)
+	return versions, h.latest, err
+}
+
+// SetActive makes a version the one that runs where none is named, and describes the graph by it.
+func (s *Store) SetActive(ctx context.Context, user, graphID string, version int) (*Summary, error) {
 	id, ok := parseID(graphID)
 	if !ok {
 		return nil, ErrNotFound
 	}
-	rows, err := s.db.QueryContext(ctx, `
-		SELECT g.id, v.version, v.name, v.description, v.version = g.active_version, g.created_at, v.created_at
-		FROM graph g JOIN graph_version v ON v.graph_id = g.id
-		WHERE g.id = ? AND g.user_id = ? ORDER BY v.version DESC`, id, user)
-	if err != nil {
-		return nil, fmt.Errorf("list versions: %w", err)
-	}
-	versions, err := scanSummaries(rows)
-	if err == nil && len(versions) == 0 {
-		err = ErrNotFound
-	}
-	return versions, err
-}
-
-// SetActive makes a version the one that runs where none is named.
-func (s *Store) SetActive(ctx context.Context, user, graphID string, version int) error {
-	id, ok := parseID(graphID)
-	if !ok {
-		return ErrNotFound
-	}
 	defer s.cache.drop(id)
-	res, err := s.db.ExecContext(ctx, `
-		UPDATE graph g SET active_version = v.version, updated_at = greatest(g.updated_at, clock_timestamp())
-		FROM graph_version v WHERE g.id = ? AND g.user_id = ? AND v.graph_id = g.id AND v.version = ?`, id, user, version)
-	if err != nil {
-		return fmt.Errorf("activate version: %w", err)
-	}
-	return foundOne(res)
+	var active *Summary
+	err := s.inTx(ctx, "activate version", func(ctx context.Context, tx bun.Tx) error {
+		h, err := lock(ctx, tx, user, id, "FOR UPDATE")
+		if err != nil {
+			return err
+		}
+		if err := h.describe(ctx, tx, version); err != nil {
+			return err
+		}
+		h.Active = version
+		err = tx.QueryRowContext(ctx, `
+			UPDATE graph SET active_version = ?, updated_at = greatest(updated_at, clock_timestamp()) WHERE id = ? RETURNING updated_at`, version, id).
+			Scan(&h.UpdatedAt)
+		if err != nil {
+			return fmt.Errorf("point at version: %w", err)
+		}
+		active = &Summary{
+			ID: id, Version: version, Name: h.Name, Description: h.Description, IsActive: true, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt,
+		}
+		return s.follower.GraphChanged(ctx, tx, h)
+	})
+	return active, err
 }
 
 // List shows the active versions of the user's graphs, those updated last first, and how many there are in all.
@@ -138,28 +157,35 @@ func (s *Store) List(ctx context.Context, user string, f Filter) ([]Summary, int
 	if !utf8.ValidString(f.Search) || strings.ContainsRune(f.Search, 0) {
 		return []Summary{}, 0, nil // no text in the database is like that
 	}
-	const from = ` FROM graph g JOIN graph_version v ON v.graph_id = g.id AND v.version = g.active_version WHERE g.user_id = ?`
-	const matching = ` AND (position(lower(?) IN lower(v.name)) > 0 OR position(lower(?) IN lower(v.description)) > 0)`
-	where, args := from, []any{user}
-	if f.Search != "" {
-		where, args = from+matching, []any{user, f.Search, f.Search}
-	}
-	var total int
-	count := `SELECT count(*)` + where
-	if f.Search == "" { // index graph_by_user alone
-		count = `SELECT count(*) FROM graph WHERE user_id = ?`
-	}
-	if err := s.db.QueryRowContext(ctx, count, args...).Scan(&total); err != nil {
+	total, page, args := listQueries(user, f.Search)
+	var n int
+	if err := s.db.QueryRowContext(ctx, total, args...).Scan(&n); err != nil {
 		return nil, 0, fmt.Errorf("count graphs: %w", err)
 	}
-	rows, err := s.db.QueryContext(ctx, `
-		SELECT g.id, v.version, v.name, v.description, true, g.created_at, g.updated_at`+where+`
-		ORDER BY g.updated_at DESC, g.id LIMIT ? OFFSET ?`, append(args, f.Limit, f.Offset)...)
+	if f.Offset >= n {
+		return []Summary{}, n, nil
+	}
+	rows, err := s.db.QueryContext(ctx, page, append(args, f.Limit, f.Offset)...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list graphs: %w", err)
 	}
 	list, err := scanSummaries(rows)
-	return list, total, err
+	return list, n, err
+}
+
+// listQueries use graph_count and graph_by_user. Other graphs than those of the page are described for a search only.
+func listQueries(user, search string) (total, page string, args []any) {
+	const (
+		columns = `SELECT g.id, v.version, v.name, v.description, true, g.created_at, g.updated_at FROM `
+		active  = ` JOIN graph_version v ON v.graph_id = g.id AND v.version = g.active_version `
+		order   = ` ORDER BY g.updated_at DESC, g.id `
+	)
+	if search == "" {
+		return `SELECT coalesce(sum(graphs), 0) FROM graph_count WHERE user_id = ?`,
+			columns + `(SELECT * FROM graph g WHERE user_id = ?` + order + `LIMIT ? OFFSET ?) AS g` + active + order, []any{user}
+	}
+	const matching = `graph g` + active + `WHERE g.user_id = ?0 AND (position(lower(?1) IN lower(v.name)) > 0 OR position(lower(?1) IN lower(v.description)) > 0)`
+	return `SELECT count(*) FROM ` + matching, columns + matching + order + `LIMIT ?2 OFFSET ?3`, []any{user, search}
 }
 
 // Delete removes a graph and all its versions.
@@ -169,39 +195,44 @@ func (s *Store) Delete(ctx context.Context, user, graphID string) error {
 		return ErrNotFound
 	}
 	defer s.cache.drop(id)
-	res, err := s.db.ExecContext(ctx, `DELETE FROM graph WHERE id = ? AND user_id = ?`, id, user)
-	if err != nil {
-		return fmt.Errorf("delete graph: %w", err)
-	}
-	return foundOne(res)
+	return s.inTx(ctx, "delete graph", func(ctx context.Context, tx bun.Tx) error {
+		res, err := tx.ExecContext(ctx, `DELETE FROM graph WHERE id = ? AND user_id = ?`, id, user)
+		if err != nil {
+			return err
+		}
+		if err := foundOne(res); err != nil {
+			return err
+		}
+		return s.follower.GraphDeleted(ctx, tx, user, id)
+	})
 }
 
-// head is what changes of a graph.
-type head struct {
+// state is what changes of a graph.
+type state struct {
 	active, latest int
 	createdAt      time.Time
 }
 
-const findHead = `SELECT active_version, latest_version, created_at FROM graph WHERE id = $1::uuid AND user_id = $2`
+const findState = `SELECT active_version, latest_version, created_at FROM graph WHERE id = $1::uuid AND user_id = $2`
 
-// head finds what changes of a graph. Every execution asks.
-func (s *Store) head(ctx context.Context, user, graphID string) (head, error) {
+// state finds what changes of a graph. Every execution asks.
+func (s *Store) state(ctx context.Context, user, graphID string) (state, error) {
 	id, ok := parseID(graphID)
 	if !ok {
-		return head{}, ErrNotFound
+		return state{}, ErrNotFound
 	}
-	var h head
-	err := s.heads.Row(ctx, []any{id, user}, &h.active, &h.latest, &h.createdAt)
+	var h state
+	err := s.states.Row(ctx, []any{id, user}, &h.active, &h.latest, &h.createdAt)
 	if errors.Is(err, sql.ErrNoRows) {
-		return head{}, ErrNotFound
+		return state{}, ErrNotFound
 	}
 	if err != nil {
-		return head{}, fmt.Errorf("find graph: %w", err)
+		return state{}, fmt.Errorf("find graph: %w", err)
 	}
 	return h, nil
 }
 
-func (s *Store) get(ctx context.Context, user, graphID string, version int, choose func(head) int) (*Graph, error) {
+func (s *Store) get(ctx context.Context, user, graphID string, version int, choose func(state) int) (*Graph, error) {
 	id, ok := parseID(graphID)
 	if !ok || version < 0 {
 		return nil, ErrNotFound
@@ -212,7 +243,7 @@ func (s *Store) get(ctx context.Context, user, graphID string, version int, choo
 		}
 	}
 	mark := s.cache.mark()
-	h, err := s.head(ctx, user, id)
+	h, err := s.state(ctx, user, id)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +261,7 @@ func (s *Store) get(ctx context.Context, user, graphID string, version int, choo
 	return g, nil
 }
 
-func (s *Store) load(ctx context.Context, user, id string, version int, h head) (*Graph, int, error) {
+func (s *Store) load(ctx context.Context, user, id string, version int, h state) (*Graph, int, error) {
 	var name, description, document string
 	var createdAt time.Time
 	err := s.db.QueryRowContext(ctx, `

@@ -19,7 +19,7 @@ import (
 
 func serviceOf(t *testing.T) *Service {
 	t.Helper()
-	return NewService(NewStore(postgrestest.DB(t)), blocksOf(t), nil)
+	return NewService(NewStore(postgrestest.DB(t), nil), blocksOf(t), nil)
 }
 
 func create(t *testing.T, s *Service, user, body string) *Graph {
@@ -40,7 +40,7 @@ func TestValuesComeOutOfTheDatabaseAsTheyWentIn(t *testing.T) {
 		`12345678901234567890`, `1e400`, `"\u0000 \\u0000 \ud800 <&> \/ ' ? é 😀"`, `{"z":1, "a" :2,"a":3}`, `"` + strings.Repeat("x", 10<<20) + `"`,
 	} {
 		g := create(t, s, "u", fmt.Sprintf(one, v))
-		fresh := NewStore(s.db)
+		fresh := NewStore(s.db, nil)
 		got, err := fresh.Get(t.Context(), "u", g.ID, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestValuesComeOutOfTheDatabaseAsTheyWentIn(t *testing.T) {
 		if in, _ := jsonscan.Find(got.Nodes[0].InputDefault, "in"); string(in) != v {
 			t.Errorf("%.60s came back as %.60s", v, in)
 		}
-		shown, err := s.Show(t.Context(), "u", g.ID, 0)
+		shown, err := s.Render(t.Context(), "u", got)
 		if err != nil || !strings.Contains(string(shown), `"input_default":{"in":`+v+`}`) {
 			t.Errorf("%.60s is not shown: %v", v, err)
 		}
@@ -69,7 +69,7 @@ func TestVersions(t *testing.T) {
 			t.Fatalf("%+v, %v", next, err)
 		}
 	}
-	if _, _, err := s.Update(ctx, "u", g.ID, fmt.Appendf(nil, one, "9"), Options{ExpectedVersion: 2}); !errors.Is(err, ErrConflict) {
+	if _, _, err := s.Update(ctx, "u", g.ID, fmt.Appendf(nil, one, "9"), Options{ExpectedVersions: []int{1, 2}}); !errors.Is(err, ErrConflict) {
 		t.Errorf("a stale update: %v", err)
 	}
 	constant := func(g *Graph, err error) string {
@@ -82,8 +82,8 @@ func TestVersions(t *testing.T) {
 	if got := constant(s.Get(ctx, "u", g.ID, 1)); got != "1" {
 		t.Errorf("version 1 has %s", got)
 	}
-	if err := s.SetActive(ctx, "u", g.ID, 2); err != nil {
-		t.Fatal(err)
+	if active, err := s.SetActive(ctx, "u", g.ID, 2); err != nil || active.Version != 2 || active.Name != "One" || !active.CreatedAt.Equal(g.CreatedAt) {
+		t.Fatalf("%+v, %v", active, err)
 	}
 	if got := constant(s.Active(ctx, "u", g.ID)); got != "2" {
 		t.Errorf("the active version has %s", got)
@@ -96,11 +96,17 @@ func TestVersions(t *testing.T) {
 	if latest.IsActive || !second.IsActive {
 		t.Error("the wrong version says that it is active")
 	}
-	versions, err := s.Versions(ctx, "u", g.ID)
-	if err != nil || len(versions) != 3 || versions[0].Version != 3 || !versions[1].IsActive || versions[0].IsActive {
+	versions, total, err := s.Versions(ctx, "u", g.ID, 0, 9)
+	if err != nil || total != 3 || len(versions) != 3 || versions[0].Version != 3 || !versions[1].IsActive || versions[0].IsActive {
 		t.Errorf("%+v, %v", versions, err)
 	}
-	if err := s.SetActive(ctx, "u", g.ID, 4); !errors.Is(err, ErrNotFound) {
+	if versions, total, err := s.Versions(ctx, "u", g.ID, 1, 1); err != nil || total != 3 || len(versions) != 1 || versions[0].Version != 2 {
+		t.Errorf("the second page: %+v of %d, %v", versions, total, err)
+	}
+	if versions, total, err := s.Versions(ctx, "u", g.ID, 3, 1); err != nil || total != 3 || len(versions) != 0 {
+		t.Errorf("behind the end: %+v of %d, %v", versions, total, err)
+	}
+	if _, err := s.SetActive(ctx, "u", g.ID, 4); !errors.Is(err, ErrNotFound) {
 		t.Errorf("activated a version that is not there: %v", err)
 	}
 	if _, err := s.Get(ctx, "u", g.ID, 4); !errors.Is(err, ErrNotFound) {
@@ -154,11 +160,10 @@ func TestNobodyElsesGraphIsThere(t *testing.T) {
 				"Get":       second(s.Get(ctx, user, id, 1)),
 				"latest":    second(s.Get(ctx, user, id, 0)),
 				"Active":    second(s.Active(ctx, user, id)),
-				"Versions":  second(s.Versions(ctx, user, id)),
-				"Show":      second(s.Show(ctx, user, id, 1)),
-				"Export":    second(s.Export(ctx, user, id, 0)),
+				"Versions":  versions(ctx, s, user, id),
+				"Fork":      fork(ctx, s, user, id),
 				"ForRun":    second(s.ForRun(ctx, user, id, 1)),
-				"SetActive": s.SetActive(ctx, user, id, 1),
+				"SetActive": second(s.SetActive(ctx, user, id, 1)),
 				"Delete":    s.Delete(ctx, user, id),
 				"Update":    update(ctx, s, user, id),
 			} {
@@ -180,6 +185,16 @@ func second[T any](_ T, err error) error { return err }
 
 func update(ctx context.Context, s *Service, user, id string) error {
 	_, _, err := s.Update(ctx, user, id, fmt.Appendf(nil, one, "1"), Options{})
+	return err
+}
+
+func versions(ctx context.Context, s *Service, user, id string) error {
+	_, _, err := s.Versions(ctx, user, id, 0, 1)
+	return err
+}
+
+func fork(ctx context.Context, s *Service, user, id string) error {
+	_, _, err := s.Fork(ctx, user, id, 1)
 	return err
 }
 

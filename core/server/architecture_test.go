@@ -20,7 +20,7 @@ var rooms = map[string]string{
 	"plugins":          "sdk",
 	"examples":         "sdk",
 	"migrations":       "",
-	"api":              "core/account core/block core/file core/graph core/limit core/execution core/store",
+	"api":              "core/account core/block core/file core/graph core/limit core/execution core/library core/store",
 	"core/account":     "",
 	"core/limit":       "core/postgres",
 	"core/block":       "",
@@ -30,6 +30,7 @@ var rooms = map[string]string{
 	"core/hostservice": "core/block core/egress core/file sdk/proto",
 	// The plugin host is where blocks run, and its types say how.
 	"core/execution": "core/block core/graph core/hostservice core/plugin core/postgres sdk/proto",
+	"core/library":   "core/block core/graph core/execution",
 	"core/postgres":  "migrations",
 	"core/config":    "",
 	"core/egress":    "",

@@ -26,6 +26,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/hostservice"
+	"github.com/patchbay-io/patchbay/core/library"
 	"github.com/patchbay-io/patchbay/core/limit"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres"
@@ -212,7 +213,7 @@ func (s *Server) startPlugins(ctx context.Context) error {
 
 func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Service, error) {
 	shared := &sharing{}
-	graphs := graph.NewService(graph.NewStore(s.db), s.plugins, shared)
+	graphs := graph.NewService(graph.NewStore(s.db, library.Follower{}), s.plugins, shared)
 	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Logger: s.log})
 	var err error
 	s.store, err = store.New(ctx, store.Config{
@@ -244,7 +245,8 @@ func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Servic
 			External: int(s.settings.RateLimitExternal), Anonymous: int(s.settings.RateLimitAnonymous),
 		},
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
-		Graphs: graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
+		Library: library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution}),
+		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
 		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {

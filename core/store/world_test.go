@@ -68,7 +68,7 @@ func newWorld(t testing.TB) *world {
 		blocks[b.ID] = b
 	}
 	w := &world{t: t, db: postgrestest.DB(t), runs: &runs{counts: map[string]int{}}}
-	w.graphs = graph.NewService(graph.NewStore(w.db), blocks, nil)
+	w.graphs = graph.NewService(graph.NewStore(w.db, nil), blocks, nil)
 	var err error
 	w.Service, err = New(t.Context(), Config{DB: w.db, Logger: hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Error}), Graphs: w.graphs, Runs: w.runs})
 	if err != nil {

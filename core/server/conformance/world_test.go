@@ -24,6 +24,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/library"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
 )
@@ -46,7 +47,7 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 		return nil, err
 	}
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr})
-	graphs := graph.NewService(graph.NewStore(s.db), h, nil)
+	graphs := graph.NewService(graph.NewStore(s.db, library.Follower{}), h, nil)
 	s.execution, err = execution.New(execution.Config{
 		DB: s.db, ServerID: id, Blocks: h, Graphs: graphs, Runner: h, Logger: log, Concurrency: concurrency,
 	})
@@ -62,7 +63,8 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 		return nil, err
 	}
 	s.api, err = api.New(api.Config{
-		Logger: log, Authenticator: s.auth, Graphs: graphs, Blocks: h, Executions: s.execution, MaxBody: 32 << 20,
+		Logger: log, Authenticator: s.auth, Graphs: graphs,
+		Library: library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution}), Blocks: h, Executions: s.execution, MaxBody: 32 << 20,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			return s.execution.Subscribe(ctx, user, id, after)
 		},
