@@ -23,6 +23,9 @@ CREATE TABLE library_agent (
     is_owner       boolean     NOT NULL,
     name           text        NOT NULL,
     description    text        NOT NULL,
+    -- What searches look through: folding the case of ten thousand entries takes longer than reading them. What
+    -- stands between the two is in no text that people write.
+    searched       text        NOT NULL GENERATED ALWAYS AS (lower(name || E'\x01' || description)) STORED,
     is_favorite    boolean     NOT NULL DEFAULT false,
     is_archived    boolean     NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -68,7 +68,7 @@ func (s *Service) matching(user string, f Filter) *bun.SelectQuery {
 		q = q.Where("is_favorite = ?", *f.Favorite)
 	}
 	if f.Search != "" {
-		q = q.Where("(position(lower(?0) IN lower(name)) > 0 OR position(lower(?0) IN lower(description)) > 0)", f.Search)
+		q = q.Where("position(lower(?) IN searched) > 0", f.Search)
 	}
 	return q
 }
