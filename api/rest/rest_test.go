@@ -92,7 +92,7 @@ func (m *memory) Update(ctx context.Context, user, id string, body []byte, o gra
 }
 
 func (m *memory) Fork(ctx context.Context, user, id string, version int) (*graph.Graph, []graph.Missing, error) {
-	g, err := m.Get(ctx, user, id, version)
+	g, err := m.Readable(ctx, user, id, version)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +115,7 @@ func (m *memory) Render(_ context.Context, _ string, g *graph.Graph) (json.RawMe
 	return show(g), m.errs["render"]
 }
 
-func (m *memory) Get(_ context.Context, user, id string, version int) (*graph.Graph, error) {
+func (m *memory) Readable(_ context.Context, user, id string, version int) (*graph.Graph, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	versions := m.graphs[user+"/"+id]
@@ -128,7 +128,11 @@ func (m *memory) Get(_ context.Context, user, id string, version int) (*graph.Gr
 	return versions[version-1], nil
 }
 
-func (m *memory) Export(_ context.Context, _ string, g *graph.Graph) (json.RawMessage, error) {
+func (m *memory) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
+	g, err := m.Readable(ctx, user, id, version)
+	if err != nil {
+		return nil, err
+	}
 	return append(bytes.TrimSuffix(show(g), []byte("}")), `,"sub_graphs":[]}`...), nil
 }
 
@@ -161,7 +165,7 @@ func (m *memory) Versions(_ context.Context, user, id string, offset, limit int)
 }
 
 func (m *memory) SetActive(ctx context.Context, user, id string, version int) (*graph.Summary, error) {
-	if _, err := m.Get(ctx, user, id, version); err != nil {
+	if _, err := m.Readable(ctx, user, id, version); err != nil {
 		return nil, err
 	}
 	return &graph.Summary{ID: id, Version: version, CreatedAt: at, UpdatedAt: at}, nil
