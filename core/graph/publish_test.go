@@ -43,7 +43,7 @@ const nesting = `{"name":%q,"nodes":[{"id":"a","block_id":"` + block.AgentID + `
 func TestPublishedVersionsAreThereForThoseWhoMayUseThem(t *testing.T) {
 	t.Parallel()
 	shared := &shares{run: map[string][]Ref{}}
-	s := NewService(NewStore(postgrestest.DB(t)), blocksOf(t), shared)
+	s := NewService(NewStore(postgrestest.DB(t), nil), blocksOf(t), shared)
 	inner := create(t, s, "ada", fmt.Sprintf(one, `"inner"`))
 	outer := create(t, s, "ada", fmt.Sprintf(nesting, "Outer", inner.ID))
 	private := create(t, s, "ada", fmt.Sprintf(one, `"private"`))
@@ -64,10 +64,11 @@ func TestPublishedVersionsAreThereForThoseWhoMayUseThem(t *testing.T) {
 		for _, id := range ids {
 			for version := range 4 {
 				_, run := s.ForRun(t.Context(), "bob", id, version)
-				_, show := s.Show(t.Context(), "bob", id, version)
+				_, show := s.Readable(t.Context(), "bob", id, version)
+				_, _, fork := s.Fork(t.Context(), "bob", id, version)
 				_, export := s.Export(t.Context(), "bob", id, version)
-				if !errors.Is(run, ErrNotFound) || !errors.Is(show, ErrNotFound) || !errors.Is(export, ErrNotFound) {
-					t.Errorf("%s, %s version %d: run %v, show %v, export %v", when, id, version, run, show, export)
+				if !errors.Is(run, ErrNotFound) || !errors.Is(show, ErrNotFound) || !errors.Is(export, ErrNotFound) || !errors.Is(fork, ErrNotFound) {
+					t.Errorf("%s, %s version %d: run %v, show %v, export %v, fork %v", when, id, version, run, show, export, fork)
 				}
 			}
 		}
@@ -77,7 +78,11 @@ func TestPublishedVersionsAreThereForThoseWhoMayUseThem(t *testing.T) {
 	shared.read = []Ref{{outer.ID, 1}}
 	for _, version := range []int{0, 1} {
 		for id, name := range map[string]string{outer.ID: "Outer"} {
-			shown, err := s.Show(t.Context(), "bob", id, version)
+			g, err := s.Readable(t.Context(), "bob", id, version)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown, err := s.Render(t.Context(), "bob", g)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,13 +104,24 @@ func TestPublishedVersionsAreThereForThoseWhoMayUseThem(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Show(t.Context(), "bob", outer.ID, 2); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Readable(t.Context(), "bob", outer.ID, 2); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the next version: %v", err)
 	}
 	if _, err := s.ForRun(t.Context(), "bob", outer.ID, 1); !errors.Is(err, ErrNotFound) {
 		t.Errorf("run what may be looked at: %v", err)
 	}
 	unseen("another graph", private.ID)
+	fork, _, err := s.Fork(t.Context(), "bob", outer.ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, err := s.ForRun(t.Context(), "bob", fork.ID, 1)
+	if err != nil || copied.UserID != "bob" || copied.Name != "Outer (copy)" || len(copied.SubGraphs) != 1 || copied.SubGraphs[0].UserID != "bob" || copied.SubGraphs[0].ID == inner.ID {
+		t.Fatalf("bob's copy is %+v, %v", copied, err)
+	}
+	if text := encodeDocument(copied) + encodeDocument(&copied.SubGraphs[0]); strings.Contains(text, "secret\"}") || strings.Contains(text, " secret") || strings.Contains(text, `"ada"`) {
+		t.Errorf("bob's copy has %s", text)
+	}
 
 	// Who may run it runs it with its secrets, also as a part of graphs of his own.
 	shared.read, shared.run["bob"] = nil, []Ref{{outer.ID, 1}}
@@ -132,6 +148,10 @@ func TestPublishedVersionsAreThereForThoseWhoMayUseThem(t *testing.T) {
 	}
 	if text, err := s.Export(t.Context(), "bob", mine.ID, 0); err != nil || strings.Contains(string(text), "own secret") {
 		t.Errorf("the export of what nests it: %s %v", text, err)
+	}
+	again, missing, err := s.Fork(t.Context(), "bob", mine.ID, 0)
+	if err != nil || len(missing) != 0 || len(again.SubGraphs) != 0 || NestedAgent(&again.Nodes[0]) != (Ref{outer.ID, 1}) {
+		t.Errorf("a copy of what nests it: %+v %v %v", again, missing, err)
 	}
 	if _, _, err := s.Create(t.Context(), "carol", []byte(fmt.Sprintf(nesting, "Mine", outer.ID)), Options{}); err == nil {
 		t.Error("somebody else nests it")
