@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"strings"
@@ -177,17 +178,30 @@ func (e *envelope) object(name string) json.RawMessage {
 	return value
 }
 
-// number is a member that must be an integer from 1; 0 where it is missing.
+// number is a member that must be an integer from 1, however it is written; 0 where it is missing or null.
 func (e *envelope) number(name string) int {
 	value, ok := e.members[name]
-	if !ok {
+	if !ok || jsonscan.KindOf(value) == jsonscan.Null {
 		return 0
 	}
-	var n int32
-	if err := json.Unmarshal(value, &n); err != nil || n < 1 || jsonscan.KindOf(value) != jsonscan.Number {
+	var n float64
+	if err := json.Unmarshal(value, &n); err != nil || n != math.Trunc(n) || n < 1 || n > math.MaxInt32 {
 		e.wrong[name] = "must be an integer from 1"
 	}
 	return int(n)
+}
+
+// text is a member that must be a string that is not empty; empty where it is missing or null.
+func (e *envelope) text(name string) string {
+	value, ok := e.members[name]
+	if !ok || jsonscan.KindOf(value) == jsonscan.Null {
+		return ""
+	}
+	var s string
+	if err := json.Unmarshal(value, &s); err != nil || s == "" {
+		e.wrong[name] = "must be a string that is not empty"
+	}
+	return s
 }
 
 // refuse says of members that must not be there why.

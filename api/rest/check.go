@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -127,7 +128,7 @@ func collect(err error, field string, fields map[string]string) {
 		if pointer := e.JSONPointer(); len(pointer) > 0 && field == "" {
 			field = strings.Join(pointer, ".")
 		}
-		add(e.Reason)
+		add(reason(e))
 	case *openapi3filter.ParseError:
 		add("has the wrong form")
 	default:
@@ -136,5 +137,18 @@ func collect(err error, field string, fields map[string]string) {
 			return
 		}
 		add("has the wrong form")
+	}
+}
+
+// reason is what a value does not do; the validator's own text writes limits as 2.147483647e+09.
+func reason(e *openapi3.SchemaError) string {
+	limit := func(n *float64) string { return strconv.FormatFloat(*n, 'f', -1, 64) }
+	switch {
+	case e.SchemaField == "minimum" && e.Schema.Min != nil:
+		return "must be at least " + limit(e.Schema.Min)
+	case e.SchemaField == "maximum" && e.Schema.Max != nil:
+		return "must be at most " + limit(e.Schema.Max)
+	default:
+		return e.Reason
 	}
 }

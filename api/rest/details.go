@@ -20,6 +20,8 @@ func (j *jsonWriter) details(d *execution.Details) {
 	j.timeOrNull(d.EndedAt)
 	j.key("parent_execution_id")
 	j.stringOrNull(d.ParentID)
+	j.key("retry_of")
+	j.stringOrNull(d.RetryOf)
 	j.key("stats")
 	j.stats(d.Stats)
 	j.key("error")
@@ -99,6 +101,8 @@ func (j *jsonWriter) nodeExecution(n *execution.NodeExecution) {
 		j.string(string(n.Status))
 		j.key("attempt")
 		j.int(n.Attempt)
+		j.key("taken_over")
+		j.bool(n.TakenOver)
 		j.key("input_data")
 		if len(n.Input) == 0 {
 			j.object(func() {})

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEveryOperationDemandsACredentialFirst(t *testing.T) {
@@ -83,6 +84,12 @@ func TestParametersAreChecked(t *testing.T) {
 		expect(t, f.do("GET", "/api/v2/executions?"+query, ""), 422, `"code":"VALIDATION_ERROR"`, `"fields":{"`+field+`":"`)
 	}
 	expect(t, f.do("GET", "/api/v2/executions?page=0&page_size=x", ""), 422, `"page":"`, `"page_size":"`)
+	expect(t, f.do("GET", "/api/v2/executions?page=2147483648&page_size=0", ""), 422, `"page":"must be at most 2147483647"`, `"page_size":"must be at least 1"`)
+	expect(t, f.do("GET", "/api/v2/executions?created_after=yesterday&created_before=2024-01-01", ""), 422, `"created_after":"`, `"created_before":"`)
+	expect(t, f.do("GET", "/api/v2/executions?created_after=0000-01-01T00:00:00Z&created_before=2024-01-01T00:00:00.5%2B02:00", ""), 200)
+	if want := time.Date(2023, 12, 31, 22, 0, 0, 5e8, time.UTC); !f.filter.Since.Equal(time.Unix(0, 0)) || !f.filter.Before.Equal(want) {
+		t.Errorf("%+v", f.filter)
+	}
 	expect(t, f.do("GET", "/api/v2/executions?unknown=%20&page=1", ""), 200)
 	expect(t, f.do("GET", "/api/v2/builder/graphs/g1?version=0", ""), 422, `"version":`)
 	expect(t, f.do("GET", "/api/v2/builder/graphs/g1?version=abc", ""), 422, `"version":`)

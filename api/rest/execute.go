@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
 	"github.com/patchbay-io/patchbay/core/execution"
 )
 
@@ -28,12 +29,43 @@ func (s *server) ExecuteGraph(ctx context.Context, r ExecuteGraphRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	if r.Params.Prefer != nil {
-		if wait, ok := preferredWait(*r.Params.Prefer); ok {
-			return s.executed(ctx, user, id, wait)
-		}
+	return s.executed(ctx, user, accepted{id: id}, r.Params.Prefer)
+}
+
+// RetryExecution is POST /api/v2/executions/{execution_id}/retry.
+func (s *server) RetryExecution(ctx context.Context, r RetryExecutionRequestObject) (RetryExecutionResponseObject, error) {
+	user := auth.From(ctx).UserID
+	request, err := retryRequest(bodyOf(ctx))
+	if err != nil {
+		return nil, err
 	}
-	return accepted(id), nil
+	request.UserID, request.ID = user, r.ExecutionId
+	if r.Params.IdempotencyKey != nil {
+		request.IdempotencyKey = *r.Params.IdempotencyKey
+		request.Body = bodyOf(ctx)
+	}
+	id, err := s.executions.Retry(ctx, request)
+	if errors.Is(err, execution.ErrNoNode) {
+		return nil, problem.Field("from", "must be failure, start or the id of a node of the graph")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.executed(ctx, user, accepted{id: id, retryOf: r.ExecutionId}, r.Params.Prefer)
+}
+
+// retryRequest reads {"from", "version"}.
+func retryRequest(body []byte) (execution.RetryRequest, error) {
+	var r execution.RetryRequest
+	if len(body) == 0 {
+		return r, nil
+	}
+	e, err := openEnvelope(body)
+	if err != nil {
+		return r, err
+	}
+	r.From, r.Version = e.text("from"), e.number("version")
+	return r, e.problem()
 }
 
 // executionRequest reads {"input_data" or "inputs", "version"}; no body is no inputs.
@@ -57,18 +89,32 @@ func executionRequest(body []byte) (execution.Request, error) {
 	return r, e.problem()
 }
 
-// executed waits for the end of an execution. Whatever ends the waiting, the execution goes on.
-func (s *server) executed(ctx context.Context, user, id string, wait time.Duration) (ExecuteGraphResponseObject, error) {
+// started is the answer to what begins an execution.
+type started interface {
+	ExecuteGraphResponseObject
+	RetryExecutionResponseObject
+}
+
+// executed waits for the end of an execution where the client wants it. Whatever ends the waiting, the execution goes
+// on.
+func (s *server) executed(ctx context.Context, user string, a accepted, prefer *Prefer) (started, error) {
+	if prefer == nil {
+		return a, nil
+	}
+	wait, ok := preferredWait(*prefer)
+	if !ok {
+		return a, nil
+	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	defer context.AfterFunc(s.closing, cancel)()
-	if err := s.executions.Wait(waiting, user, id); err != nil && waiting.Err() == nil {
-		return nil, fmt.Errorf("wait for execution %s: %w", id, err)
+	if err := s.executions.Wait(waiting, user, a.id); err != nil && waiting.Err() == nil {
+		return nil, fmt.Errorf("wait for execution %s: %w", a.id, err)
 	}
 	if ctx.Err() != nil {
 		return nil, errors.New("the client left while it waited")
 	}
-	d, err := s.executions.Details(ctx, user, id)
+	d, err := s.executions.Details(ctx, user, a.id)
 	if err != nil {
 		return nil, err
 	}
@@ -76,16 +122,25 @@ func (s *server) executed(ctx context.Context, user, id string, wait time.Durati
 }
 
 // accepted answers with the execution's id alone.
-type accepted string
+type accepted struct{ id, retryOf string }
 
 // VisitExecuteGraphResponse implements ExecuteGraphResponseObject.
 func (a accepted) VisitExecuteGraphResponse(w http.ResponseWriter) error {
 	return answerJSON(w, http.StatusOK, func(j *jsonWriter) {
 		j.object(func() {
 			j.key("execution_id")
-			j.string(string(a))
+			j.string(a.id)
+			if a.retryOf != "" {
+				j.key("retry_of")
+				j.string(a.retryOf)
+			}
 		})
 	})
+}
+
+// VisitRetryExecutionResponse implements RetryExecutionResponseObject.
+func (a accepted) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+	return a.VisitExecuteGraphResponse(w)
 }
 
 // ended answers with the details, beside the execution's id as accepted has it.
@@ -104,4 +159,9 @@ func (e ended) VisitExecuteGraphResponse(w http.ResponseWriter) error {
 			j.details(e.Details)
 		})
 	})
+}
+
+// VisitRetryExecutionResponse implements RetryExecutionResponseObject.
+func (e ended) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+	return e.VisitExecuteGraphResponse(w)
 }

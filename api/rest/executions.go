@@ -12,6 +12,7 @@ import (
 // Executions accepts and shows executions. Every method sees those of the user alone.
 type Executions interface {
 	Execute(ctx context.Context, r execution.Request) (id string, err error)
+	Retry(ctx context.Context, r execution.RetryRequest) (id string, err error)
 	// Wait returns when the execution has ended, or with the context's error.
 	Wait(ctx context.Context, user, id string) error
 	Details(ctx context.Context, user, id string) (*execution.Details, error)
@@ -112,6 +113,9 @@ func summary(e *execution.Execution) Execution {
 	}
 	if e.ParentID != "" {
 		out.ParentExecutionId = &e.ParentID
+	}
+	if e.RetryOf != "" {
+		out.RetryOf = &e.RetryOf
 	}
 	if e.Error != nil {
 		out.Error = &Failure{Message: e.Error.Message}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -60,9 +61,9 @@ func TestDetails(t *testing.T) {
 	f.do("POST", executePath, `{"inputs":{"a":1}}`)
 	got := expect(t, f.do("GET", "/api/v2/executions/e1", ""), 200)
 	const want = `{"id":"e1","graph_id":"g1","graph_version":1,"status":"RUNNING","created_at":"2024-01-15T10:30:00Z","started_at":"2024-01-15T10:30:00Z","ended_at":null,` +
-		`"parent_execution_id":null,"stats":{"total_nodes":0,"completed_nodes":0,"failed_nodes":0,"total_run_time":0},"error":null,` +
+		`"parent_execution_id":null,"retry_of":null,"stats":{"total_nodes":0,"completed_nodes":0,"failed_nodes":0,"total_run_time":0},"error":null,` +
 		`"inputs":{"a":1},"outputs":{"out":[{"a":1}]},` +
-		`"node_executions":[{"id":"1","node_id":"n","block_id":"b","status":"COMPLETED","attempt":1,"input_data":{"a":1},"output_data":{"a\"b":[{"a":1},null]},` +
+		`"node_executions":[{"id":"1","node_id":"n","block_id":"b","status":"COMPLETED","attempt":1,"taken_over":false,"input_data":{"a":1},"output_data":{"a\"b":[{"a":1},null]},` +
 		`"started_at":"2024-01-15T10:30:00Z","ended_at":"2024-01-15T10:30:00Z","error":null,"plugin":{"name":"basic","version":"1.0.0"}}],"node_executions_total":1,` +
 		`"waiting":[{"node_id":"w","have":["a"],"missing":["b"]}],"waiting_total":1}`
 	if got != want {
@@ -91,6 +92,9 @@ func TestExecuteBodies(t *testing.T) {
 		`{"input_data":{"a":1}}`:          {`{"a":1}`, 0},
 		`{"inputs":{"a":1},"version":7}`:  {`{"a":1}`, 7},
 		`{"unknown":1,"credentials":{}}`:  {"{}", 0},
+		`{"version":null}`:                {"{}", 0},
+		`{"version":3.0}`:                 {"{}", 3},
+		`{"version":2147483647e0}`:        {"{}", 2147483647},
 		`{"input_data":{"nodes":[1]}}`:    {`{"nodes":[1]}`, 0},
 		`{"input\u005fdata":{"a":"esc"}}`: {`{"a":"esc"}`, 0},
 	} {
@@ -114,7 +118,7 @@ func TestExecuteBodies(t *testing.T) {
 		`{"version":1.5}`:                       `"version":`,
 		`{"version":1e400}`:                     `"version":`,
 		`{"version":99999999999}`:               `"version":`,
-		`{"version":null}`:                      `"version":`,
+		`{"version":2147483648}`:                `"version":`,
 		`{"version":true,"input_data":7}`:       `"input_data":"must be an object, not a number","version":`,
 		`{"nodes":[],"input_data":{}}`:          `"nodes":"an execution runs a stored graph"`,
 		`{"graph":{}}`:                          `"graph":`,
@@ -128,6 +132,49 @@ func TestExecuteBodies(t *testing.T) {
 			t.Errorf("%s was executed", body)
 		}
 	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	f := withGraph(t)
+	expect(t, f.do("POST", executePath, `{"input_data":{"a":1}}`), 200)
+	const path = "/api/v2/executions/e1/retry"
+	for body, want := range map[string]execution.RetryRequest{
+		``:                               {},
+		`{}`:                             {},
+		`{"from":null,"version":null}`:   {},
+		`{"from":"failure"}`:             {From: "failure"},
+		`{"from":"n\u0031","version":2}`: {From: "n1", Version: 2},
+		`{"unknown":[]}`:                 {},
+	} {
+		expect(t, f.do("POST", path, body), 200, `{"execution_id":"e`, `,"retry_of":"e1"}`)
+		want.UserID, want.ID = "ann", "e1"
+		if got := f.retries[len(f.retries)-1]; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v", body, got)
+		}
+	}
+	before := len(f.retries)
+	for body, field := range map[string]string{
+		`[]`: "body", `{"from":1}`: "from", `{"from":""}`: "from", `{"from":[]}`: "from", `{"version":"1"}`: "version", `{"version":0}`: "version", `{"from":"a","from":"b"}`: "from",
+	} {
+		expect(t, f.do("POST", path, body), 422, `"fields":{"`+field+`":"`)
+	}
+	expect(t, f.do("POST", path, "", "Authorization", "Bearer bob"), 404)
+	expect(t, f.do("POST", "/api/v2/executions/nope/retry", ""), 404)
+	f.errs["retry"] = execution.ErrNoNode
+	expect(t, f.do("POST", path, `{"from":"nowhere"}`), 422, `"fields":{"from":"`)
+	f.errs["retry"] = fmt.Errorf("%w: the execution has not ended", execution.ErrConflict)
+	expect(t, f.do("POST", path, ""), 409, `"code":"CONFLICT"`)
+	if len(f.retries) != before {
+		t.Error("what was refused was retried")
+	}
+	delete(f.errs, "retry")
+	close(f.waits)
+	expect(t, f.do("POST", path, "", "Prefer", "wait=1", "Idempotency-Key", "k"), 200, `{"execution_id":"e`, `"retry_of":"e1"`, `"node_executions":[`)
+	if got := f.retries[len(f.retries)-1]; got.IdempotencyKey != "k" {
+		t.Errorf("%+v", got)
+	}
+	expect(t, f.do("GET", "/api/v2/executions", ""), 200, `"retry_of":"e1"`)
 }
 
 func TestIdempotencyKey(t *testing.T) {

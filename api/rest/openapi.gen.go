@@ -561,7 +561,7 @@ type ExecuteRequest = json.RawMessage
 // ExecuteResponse The identifier; with `Prefer`, the details of the execution in the same object.
 type ExecuteResponse = json.RawMessage
 
-// Execution Example: {"created_at":"2024-01-15T10:29:59Z","ended_at":"2024-01-15T10:30:45Z","error":null,"graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c22","parent_execution_id":null,"started_at":"2024-01-15T10:30:00Z","stats":{"completed_nodes":5,"failed_nodes":0,"total_nodes":5,"total_run_time":45.2},"status":"COMPLETED"}
+// Execution Example: {"created_at":"2024-01-15T10:29:59Z","ended_at":"2024-01-15T10:30:45Z","error":null,"graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c22","parent_execution_id":null,"retry_of":null,"started_at":"2024-01-15T10:30:00Z","stats":{"completed_nodes":5,"failed_nodes":0,"total_nodes":5,"total_run_time":45.2},"status":"COMPLETED"}
 type Execution struct {
 	CreatedAt time.Time  `json:"created_at"`
 	EndedAt   *time.Time `json:"ended_at"`
@@ -573,8 +573,11 @@ type Execution struct {
 	Id           string   `json:"id"`
 
 	// ParentExecutionId The execution in which this one is a nested agent.
-	ParentExecutionId *string    `json:"parent_execution_id"`
-	StartedAt         *time.Time `json:"started_at"`
+	ParentExecutionId *string `json:"parent_execution_id"`
+
+	// RetryOf The execution that this one repeats.
+	RetryOf   *string    `json:"retry_of"`
+	StartedAt *time.Time `json:"started_at"`
 
 	// Stats The execution's own node executions; those of nested agents count there.
 	Stats  Stats  `json:"stats"`
@@ -841,6 +844,12 @@ type ProfileRequest struct {
 	// Username Kept when missing.
 	Username *string `json:"username,omitempty"`
 }
+
+// RetryRequest defines model for RetryRequest.
+type RetryRequest = json.RawMessage
+
+// RetryResponse The identifier; with `Prefer`, the details of the execution in the same object.
+type RetryResponse = json.RawMessage
 
 // ReviewRequest defines model for ReviewRequest.
 type ReviewRequest struct {
@@ -1138,6 +1147,9 @@ type FileID = string
 // GraphID defines model for GraphID.
 type GraphID = string
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -1152,6 +1164,9 @@ type Page = int
 
 // PageSize defines model for PageSize.
 type PageSize = int
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // Slug defines model for Slug.
 type Slug = string
@@ -1346,11 +1361,11 @@ type UpdateGraphParams struct {
 type ExecuteGraphParams struct {
 	// IdempotencyKey The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
 	// body.
-	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// Prefer `wait=N` (RFC 7240) answers with the details of the execution when it has ended or N seconds have passed; over
 	// 60 counts as 60.
-	Prefer *string `json:"Prefer,omitempty"`
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ForkGraphParams defines parameters for ForkGraph.
@@ -1407,6 +1422,17 @@ type ListNodeExecutionsParams struct {
 
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// RetryExecutionParams defines parameters for RetryExecution.
+type RetryExecutionParams struct {
+	// IdempotencyKey The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
+	// body.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer `wait=N` (RFC 7240) answers with the details of the execution when it has ended or N seconds have passed; over
+	// 60 counts as 60.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListFilesParams defines parameters for ListFiles.
@@ -1614,6 +1640,9 @@ type ExecuteGraphJSONRequestBody = ExecuteRequest
 // SetActiveGraphVersionJSONRequestBody defines body for SetActiveGraphVersion for application/json ContentType.
 type SetActiveGraphVersionJSONRequestBody SetActiveGraphVersionJSONBody
 
+// RetryExecutionJSONRequestBody defines body for RetryExecution for application/json ContentType.
+type RetryExecutionJSONRequestBody = RetryRequest
+
 // UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
 type UploadFileMultipartRequestBody UploadFileMultipartBody
 
@@ -1730,6 +1759,9 @@ type ServerInterface interface {
 	// ListNodeExecutions List node executions
 	// (GET /api/v2/executions/{execution_id}/nodes)
 	ListNodeExecutions(w http.ResponseWriter, r *http.Request, executionId ExecutionID, params ListNodeExecutionsParams)
+	// RetryExecution Retry execution
+	// (POST /api/v2/executions/{execution_id}/retry)
+	RetryExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID, params RetryExecutionParams)
 	// StopExecution Stop execution
 	// (POST /api/v2/executions/{execution_id}/stop)
 	StopExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID)
@@ -2510,7 +2542,7 @@ func (siw *ServerInterfaceWrapper) ExecuteGraph(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional header parameter "Idempotency-Key" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey string
+		var IdempotencyKey IdempotencyKey
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
@@ -2529,7 +2561,7 @@ func (siw *ServerInterfaceWrapper) ExecuteGraph(w http.ResponseWriter, r *http.R
 
 	// ------------- Optional header parameter "Prefer" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
-		var Prefer string
+		var Prefer Prefer
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
@@ -2902,6 +2934,75 @@ func (siw *ServerInterfaceWrapper) ListNodeExecutions(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListNodeExecutions(w, r, executionId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetryExecution operation middleware
+func (siw *ServerInterfaceWrapper) RetryExecution(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "execution_id" -------------
+	var executionId ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution_id", mux.Vars(r)["execution_id"], &executionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "execution_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryExecutionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = &Prefer
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryExecution(w, r, executionId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4395,6 +4496,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}", wrapper.GetExecution).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/nodes", wrapper.ListNodeExecutions).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/retry", wrapper.RetryExecution).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/stop", wrapper.StopExecution).Methods(http.MethodPost)
 
@@ -8568,6 +8671,197 @@ func (response ListNodeExecutions500JSONResponse) VisitListNodeExecutionsRespons
 type ListNodeExecutions503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListNodeExecutions503JSONResponse) VisitListNodeExecutionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecutionRequestObject struct {
+	ExecutionId ExecutionID `json:"execution_id"`
+	Params      RetryExecutionParams
+	Body        *RetryExecutionJSONRequestBody
+}
+
+type RetryExecutionResponseObject interface {
+	VisitRetryExecutionResponse(w http.ResponseWriter) error
+}
+
+type RetryExecution200ResponseHeaders struct {
+	PreferenceApplied *string
+}
+
+type RetryExecution200JSONResponse struct {
+	Body    RetryResponse
+	Headers RetryExecution200ResponseHeaders
+}
+
+func (response RetryExecution200JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RetryExecution401JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RetryExecution403JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RetryExecution404JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RetryExecution409JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RetryExecution413JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response RetryExecution415JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RetryExecution422JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RetryExecution429JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution500JSONResponse struct{ InternalJSONResponse }
+
+func (response RetryExecution500JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryExecution503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RetryExecution503JSONResponse) VisitRetryExecutionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -13262,6 +13556,9 @@ type StrictServerInterface interface {
 	// ListNodeExecutions List node executions
 	// (GET /api/v2/executions/{execution_id}/nodes)
 	ListNodeExecutions(ctx context.Context, request ListNodeExecutionsRequestObject) (ListNodeExecutionsResponseObject, error)
+	// RetryExecution Retry execution
+	// (POST /api/v2/executions/{execution_id}/retry)
+	RetryExecution(ctx context.Context, request RetryExecutionRequestObject) (RetryExecutionResponseObject, error)
 	// StopExecution Stop execution
 	// (POST /api/v2/executions/{execution_id}/stop)
 	StopExecution(ctx context.Context, request StopExecutionRequestObject) (StopExecutionResponseObject, error)
@@ -14204,6 +14501,43 @@ func (sh *strictHandler) ListNodeExecutions(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListNodeExecutionsResponseObject); ok {
 		if err := validResponse.VisitListNodeExecutionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryExecution operation middleware
+func (sh *strictHandler) RetryExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID, params RetryExecutionParams) {
+	var request RetryExecutionRequestObject
+
+	request.ExecutionId = executionId
+	request.Params = params
+
+	var body RetryExecutionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryExecution(ctx, request.(RetryExecutionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryExecution")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetryExecutionResponseObject); ok {
+		if err := validResponse.VisitRetryExecutionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -41,6 +41,7 @@ type memory struct {
 	graphs   map[string][]*graph.Graph // versions by user/id
 	runs     map[string]*execution.Details
 	requests []execution.Request
+	retries  []execution.RetryRequest
 	stopped  []string
 	waits    chan struct{} // Wait returns when it is closed
 	filter   execution.Filter
@@ -210,6 +211,20 @@ func (m runs) Execute(_ context.Context, r execution.Request) (string, error) {
 		WaitingTotal:        1,
 	}
 	return id, nil
+}
+
+func (m runs) Retry(ctx context.Context, r execution.RetryRequest) (string, error) {
+	d, err := m.Details(ctx, r.UserID, r.ID)
+	if err != nil {
+		return "", err
+	}
+	if err := m.errs["retry"]; err != nil {
+		return "", err
+	}
+	m.retries = append(m.retries, r)
+	id, err := m.Execute(ctx, execution.Request{UserID: r.UserID, GraphID: d.GraphID, Inputs: d.Inputs})
+	m.runs[r.UserID+"/"+id].RetryOf = r.ID
+	return id, err
 }
 
 func (m runs) Wait(ctx context.Context, _, _ string) error {

@@ -110,7 +110,7 @@ func (a *attempt) context() *proto.RunContext {
 	return &proto.RunContext{
 		UserId: r.userID, GraphId: r.plan.Graph.ID, GraphVersion: uint32(r.plan.Graph.Version), ExecutionId: r.id.String(), RootExecutionId: r.root.String(),
 		NodeId: e.plan().node.ID, NodeExecutionId: nodeExecutionID(r.id, e.id), Attempt: a.c.attempt,
-		IdempotencyKey: nodeExecutionID(r.id, e.id), Timezone: a.t.s.timezone,
+		IdempotencyKey: e.idempotencyKey(), Timezone: a.t.s.timezone,
 	}
 }
 

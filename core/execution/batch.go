@@ -70,8 +70,13 @@ func (w *writer) arguments(batch []*commit) []any {
 			e[16].text(x.failure.Message)
 			e[17].text(x.failure.NodeID)
 		}
-		e[18].null()
-		e[19].null()
+		if x.retry == nil {
+			e[18].null()
+			e[19].null()
+		} else {
+			e[18].uuid(x.retry.of)
+			e[19].text(x.retry.from)
+		}
 	}
 	var j [11]column
 	var steps []byte // of all rows; an array of them would be scanned for quotes

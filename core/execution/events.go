@@ -31,6 +31,9 @@ func expand(r *row, hidden *mask) []Event {
 		node := func(f *frame) {
 			f.text("node_id", r.run.plan.nodes[s.Node].node.ID)
 			f.text("node_execution_id", nodeExecutionID(r.run.id, r.nodeExec))
+			if s.TakenOver {
+				f.raw("taken_over", json.RawMessage("true"))
+			}
 		}
 		if s.Started {
 			add(false, "node.started", node)

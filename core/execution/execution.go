@@ -31,6 +31,7 @@ type Execution struct {
 	GraphID      string
 	GraphVersion int
 	ParentID     string // execution of which this one is a nested agent; empty for a root
+	RetryOf      string // execution that this one repeats; empty for none
 	Status       Status
 	Inputs       json.RawMessage
 	CreatedAt    time.Time
@@ -66,6 +67,7 @@ type NodeExecution struct {
 	StartedAt *time.Time
 	EndedAt   *time.Time
 	Error     string
+	TakenOver bool // its outputs are those of the execution that is retried, and nothing ran
 	// Plugin that ran the block; empty for structural blocks.
 	PluginName, PluginVersion string
 
@@ -104,6 +106,16 @@ type Request struct {
 	Inputs         json.RawMessage // JSON object
 	IdempotencyKey string          // empty: none
 	Body           []byte          // what the key stands for: the request's bytes
+}
+
+// RetryRequest asks for an execution that repeats one that has ended, with the same inputs.
+type RetryRequest struct {
+	UserID         string
+	ID             string
+	From           string // "failure", "start", or the node from which nothing is taken over; empty: by how it ended
+	Version        int    // of the graph; 0: the same
+	IdempotencyKey string // empty: none
+	Body           []byte // what the key stands for, beside the id: the request's bytes
 }
 
 // Event is one recorded happening of an execution. Payload is the JSON object of the API's frame, whole: type,

@@ -215,10 +215,14 @@ func (g *generation) drive(e *entry) error {
 		}
 	} else {
 		starting, err := startingNodes(e.root.plan, e.root.inputs)
+		if err == nil && e.root.retry != nil {
+			e.root.original, err = g.original(g.ctx, e.root.userID, *e.root.retry, e.root.plan)
+		}
 		if err != nil {
-			if e.accepted != nil {
-				e.accepted(err)
+			if e.accepted == nil {
+				return err
 			}
+			e.accepted(err)
 			return nil
 		}
 		t = newTree(g, e.root, newMachine(e.root))
@@ -344,6 +348,12 @@ func (g *generation) loadChild(ctx context.Context, c command, inputs json.RawMe
 	}
 	if ev.starting, ev.err = startingNodes(ev.plan, inputs); ev.err != nil {
 		return ev
+	}
+	if c.retry != nil {
+		ev.retry = c.retry
+		if ev.original, ev.err = g.original(ctx, c.run.userID, *c.retry, ev.plan); ev.err != nil {
+			return ev
+		}
 	}
 	ev.id, ev.err = uuid.NewV7()
 	return ev

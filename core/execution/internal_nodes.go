@@ -31,7 +31,7 @@ func (m *machine) runInternal(r *run, e *nodeExec) {
 			m.fail(r, e, nil, fmt.Sprintf("agents are nested deeper than %d", maxDepth))
 			return
 		}
-		m.unit.commands = append(m.unit.commands, command{kind: loadChild, run: r, exec: e, attempt: e.attempt, input: e.input})
+		m.unit.commands = append(m.unit.commands, command{kind: loadChild, run: r, exec: e, attempt: e.attempt, input: e.input, retry: e.childRetry()})
 		// The command stands alone: nothing is recorded before the child is known.
 	case e.kind() == block.Input:
 		e.begin(m)
@@ -92,6 +92,7 @@ func (m *machine) beginChild(r *run, e *nodeExec, ev childEvent) {
 	w.step.Child = ev.id[:]
 	child := newRun(ev.id, r.userID, ev.plan, e.input)
 	child.root, child.parent, child.parentExec, child.depth = r.root, r, e, r.depth+1
+	child.retry, child.original = ev.retry, ev.original
 	child.createdAt = m.now.Truncate(time.Microsecond)
 	e.child = child
 	m.runs[child.id] = child

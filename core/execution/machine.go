@@ -101,6 +101,8 @@ type command struct {
 	recorded    []output
 	isolated    bool
 	afterCommit bool // only when the unit is committed
+	// For loadChild:
+	retry *retry // what the child retries; nil: nothing
 }
 
 type commandKind int
@@ -108,7 +110,8 @@ type commandKind int
 const (
 	runBlock commandKind = iota
 	cancelBlock
-	loadChild // find the graph of a nested agent
+	loadChild   // find the graph of a nested agent
+	loadOutputs // of the node execution from which they are taken over
 )
 
 // Events of the machine.
@@ -143,7 +146,16 @@ type (
 		id       uuid.UUID
 		plan     *Plan
 		starting []startingNode
+		retry    *retry
+		original *original
 		err      error
+	}
+	takenEvent struct {
+		run                   uuid.UUID
+		exec                  uint32
+		outputs               []output
+		plugin, pluginVersion string
+		err                   error
 	}
 	stopEvent struct{ run uuid.UUID }
 	// resumeEvent goes on after the state was refolded from the journal.
@@ -187,6 +199,10 @@ func (m *machine) handle(now time.Time, event any) *unit {
 		if r, e := m.find(ev.run, ev.exec, 1); e != nil && e.child == nil {
 			m.beginChild(r, e, ev)
 		}
+	case takenEvent:
+		if r, e := m.find(ev.run, ev.exec, 1); e != nil && e.takesOver() {
+			m.takeOver(r, e, ev)
+		}
 	case stopEvent:
 		if r := m.runs[ev.run]; r != nil {
 			m.stop(r)
@@ -227,6 +243,7 @@ func (m *machine) close() *unit {
 		again = false
 		for _, r := range m.touched() {
 			m.startReady(r)
+			m.replay(r)
 			if r.ended == "" && r.begun && r.idle() {
 				m.end(r, r.outcome())
 				m.childEnded(r)
@@ -280,7 +297,7 @@ func (m *machine) row(r *run, kind rowKind, e *nodeExec, status Status) *row {
 		w.nodeExec = e.id
 		s := w.step
 		s.Node, s.Attempt, s.Charges = uint32(e.node), e.attempt, e.charges
-		s.Plugin, s.PluginVersion = e.plugin, e.pluginVersion
+		s.Plugin, s.PluginVersion, s.TakenOver = e.plugin, e.pluginVersion, e.takesOver()
 		if !e.recorded {
 			e.recorded = true
 			s.Inputs = inputsOf(e.pins)
@@ -311,7 +328,7 @@ func (m *machine) begin(r *run, starting []startingNode) {
 			q.Fills = []*journal.Input{{Pin: valuePin}}
 		}
 		w.step.Moves = append(w.step.Moves, &journal.Move{Move: &journal.Move_Queue_{Queue: q}})
-		r.queue(q)
+		r.offer(r.queue(q), q)
 	}
 }
 
@@ -321,12 +338,17 @@ func (m *machine) startReady(r *run) {
 		e := r.ready[0]
 		e.prepare()
 		if m.careful && e.charges >= maxCharges && e.failure == "" {
-			e.failure = "the server died each time this block ran"
+			e.failure, e.cutOff = "the server died each time this block ran", true
 		}
 		if e.failure != "" || e.instant() {
 			r.unready()
 			e.state = execInternal
 			m.internal = append(m.internal, e)
+			continue
+		}
+		if e.takesOver() {
+			r.unready()
+			r.replayLater(e)
 			continue
 		}
 		if r.running >= m.limitOf() {
@@ -464,7 +486,7 @@ func (m *machine) fail(r *run, e *nodeExec, outputs []output, message string) {
 	text := fmt.Sprintf("raised by %s with message: %s. block_id: %s", e.plan().block.Name, message, e.plan().block.ID)
 	w := m.nodeRow(r, e, Failed)
 	m.record(r, e, w, append(outputs, output{pin: errorPin, value: &value{raw: quote(text)}}))
-	w.step.Error = message
+	w.step.Error, w.step.CutOff = message, e.cutOff
 	r.finish(e, Failed, message)
 	m.settle(r, e.node)
 }
@@ -472,6 +494,7 @@ func (m *machine) fail(r *run, e *nodeExec, outputs []output, message string) {
 // crashed is told that the process of e's plugin died. A crash is charged only to a run that was alone in it.
 func (m *machine) crashed(r *run, e *nodeExec, ev crashEvent) {
 	if e.runs().Traits.Once {
+		e.cutOff = true
 		m.fail(r, e, nil, "interrupted: the plugin's process died while the block ran, and the block must not be repeated by itself. "+ev.detail)
 		return
 	}
@@ -479,6 +502,7 @@ func (m *machine) crashed(r *run, e *nodeExec, ev crashEvent) {
 		e.charges++
 	}
 	if e.charges >= maxCharges {
+		e.cutOff = true
 		m.done(r, e, doneEvent{failed: true, message: fmt.Sprintf("the plugin's process died %d times while it ran this block alone. %s", e.charges, ev.detail), plugin: e.plugin})
 		return
 	}

@@ -145,6 +145,8 @@ type world struct {
 	now      time.Time
 	started  map[string]int // attempts per node execution that were really started
 	streamed map[string]int // outputs of a running streaming attempt that were handed over
+	repeats  *world         // the execution that this one retries
+	from     string
 }
 
 func newWorld(t *rapid.T, g *graph.Graph) *world {
@@ -155,6 +157,28 @@ func newWorld(t *rapid.T, g *graph.Graph) *world {
 	w := &world{t: t, plan: p, inputs: json.RawMessage(`{"x0":{"k":[7]},"x1":null}`), root: uuid.New(), now: time.Unix(1_700_000_000, 0).UTC(), started: map[string]int{}, streamed: map[string]int{}}
 	w.m = newMachine(newRun(w.root, "user", p, w.inputs))
 	return w
+}
+
+// retried makes a world whose execution retries that of w, by the same graph or a changed one.
+func (w *world) retried(g *graph.Graph, from string) *world {
+	again := newWorld(w.t, g)
+	again.now, again.repeats, again.from = w.now, w, from
+	again.m.top.original = again.original()
+	return again
+}
+
+// original is what the machine may take over, as it is read from the journal.
+func (w *world) original() *original {
+	if w.repeats == nil {
+		return nil
+	}
+	o := readOriginal(newRun(w.repeats.root, "user", w.repeats.plan, w.repeats.inputs), w.plan, w.from, nil)
+	for _, s := range w.repeats.stored {
+		if err := o.add(s); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return o.all()
 }
 
 func (w *world) tick() time.Time { w.now = w.now.Add(time.Millisecond); return w.now }
@@ -177,8 +201,15 @@ func (w *world) commit(u *unit) {
 		}
 	}
 	for _, c := range u.commands {
+		if c.kind == loadOutputs {
+			w.running = append(w.running, c)
+			continue
+		}
 		if c.kind != runBlock {
 			continue
+		}
+		if c.exec.takesOver() {
+			w.t.Fatalf("node execution %d takes its outputs over and runs", c.exec.id)
 		}
 		key := fmt.Sprint(c.exec.id)
 		w.started[key]++
@@ -200,6 +231,11 @@ func (w *world) drainInternal() {
 // progress lets one running block do something.
 func (w *world) progress(i int, bySteps bool) {
 	c := w.running[i]
+	if c.kind == loadOutputs {
+		w.running = slices.Delete(w.running, i, i+1)
+		w.commit(w.m.handle(w.tick(), takenEvent{run: w.root, exec: c.exec.id, outputs: w.repeats.outputsOf(c.exec.take.NodeExecution)}))
+		return
+	}
 	key := fmt.Sprint(c.exec.id)
 	input := c.input
 	if len(input) > 1000 { // loops nest their own outputs, which would grow without end
@@ -218,6 +254,7 @@ func (w *world) progress(i int, bySteps bool) {
 
 func (w *world) refolded() *machine {
 	r := newRun(w.root, "user", w.plan, w.inputs)
+	r.original = w.original()
 	for _, s := range w.stored {
 		if err := r.apply(s.kind, s.pos, s.seq, s.nodeExec, s.status, s.at, s.step); err != nil {
 			w.t.Fatal(err)
@@ -242,7 +279,7 @@ func (w *world) check() {
 // ready, which is what it is after a crash.
 func dump(r *run) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "pos %d seq %d queued %d completed %d failed %d ended %q failure %+v begun %t places %d\n", r.pos, r.seq, r.queued, r.completed, r.failed, r.ended, r.failure, r.begun, r.last)
+	fmt.Fprintf(&b, "pos %d seq %d queued %d completed %d failed %d ended %q failure %+v begun %t places %d taken %v\n", r.pos, r.seq, r.queued, r.completed, r.failed, r.ended, r.failure, r.begun, r.last, r.taken)
 	if r.ended != "" {
 		return b.String()
 	}
@@ -281,12 +318,32 @@ func dump(r *run) string {
 		if e.charges >= maxCharges {
 			failure = "" // follows from the charges
 		}
-		fmt.Fprintf(&b, "exec %d node %d %s failure %q: %s\n", id, e.node, state, failure, pins(e.pins))
+		fmt.Fprintf(&b, "exec %d node %d %s failure %q takes %s: %s\n", id, e.node, state, failure, takes(e.take), pins(e.pins))
 		for _, o := range e.outputs {
 			fmt.Fprintf(&b, "  %s=%s\n", o.pin, o.value.raw)
 		}
 	}
 	return b.String()
+}
+
+func takes(t *journal.Move_Take) string {
+	if t == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%d %q %x", t.NodeExecution, t.IdempotencyKey, t.Child)
+}
+
+// outputsOf are the recorded outputs of a node execution.
+func (w *world) outputsOf(id uint32) []output {
+	var outputs []output
+	for _, s := range w.stored {
+		if s.nodeExec == id {
+			for _, o := range s.step.Outputs {
+				outputs = append(outputs, output{pin: o.Pin, value: &value{raw: o.Value}})
+			}
+		}
+	}
+	return outputs
 }
 
 // TestRefoldedStateEqualsTheLiveOne runs random graphs in random orders and crashes at random places: at every commit
@@ -300,51 +357,66 @@ func TestRefoldedStateEqualsTheLiveOne(t *testing.T) {
 		if err != nil {
 			return
 		}
-		w.commit(w.m.handle(w.tick(), beginEvent{starting}))
-		w.check()
-		w.drainInternal()
-		for steps := 0; w.m.top.ended == "" && steps < 60 && len(w.rows) < 150; steps++ {
-			switch {
-			case rapid.IntRange(0, 11).Draw(t, "crash") == 0:
-				w.m, w.running = w.refolded(), nil
-				w.commit(w.m.handle(w.tick(), resumeEvent{careful: rapid.IntRange(0, 3).Draw(t, "careful") == 0}))
-			case len(w.running) > 0 && rapid.IntRange(0, 15).Draw(t, "plugin dies") == 0:
-				c := w.running[0]
-				w.running = w.running[1:]
-				w.commit(w.m.handle(w.tick(), crashEvent{run: w.root, exec: c.exec.id, attempt: c.attempt, alone: rapid.Bool().Draw(t, "alone"), detail: "killed"}))
-			case rapid.IntRange(0, 15).Draw(t, "time passes") == 0:
-				w.commit(w.m.handle(w.tick(), tickEvent{}))
-			case len(w.running) > 0:
-				w.progress(rapid.IntRange(0, len(w.running)-1).Draw(t, "which block"), rapid.Bool().Draw(t, "stream"))
-			case !w.m.pending():
-				t.Fatalf("nothing runs, nothing is pending, and the execution has not ended:\n%s", dump(w.m.top))
-			}
-			w.check()
-			w.drainInternal()
-		}
-		if w.m.top.ended == "" {
-			w.commit(w.m.handle(w.tick(), stopEvent{w.root}))
-			w.check()
-			if w.m.top.ended != Terminated {
-				t.Fatalf("stopped, but %q", w.m.top.ended)
-			}
-		}
-		var seq int64
-		ends := 0
-		for _, r := range w.rows {
-			for _, ev := range expand(r, nil) {
-				if seq++; ev.Seq != seq {
-					t.Fatalf("event %d follows event %d", ev.Seq, seq-1)
-				}
-				if ev.Last {
-					ends++
-				}
-			}
-		}
-		if ends != 1 {
-			t.Fatalf("%d terminal events", ends)
+		w.storm(starting)
+		w.checkStory()
+		if rapid.Bool().Draw(t, "retry") {
+			again := w.retried(g, rapid.SampledFrom([]string{fromFailure, fromFailure, fromStart, g.Nodes[0].ID, g.Nodes[len(g.Nodes)-1].ID}).Draw(t, "from"))
+			again.storm(starting)
+			again.checkStory()
 		}
 	})
+}
+
+// storm runs the execution in a random order and crashes at random places, and stops it when it takes too long.
+func (w *world) storm(starting []startingNode) {
+	w.commit(w.m.handle(w.tick(), beginEvent{starting}))
+	w.check()
+	w.drainInternal()
+	for steps := 0; w.m.top.ended == "" && steps < 60 && len(w.rows) < 150; steps++ {
+		switch {
+		case rapid.IntRange(0, 11).Draw(w.t, "crash") == 0:
+			w.m, w.running = w.refolded(), nil
+			w.commit(w.m.handle(w.tick(), resumeEvent{careful: rapid.IntRange(0, 3).Draw(w.t, "careful") == 0}))
+		case len(w.running) > 0 && w.running[0].kind == runBlock && rapid.IntRange(0, 15).Draw(w.t, "plugin dies") == 0:
+			c := w.running[0]
+			w.running = w.running[1:]
+			w.commit(w.m.handle(w.tick(), crashEvent{run: w.root, exec: c.exec.id, attempt: c.attempt, alone: rapid.Bool().Draw(w.t, "alone"), detail: "killed"}))
+		case rapid.IntRange(0, 15).Draw(w.t, "time passes") == 0:
+			w.commit(w.m.handle(w.tick(), tickEvent{}))
+		case len(w.running) > 0:
+			w.progress(rapid.IntRange(0, len(w.running)-1).Draw(w.t, "which block"), rapid.Bool().Draw(w.t, "stream"))
+		case !w.m.pending():
+			w.t.Fatalf("nothing runs, nothing is pending, and the execution has not ended:\n%s", dump(w.m.top))
+		}
+		w.check()
+		w.drainInternal()
+	}
+	if w.m.top.ended == "" {
+		w.commit(w.m.handle(w.tick(), stopEvent{w.root}))
+		w.check()
+		if w.m.top.ended != Terminated {
+			w.t.Fatalf("stopped, but %q", w.m.top.ended)
+		}
+	}
+}
+
+// checkStory says whether the events have their numbers, and the story has one end.
+func (w *world) checkStory() {
+	var seq int64
+	ends := 0
+	for _, r := range w.rows {
+		for _, ev := range expand(r, nil) {
+			if seq++; ev.Seq != seq {
+				w.t.Fatalf("event %d follows event %d", ev.Seq, seq-1)
+			}
+			if ev.Last {
+				ends++
+			}
+		}
+	}
+	if ends != 1 {
+		w.t.Fatalf("%d terminal events", ends)
+	}
 }
 
 // TestCrashesDoNotChangeOutcomes compares an acyclic graph that runs undisturbed with the same graph under crashes.
@@ -363,33 +435,43 @@ func TestCrashesDoNotChangeOutcomes(t *testing.T) {
 			if err != nil {
 				return ""
 			}
-			w.commit(w.m.handle(w.tick(), beginEvent{starting}))
-			w.drainInternal()
-			for w.m.top.ended == "" {
-				if len(w.rows) > 2000 {
-					t.Skip("an explosion")
-				}
-				if crashes && rapid.IntRange(0, 5).Draw(t, "crash") == 0 {
-					w.m, w.running = w.refolded(), nil
-					w.commit(w.m.handle(w.tick(), resumeEvent{}))
-				}
-				w.drainInternal()
-				if len(w.running) > 0 {
-					w.progress(0, crashes)
-				}
-				w.drainInternal()
-			}
-			var lines []string
-			for _, r := range w.rows {
-				for _, o := range r.step.Outputs {
-					lines = append(lines, fmt.Sprintf("%d %s %s", r.step.Node, o.Pin, o.Value))
-				}
-			}
-			sort.Strings(lines)
-			return fmt.Sprint(w.m.top.ended, "\n", strings.Join(lines, "\n"))
+			w.finish(starting, crashes)
+			return w.outcome()
 		}
 		if calm, stormy := run(false), run(true); calm != stormy {
 			t.Fatalf("undisturbed:\n%s\nunder crashes:\n%s", calm, stormy)
 		}
 	})
+}
+
+// finish runs the execution to its end, with crashes or without.
+func (w *world) finish(starting []startingNode, crashes bool) {
+	w.commit(w.m.handle(w.tick(), beginEvent{starting}))
+	w.drainInternal()
+	for w.m.top.ended == "" {
+		if len(w.rows) > 2000 {
+			w.t.Skip("an explosion")
+		}
+		if crashes && rapid.IntRange(0, 5).Draw(w.t, "crash") == 0 {
+			w.m, w.running = w.refolded(), nil
+			w.commit(w.m.handle(w.tick(), resumeEvent{}))
+		}
+		w.drainInternal()
+		if len(w.running) > 0 {
+			w.progress(0, crashes)
+		}
+		w.drainInternal()
+	}
+}
+
+// outcome is how the execution ended, and all outputs of its nodes.
+func (w *world) outcome() string {
+	var lines []string
+	for _, r := range w.rows {
+		for _, o := range r.step.Outputs {
+			lines = append(lines, fmt.Sprintf("%d %s %s", r.step.Node, o.Pin, o.Value))
+		}
+	}
+	sort.Strings(lines)
+	return fmt.Sprint(w.m.top.ended, "\n", strings.Join(lines, "\n"))
 }

@@ -25,20 +25,20 @@ const (
 
 // listColumns leave the inputs out, which may be large.
 const (
-	executionColumns = `id, user_id, graph_id, graph_version, parent_id, status, inputs, created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
-	listColumns      = `id, user_id, graph_id, graph_version, parent_id, status, '', created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
+	executionColumns = `id, user_id, graph_id, graph_version, parent_id, retry_of, status, inputs, created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
+	listColumns      = `id, user_id, graph_id, graph_version, parent_id, retry_of, status, '', created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
 )
 
 func scanExecution(scan func(...any) error) (*Execution, error) {
 	var x Execution
-	var parent, message, node sql.NullString
+	var parent, retryOf, message, node sql.NullString
 	var started, ended sql.NullTime
 	var inputs string
-	if err := scan(&x.ID, &x.UserID, &x.GraphID, &x.GraphVersion, &parent, &x.Status, &inputs, &x.CreatedAt, &started, &ended,
+	if err := scan(&x.ID, &x.UserID, &x.GraphID, &x.GraphVersion, &parent, &retryOf, &x.Status, &inputs, &x.CreatedAt, &started, &ended,
 		&x.Stats.TotalNodes, &x.Stats.CompletedNodes, &x.Stats.FailedNodes, &message, &node); err != nil {
 		return nil, err
 	}
-	x.ParentID, x.Inputs, x.CreatedAt = parent.String, json.RawMessage(inputs), x.CreatedAt.UTC()
+	x.ParentID, x.RetryOf, x.Inputs, x.CreatedAt = parent.String, retryOf.String, json.RawMessage(inputs), x.CreatedAt.UTC()
 	if started.Valid {
 		at := started.Time.UTC()
 		x.StartedAt = &at
@@ -317,7 +317,7 @@ func (n *NodeExecution) add(w storedRow) {
 		n.Status = Running
 		return
 	}
-	n.Error, n.PluginName, n.PluginVersion = s.Error, s.Plugin, s.PluginVersion
+	n.Error, n.PluginName, n.PluginVersion, n.TakenOver = s.Error, s.Plugin, s.PluginVersion, s.TakenOver
 	if w.status == Completed || w.status == Failed {
 		at := w.at.UTC().Round(time.Microsecond)
 		n.EndedAt = &at
@@ -340,7 +340,7 @@ func (h *history) addActive(nodes []NodeExecution, pins [][]*journal.Input, inde
 			continue
 		}
 		n := h.nodeOf(number, e.node)
-		n.Attempt = int(e.attempt)
+		n.Attempt, n.TakenOver = int(e.attempt), e.takesOver()
 		if e.state == execReady {
 			n.Status = Queued
 		} else if !e.startedAt.IsZero() {
@@ -414,12 +414,9 @@ func (h *history) value(ctx context.Context, o *journal.Output) (json.RawMessage
 	if o.Digest == nil || o.Value != nil {
 		return o.Value, nil
 	}
-	var data []byte
-	if err := h.s.db.QueryRowContext(ctx, `SELECT data FROM value WHERE execution_id = ? AND digest = ?`, h.id, o.Digest).Scan(&data); err != nil {
-		return nil, fmt.Errorf("read a large value: %w", err)
-	}
+	data, err := h.s.largeValue(ctx, h.id, o.Digest)
 	o.Value = data
-	return data, nil
+	return data, err
 }
 
 // outputs are the values of the execution's output nodes by name, through journal_outputs, in the order in which the

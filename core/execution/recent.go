@@ -88,6 +88,9 @@ func (t *told) shown() *Execution {
 		Inputs: x.inputs, CreatedAt: x.createdAt.UTC().Round(time.Microsecond), EndedAt: &ended, Error: x.failure,
 		Stats: Stats{TotalNodes: x.total, CompletedNodes: x.completed, FailedNodes: x.failed},
 	}
+	if x.retry != nil {
+		e.RetryOf = x.retry.of.String()
+	}
 	if !x.startedAt.IsZero() {
 		e.StartedAt = &started
 		e.Stats.TotalRunTime = ended.Sub(started).Seconds()

@@ -166,7 +166,7 @@ func (g *generation) recover(ctx context.Context, root uuid.UUID) (m *machine, c
 // there were since a step of the tree was committed. It uses the primary key and execution_nested_unfinished.
 func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int, error) {
 	rows, err := g.db.QueryContext(ctx, `
-		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at, x.status
+		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at, x.status, x.retry_of, x.retry_from
 		FROM execution x JOIN execution_plan p ON p.id = x.plan_id
 		WHERE x.ended_at IS NULL AND (x.id = ?0 OR x.root_id = ?0 AND x.parent_id IS NOT NULL)`, root)
 	if err != nil {
@@ -182,7 +182,9 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 		var planID []byte
 		var created time.Time
 		var status Status
-		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created, &status); err != nil {
+		var retryOf uuid.NullUUID
+		var retryFrom sql.NullString
+		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created, &status, &retryOf, &retryFrom); err != nil {
 			return nil, 0, fmt.Errorf("read an execution: %w", err)
 		}
 		p, err := g.plans.stored(planID, document)
@@ -191,6 +193,9 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 		}
 		r := newRun(id, user, p, json.RawMessage(inputs))
 		r.root, r.createdAt, r.shown = root, created.UTC(), status
+		if retryOf.Valid {
+			r.retry = &retry{retryOf.UUID, retryFrom.String}
+		}
 		found[id] = r
 		if parent.Valid {
 			children[parent.UUID] = append(children[parent.UUID], r)
@@ -208,6 +213,11 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 	}
 	steps := 0
 	for _, r := range runs {
+		if r.retry != nil {
+			if r.original, err = g.original(ctx, r.userID, *r.retry, r.plan); err != nil {
+				return nil, 0, err
+			}
+		}
 		if err := readRows(ctx, g.db, r.id, 0, func(w storedRow) error {
 			if err := r.apply(w.kind, w.pos, w.seq, w.nodeExec, w.status, w.at, w.step); err != nil {
 				return fmt.Errorf("%w: %w", errUnreadable, err)

@@ -206,7 +206,8 @@ func (m *machine) resume(ev resumeEvent) {
 			}
 			e.prepare()
 			m.careful = m.careful || e.charges > 0
-			if e.runs().Traits.Once {
+			if e.runs().Traits.Once && !e.takesOver() {
+				e.cutOff = true
 				m.fail(r, e, nil, "interrupted: the server died while the block ran, and the block must not be repeated by itself")
 				continue
 			}

@@ -73,6 +73,7 @@ func (m *machine) tryQueue(r *run, t *nodeExec, fills []*journal.Input) bool {
 	}
 	m.carry(r, &journal.Move{Move: &journal.Move_Queue_{Queue: q}})
 	r.queue(q)
+	r.offer(t, q)
 	t.input = a.Input
 	return q.Invalid == ""
 }

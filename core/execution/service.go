@@ -25,6 +25,7 @@ var (
 	ErrNotFound    = errors.New("execution not found")
 	ErrConflict    = errors.New("conflict")
 	ErrUnavailable = errors.New("the server takes no executions at the moment")
+	ErrNoNode      = errors.New("the graph has no such node")
 )
 
 // Graphs finds what is to be executed.
@@ -171,6 +172,47 @@ func (s *Service) Execute(ctx context.Context, r Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return s.start(ctx, g, r, nil)
+}
+
+// Retry accepts an execution that repeats another one of the user's, which must be a root that has ended, or it is
+// ErrConflict. Where it takes outputs over says retry.go. It answers ErrNoNode when it is to begin at a node that the
+// graph does not have.
+func (s *Service) Retry(ctx context.Context, r RetryRequest) (string, error) {
+	x, err := s.Get(ctx, r.UserID, r.ID)
+	if err != nil {
+		return "", err
+	}
+	if !x.Status.Ended() {
+		return "", fmt.Errorf("%w: the execution has not ended", ErrConflict)
+	}
+	if x.ParentID != "" { // alone it would show what the agents around it hide
+		return "", fmt.Errorf("%w: the execution is part of %s; retry that one", ErrConflict, x.ParentID)
+	}
+	switch {
+	case r.From != "":
+	case x.Status == Completed:
+		r.From = fromStart
+	default:
+		r.From = fromFailure
+	}
+	if r.Version == 0 {
+		r.Version = x.GraphVersion
+	}
+	g, err := s.config.Graphs.ForRun(ctx, r.UserID, x.GraphID, r.Version)
+	if err != nil {
+		return "", err
+	}
+	if _, ok := g.Node(r.From); !ok && r.From != fromStart && r.From != fromFailure {
+		return "", ErrNoNode
+	}
+	return s.start(ctx, g, Request{
+		UserID: r.UserID, GraphID: x.GraphID, Version: r.Version, Inputs: x.Inputs,
+		IdempotencyKey: r.IdempotencyKey, Body: append([]byte("retry "+x.ID+"\n"), r.Body...),
+	}, &retry{uuid.MustParse(x.ID), r.From})
+}
+
+func (s *Service) start(ctx context.Context, g *graph.Graph, r Request, repeats *retry) (string, error) {
 	if len(r.Inputs) == 0 {
 		r.Inputs = []byte("{}")
 	}
@@ -184,7 +226,7 @@ func (s *Service) Execute(ctx context.Context, r Request) (string, error) {
 			return known, err
 		}
 	}
-	if err := s.accept(ctx, id, g, r); err != nil {
+	if err := s.accept(ctx, id, g, r, repeats); err != nil {
 		if r.IdempotencyKey != "" {
 			s.dropKey(context.WithoutCancel(ctx), r)
 		}
@@ -193,7 +235,7 @@ func (s *Service) Execute(ctx context.Context, r Request) (string, error) {
 	return id.String(), nil
 }
 
-func (s *Service) accept(ctx context.Context, id uuid.UUID, g *graph.Graph, r Request) error {
+func (s *Service) accept(ctx context.Context, id uuid.UUID, g *graph.Graph, r Request, repeats *retry) error {
 	if err := graph.ValidateForRun(g, s.blocks, r.Inputs); err != nil {
 		return err
 	}
@@ -206,6 +248,7 @@ func (s *Service) accept(ctx context.Context, id uuid.UUID, g *graph.Graph, r Re
 		return err
 	}
 	root := newRun(id, r.UserID, p, r.Inputs)
+	root.retry = repeats
 	root.createdAt = time.Now().UTC().Truncate(time.Microsecond) // what Postgres keeps: the day it counts under must not differ
 	accepted := make(chan error, 1)
 	gen.enqueue(&entry{id: id, root: root, accepted: func(err error) { accepted <- err }})
@@ -367,6 +410,13 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	}
 	return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		const nested = `WITH RECURSIVE t AS (SELECT id FROM execution WHERE id = ? AND user_id = ? UNION ALL SELECT e.id FROM execution e JOIN t ON e.parent_id = t.id) `
+		var read bool
+		if err := tx.QueryRowContext(ctx, nested+`SELECT EXISTS (SELECT FROM execution WHERE retry_of IN (SELECT id FROM t) AND ended_at IS NULL)`, id, userID).Scan(&read); err != nil {
+			return fmt.Errorf("look for retries: %w", err)
+		}
+		if read {
+			return fmt.Errorf("%w: a retry of the execution has not ended", ErrConflict)
+		}
 		for _, table := range []string{"journal", "value", hostservice.Remembered} {
 			if _, err := tx.ExecContext(ctx, nested+`DELETE FROM `+table+` WHERE execution_id IN (SELECT id FROM t)`, id, userID); err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)

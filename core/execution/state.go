@@ -38,6 +38,12 @@ type run struct {
 	seq     int64
 	current *row // carries the decisions of the unit being built
 
+	retry    *retry
+	original *original       // of a retry: what may be taken over
+	taken    map[uint32]bool // node executions of the original from which something was taken
+	replays  []*nodeExec     // those that take their outputs over, in the order in which the original had them
+	replayed *nodeExec       // the one of them whose outputs are being read
+
 	nodes   []nodeState
 	places  map[uint32]*nodeExec // those that wait, by the number of their place
 	last    uint32               // number of the newest place
@@ -92,6 +98,8 @@ type nodeExec struct {
 	repeat                map[string]int // recorded outputs met again by a later attempt, by pin
 	repeatOf              []output       // what earlier attempts had recorded when this one began
 	plugin, pluginVersion string
+	take                  *journal.Move_Take // from the execution that is retried
+	cutOff                bool               // what it did outside is not known
 	child                 *run
 	childID               uuid.UUID // of a nested agent that began
 }
@@ -200,6 +208,7 @@ func (r *run) queue(q *journal.Move_Queue) *nodeExec {
 		e.pins = append(e.pins, pinInput{pin: f.Pin, value: r.filled(e, f), source: f})
 	}
 	e.failure = q.Invalid
+	r.takes(e, q.Take)
 	if q.Invalid == "" {
 		n.latest, n.fed = e.staticPins(), true
 	}
@@ -276,6 +285,9 @@ func (r *run) finish(e *nodeExec, status Status, message string) {
 	if e.holdsPlace {
 		e.holdsPlace = false
 		r.running--
+	}
+	if r.replayed == e {
+		r.replayed = nil
 	}
 	e.state = execEnded
 	r.active--

@@ -286,6 +286,9 @@ func (t *tree) handle(ctx context.Context, ev any) {
 	case childEvent:
 		t.forget(execKey{ev.run, ev.exec})
 		t.apply(ctx, t.m.handle(time.Now(), ev))
+	case takenEvent:
+		t.forget(execKey{ev.run, ev.exec})
+		t.apply(ctx, t.m.handle(time.Now(), ev))
 	case continueEvent:
 	default:
 		t.apply(ctx, t.m.handle(time.Now(), ev))
@@ -474,7 +477,7 @@ func withoutValues(s *journal.Step) *journal.Step {
 	return &journal.Step{
 		Node: s.Node, Attempt: s.Attempt, Started: s.Started, StartedAt: s.StartedAt, Inputs: s.Inputs, Moves: s.Moves, Error: s.Error,
 		Plugin: s.Plugin, PluginVersion: s.PluginVersion, Charges: s.Charges, Child: s.Child,
-		ResultName: s.ResultName, FailureNode: s.FailureNode, Waiting: s.Waiting, WaitingTotal: s.WaitingTotal,
+		TakenOver: s.TakenOver, CutOff: s.CutOff, ResultName: s.ResultName, FailureNode: s.FailureNode, Waiting: s.Waiting, WaitingTotal: s.WaitingTotal,
 	}
 }
 
@@ -497,7 +500,7 @@ func writeOf(r *run) *executionWrite {
 	x := &executionWrite{
 		id: r.id, root: r.root, parent: r.parent, userID: r.userID, plan: r.plan, inputs: r.inputs,
 		createdAt: r.createdAt, startedAt: r.startedAt, endedAt: r.endedAt, was: r.shown, status: Queued,
-		total: int(r.queued), completed: r.completed, failed: r.failed,
+		total: int(r.queued), completed: r.completed, failed: r.failed, retry: r.retry,
 	}
 	if r.parentExec != nil {
 		x.parentExec = r.parentExec.id
@@ -528,6 +531,16 @@ func (t *tree) launch(ctx context.Context, c command) {
 		go func() {
 			defer t.blocks.Done()
 			t.post(t.s.loadChild(ctx, c, input, node))
+		}()
+		return
+	}
+	if c.kind == loadOutputs {
+		t.blocks.Add(1)
+		go func() {
+			defer t.blocks.Done()
+			if ev, err := t.s.takenOutputs(ctx, c); err == nil {
+				t.post(ev)
+			}
 		}()
 		return
 	}

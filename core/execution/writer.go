@@ -69,6 +69,7 @@ type executionWrite struct {
 	parentExec uint32
 	userID     string
 	plan       *Plan
+	retry      *retry
 	inputs     json.RawMessage
 	createdAt  time.Time
 	was        Status // what the row showed before; empty where it is new

@@ -45,6 +45,8 @@ type Step struct {
 	FailureNode   string                 `protobuf:"bytes,15,opt,name=failure_node,json=failureNode,proto3" json:"failure_node,omitempty"` // kind end: node to blame
 	Waiting       []*Waiting             `protobuf:"bytes,16,rep,name=waiting,proto3" json:"waiting,omitempty"`                            // kind end
 	WaitingTotal  uint32                 `protobuf:"varint,17,opt,name=waiting_total,json=waitingTotal,proto3" json:"waiting_total,omitempty"`
+	TakenOver     bool                   `protobuf:"varint,18,opt,name=taken_over,json=takenOver,proto3" json:"taken_over,omitempty"` // the outputs are those of the execution that is retried, and nothing ran
+	CutOff        bool                   `protobuf:"varint,19,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`          // it failed since it was cut off: what it did outside is not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,6 +198,20 @@ func (x *Step) GetWaitingTotal() uint32 {
 		return x.WaitingTotal
 	}
 	return 0
+}
+
+func (x *Step) GetTakenOver() bool {
+	if x != nil {
+		return x.TakenOver
+	}
+	return false
+}
+
+func (x *Step) GetCutOff() bool {
+	if x != nil {
+		return x.CutOff
+	}
+	return false
 }
 
 type Output struct {
@@ -569,6 +585,7 @@ type Move_Queue struct {
 	Fills         []*Input               `protobuf:"bytes,2,rep,name=fills,proto3" json:"fills,omitempty"`     // values that static pins brought
 	Invalid       string                 `protobuf:"bytes,3,opt,name=invalid,proto3" json:"invalid,omitempty"` // its input does not fit: it fails instead of running
 	Node          uint32                 `protobuf:"varint,4,opt,name=node,proto3" json:"node,omitempty"`      // with target 0
+	Take          *Move_Take             `protobuf:"bytes,5,opt,name=take,proto3" json:"take,omitempty"`       // in a retry
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -631,6 +648,74 @@ func (x *Move_Queue) GetNode() uint32 {
 	return 0
 }
 
+func (x *Move_Queue) GetTake() *Move_Take {
+	if x != nil {
+		return x.Take
+	}
+	return nil
+}
+
+// What a node execution has from one of the execution that is retried: without key and child its outputs.
+type Move_Take struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	NodeExecution  uint32                 `protobuf:"varint,1,opt,name=node_execution,json=nodeExecution,proto3" json:"node_execution,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // that one was cut off, and this one runs with its key
+	Child          []byte                 `protobuf:"bytes,3,opt,name=child,proto3" json:"child,omitempty"`                                         // that one's nested agent did not succeed, and is retried
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Move_Take) Reset() {
+	*x = Move_Take{}
+	mi := &file_journal_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move_Take) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move_Take) ProtoMessage() {}
+
+func (x *Move_Take) ProtoReflect() protoreflect.Message {
+	mi := &file_journal_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move_Take.ProtoReflect.Descriptor instead.
+func (*Move_Take) Descriptor() ([]byte, []int) {
+	return file_journal_proto_rawDescGZIP(), []int{3, 2}
+}
+
+func (x *Move_Take) GetNodeExecution() uint32 {
+	if x != nil {
+		return x.NodeExecution
+	}
+	return 0
+}
+
+func (x *Move_Take) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *Move_Take) GetChild() []byte {
+	if x != nil {
+		return x.Child
+	}
+	return nil
+}
+
 // A node execution starts, with the commit of this row.
 type Move_Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -642,7 +727,7 @@ type Move_Start struct {
 
 func (x *Move_Start) Reset() {
 	*x = Move_Start{}
-	mi := &file_journal_proto_msgTypes[7]
+	mi := &file_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +739,7 @@ func (x *Move_Start) String() string {
 func (*Move_Start) ProtoMessage() {}
 
 func (x *Move_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[7]
+	mi := &file_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +752,7 @@ func (x *Move_Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move_Start.ProtoReflect.Descriptor instead.
 func (*Move_Start) Descriptor() ([]byte, []int) {
-	return file_journal_proto_rawDescGZIP(), []int{3, 2}
+	return file_journal_proto_rawDescGZIP(), []int{3, 3}
 }
 
 func (x *Move_Start) GetTarget() uint32 {
@@ -688,7 +773,7 @@ var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
 	"\n" +
-	"\rjournal.proto\x12\x13patchbay.journal.v1\"\xe4\x04\n" +
+	"\rjournal.proto\x12\x13patchbay.journal.v1\"\x9c\x05\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
@@ -709,7 +794,10 @@ const file_journal_proto_rawDesc = "" +
 	"resultName\x12!\n" +
 	"\ffailure_node\x18\x0f \x01(\tR\vfailureNode\x126\n" +
 	"\awaiting\x18\x10 \x03(\v2\x1c.patchbay.journal.v1.WaitingR\awaiting\x12#\n" +
-	"\rwaiting_total\x18\x11 \x01(\rR\fwaitingTotal\"\\\n" +
+	"\rwaiting_total\x18\x11 \x01(\rR\fwaitingTotal\x12\x1d\n" +
+	"\n" +
+	"taken_over\x18\x12 \x01(\bR\ttakenOver\x12\x17\n" +
+	"\acut_off\x18\x13 \x01(\bR\x06cutOff\"\\\n" +
 	"\x06Output\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x16\n" +
@@ -719,7 +807,7 @@ const file_journal_proto_rawDesc = "" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12%\n" +
 	"\x0enode_execution\x18\x02 \x01(\rR\rnodeExecution\x12\x16\n" +
 	"\x06output\x18\x03 \x01(\rR\x06output\x12\x12\n" +
-	"\x04link\x18\x04 \x01(\rR\x04link\"\xd8\x03\n" +
+	"\x04link\x18\x04 \x01(\rR\x04link\"\xfb\x04\n" +
 	"\x04Move\x12:\n" +
 	"\x06assign\x18\x01 \x01(\v2 .patchbay.journal.v1.Move.AssignH\x00R\x06assign\x127\n" +
 	"\x05queue\x18\x02 \x01(\v2\x1f.patchbay.journal.v1.Move.QueueH\x00R\x05queue\x127\n" +
@@ -728,12 +816,17 @@ const file_journal_proto_rawDesc = "" +
 	"\x04link\x18\x01 \x01(\rR\x04link\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\rR\x06source\x12\x16\n" +
 	"\x06output\x18\x03 \x01(\rR\x06output\x12\x16\n" +
-	"\x06target\x18\x04 \x01(\rR\x06target\x1a\x7f\n" +
+	"\x06target\x18\x04 \x01(\rR\x06target\x1a\xb3\x01\n" +
 	"\x05Queue\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\rR\x06target\x120\n" +
 	"\x05fills\x18\x02 \x03(\v2\x1a.patchbay.journal.v1.InputR\x05fills\x12\x18\n" +
 	"\ainvalid\x18\x03 \x01(\tR\ainvalid\x12\x12\n" +
-	"\x04node\x18\x04 \x01(\rR\x04node\x1a3\n" +
+	"\x04node\x18\x04 \x01(\rR\x04node\x122\n" +
+	"\x04take\x18\x05 \x01(\v2\x1e.patchbay.journal.v1.Move.TakeR\x04take\x1al\n" +
+	"\x04Take\x12%\n" +
+	"\x0enode_execution\x18\x01 \x01(\rR\rnodeExecution\x12'\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12\x14\n" +
+	"\x05child\x18\x03 \x01(\fR\x05child\x1a3\n" +
 	"\x05Start\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\rR\x06target\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\rR\x04nodeB\x06\n" +
@@ -755,7 +848,7 @@ func file_journal_proto_rawDescGZIP() []byte {
 	return file_journal_proto_rawDescData
 }
 
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_journal_proto_goTypes = []any{
 	(*Step)(nil),        // 0: patchbay.journal.v1.Step
 	(*Output)(nil),      // 1: patchbay.journal.v1.Output
@@ -764,23 +857,25 @@ var file_journal_proto_goTypes = []any{
 	(*Waiting)(nil),     // 4: patchbay.journal.v1.Waiting
 	(*Move_Assign)(nil), // 5: patchbay.journal.v1.Move.Assign
 	(*Move_Queue)(nil),  // 6: patchbay.journal.v1.Move.Queue
-	(*Move_Start)(nil),  // 7: patchbay.journal.v1.Move.Start
+	(*Move_Take)(nil),   // 7: patchbay.journal.v1.Move.Take
+	(*Move_Start)(nil),  // 8: patchbay.journal.v1.Move.Start
 }
 var file_journal_proto_depIdxs = []int32{
-	1, // 0: patchbay.journal.v1.Step.outputs:type_name -> patchbay.journal.v1.Output
-	2, // 1: patchbay.journal.v1.Step.inputs:type_name -> patchbay.journal.v1.Input
-	3, // 2: patchbay.journal.v1.Step.moves:type_name -> patchbay.journal.v1.Move
-	1, // 3: patchbay.journal.v1.Step.result:type_name -> patchbay.journal.v1.Output
-	4, // 4: patchbay.journal.v1.Step.waiting:type_name -> patchbay.journal.v1.Waiting
-	5, // 5: patchbay.journal.v1.Move.assign:type_name -> patchbay.journal.v1.Move.Assign
-	6, // 6: patchbay.journal.v1.Move.queue:type_name -> patchbay.journal.v1.Move.Queue
-	7, // 7: patchbay.journal.v1.Move.start:type_name -> patchbay.journal.v1.Move.Start
-	2, // 8: patchbay.journal.v1.Move.Queue.fills:type_name -> patchbay.journal.v1.Input
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: patchbay.journal.v1.Step.outputs:type_name -> patchbay.journal.v1.Output
+	2,  // 1: patchbay.journal.v1.Step.inputs:type_name -> patchbay.journal.v1.Input
+	3,  // 2: patchbay.journal.v1.Step.moves:type_name -> patchbay.journal.v1.Move
+	1,  // 3: patchbay.journal.v1.Step.result:type_name -> patchbay.journal.v1.Output
+	4,  // 4: patchbay.journal.v1.Step.waiting:type_name -> patchbay.journal.v1.Waiting
+	5,  // 5: patchbay.journal.v1.Move.assign:type_name -> patchbay.journal.v1.Move.Assign
+	6,  // 6: patchbay.journal.v1.Move.queue:type_name -> patchbay.journal.v1.Move.Queue
+	8,  // 7: patchbay.journal.v1.Move.start:type_name -> patchbay.journal.v1.Move.Start
+	2,  // 8: patchbay.journal.v1.Move.Queue.fills:type_name -> patchbay.journal.v1.Input
+	7,  // 9: patchbay.journal.v1.Move.Queue.take:type_name -> patchbay.journal.v1.Move.Take
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -799,7 +894,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -58,4 +58,5 @@ func (w *world) play(t *testing.T, s *scenario) {
 	if s.check != nil {
 		s.check(t, d)
 	}
+	w.retried(t, c, s, d)
 }

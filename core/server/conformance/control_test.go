@@ -38,8 +38,19 @@ type call struct {
 	Key     string `json:"key"`
 	Hold    bool   `json:"hold"`
 
-	release func() // lets it go on
-	gone    chan struct{}
+	answer chan string // empty: it goes on; else why it fails
+	gone   chan struct{}
+}
+
+// release lets it go on.
+func (c *call) release() { c.fail("") }
+
+// fail lets it fail.
+func (c *call) fail(text string) {
+	select {
+	case c.answer <- text:
+	default: // it was answered before
+	}
 }
 
 func listen(path string) (*control, error) {
@@ -80,8 +91,7 @@ func (c *control) serve(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	released := make(chan struct{})
-	call := &call{release: sync.OnceFunc(func() { close(released) }), gone: make(chan struct{})}
+	call := &call{answer: make(chan string, 1), gone: make(chan struct{})}
 	if json.Unmarshal(line, call) != nil {
 		return
 	}
@@ -99,8 +109,8 @@ func (c *control) serve(conn net.Conn) {
 		_, _ = r.ReadByte()
 	})
 	select {
-	case <-released:
-		_, _ = conn.Write([]byte("\n"))
+	case answer := <-call.answer:
+		_, _ = conn.Write([]byte(answer + "\n"))
 		<-call.gone
 	case <-call.gone:
 	}

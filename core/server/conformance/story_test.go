@@ -19,6 +19,7 @@ type event struct {
 	Pin    string          `json:"output_name"`
 	Value  json.RawMessage `json:"output_data"`
 	Status string          `json:"status"`
+	Taken  bool            `json:"taken_over"`
 }
 
 // story reads all events of an execution that has ended.
@@ -79,6 +80,9 @@ func (w *world) checkStory(t *testing.T, c *client, d *details) {
 			continue
 		}
 		n := execs[e.Exec]
+		if n != nil && n.Taken != e.Taken {
+			t.Errorf("event %d says otherwise than %+v: %+v", i+1, n, e)
+		}
 		if n == nil || n.Node != e.Node || ended[e.Exec] {
 			t.Errorf("event %d is of no known node execution or comes after its end: %+v", i+1, e)
 			continue

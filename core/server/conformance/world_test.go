@@ -276,6 +276,7 @@ type details struct {
 	GraphID   string     `json:"graph_id"`
 	Status    string     `json:"status"`
 	ParentID  *string    `json:"parent_execution_id"`
+	RetryOf   *string    `json:"retry_of"`
 	StartedAt *time.Time `json:"started_at"`
 	EndedAt   *time.Time `json:"ended_at"`
 	Stats     struct {
@@ -302,6 +303,7 @@ type nodeExecution struct {
 	Node      string                       `json:"node_id"`
 	Status    string                       `json:"status"`
 	Attempt   int                          `json:"attempt"`
+	Taken     bool                         `json:"taken_over"`
 	Input     json.RawMessage              `json:"input_data"`
 	Output    map[string][]json.RawMessage `json:"output_data"`
 	StartedAt *time.Time                   `json:"started_at"`

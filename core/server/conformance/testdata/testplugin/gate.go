@@ -16,7 +16,7 @@ type gateIn struct {
 	Free bool            `json:"free" doc:"Report the call, and do not wait"`
 }
 
-// gate has an effect: it reports its call to the tests, which hold it back as long as they like.
+// gate has an effect: it reports its call to the tests, which hold it back as long as they like, or let it fail.
 func gate(ctx context.Context, in gateIn, out sdk.Emitter) error {
 	if err := report(ctx, "", !in.Free); err != nil {
 		return err
@@ -89,11 +89,15 @@ func report(ctx context.Context, place string, hold bool) error {
 	}); err != nil {
 		return fmt.Errorf("report to the tests: %w", err)
 	}
-	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
 		return errors.New("the tests do not answer")
+	case answer != "\n":
+		return errors.New(answer[:len(answer)-1])
+	default:
+		return nil
 	}
-	return nil
 }
