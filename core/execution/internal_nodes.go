@@ -61,6 +61,9 @@ func (e *nodeExec) instant() bool {
 // inputNodeOutputs are what an input node yields: its value, and nothing for null (execution.md 2.1).
 func inputNodeOutputs(e *nodeExec) []output {
 	v := e.pinValue(valuePin)
+	if e.plan().block.ID == block.FileID {
+		return nil // it has no file, or its help would have been asked
+	}
 	if !v.null() {
 		return []output{{pin: resultPin, value: v}}
 	}

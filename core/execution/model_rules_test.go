@@ -278,6 +278,10 @@ func (m *model) step() {
 		m.complete(e, []graph.PinValue{{Pin: "output", Value: value}, {Pin: "name", Value: e.value("name")}})
 		return
 	}
+	if e.block.ID == block.FileID { // for any empty value
+		m.complete(e, nil)
+		return
+	}
 	if string(value) == "null" {
 		switch e.block.ID {
 		case toggleBlock:
