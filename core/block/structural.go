@@ -19,6 +19,18 @@ const (
 	NoteID     = "cc10ff7b-7753-4ff2-9af6-9399b1a7eddc"
 )
 
+// Example is a run of a block, for its documentation.
+type Example struct {
+	Input   json.RawMessage
+	Outputs []ExampleOutput // in order
+}
+
+// ExampleOutput is a value at a pin.
+type ExampleOutput struct {
+	Pin   string
+	Value json.RawMessage
+}
+
 // Structural are the blocks that the scheduler runs itself: the input family, output, note and nested agent. The slice
 // and its blocks are shared.
 func Structural() []*Block { return structural() }

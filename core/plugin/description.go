@@ -1,8 +1,6 @@
 package plugin
 
 import (
-	"encoding/json"
-
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
@@ -28,19 +26,7 @@ type Setting struct {
 // DescribedBlock is a block with what documents it.
 type DescribedBlock struct {
 	*block.Block
-	Examples []Example
-}
-
-// Example is a run of a block.
-type Example struct {
-	Input   json.RawMessage
-	Outputs []Output // in order
-}
-
-// Output is a value at a pin.
-type Output struct {
-	Pin   string
-	Value json.RawMessage
+	Examples []block.Example
 }
 
 // Descriptions are those of all plugins that could be asked, sorted by name: also of such as did not start then.
@@ -70,12 +56,12 @@ func (o *offer) forPeople() Description {
 	return d
 }
 
-func examplesOf(d *proto.BlockDescription) []Example {
-	var examples []Example
+func examplesOf(d *proto.BlockDescription) []block.Example {
+	var examples []block.Example
 	for _, e := range d.GetExamples() {
-		example := Example{Input: e.GetInput()}
+		example := block.Example{Input: e.GetInput()}
 		for _, output := range e.GetOutputs() {
-			example.Outputs = append(example.Outputs, Output{output.GetPin(), output.GetValue()})
+			example.Outputs = append(example.Outputs, block.ExampleOutput{Pin: output.GetPin(), Value: output.GetValue()})
 		}
 		examples = append(examples, example)
 	}

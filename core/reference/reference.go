@@ -17,7 +17,11 @@ import (
 func BuiltIn() plugin.Description {
 	d := plugin.Description{Name: "built-in", Text: "Blocks that every server has: they need no plugin"}
 	for _, b := range block.Structural() {
-		d.Blocks = append(d.Blocks, plugin.DescribedBlock{Block: b})
+		described := plugin.DescribedBlock{Block: b}
+		if example, ok := block.StructuralExample(b.ID); ok {
+			described.Examples = append(described.Examples, example)
+		}
+		d.Blocks = append(d.Blocks, described)
 	}
 	return d
 }
@@ -131,7 +135,7 @@ func traitsOf(b *block.Block) []string {
 }
 
 // writeExample shows the input and, one a line, the outputs in their order.
-func writeExample(w *bytes.Buffer, e plugin.Example) {
+func writeExample(w *bytes.Buffer, e block.Example) {
 	var input bytes.Buffer
 	if err := json.Indent(&input, e.Input, "", "  "); err != nil {
 		input.Reset()
@@ -139,6 +143,10 @@ func writeExample(w *bytes.Buffer, e plugin.Example) {
 	}
 	w.WriteString("Example:\n\n")
 	writeFenced(w, "json", input.String())
+	if len(e.Outputs) == 0 {
+		w.WriteString("gives nothing.\n\n")
+		return
+	}
 	w.WriteString("gives\n\n")
 	var outputs strings.Builder
 	for _, output := range e.Outputs {

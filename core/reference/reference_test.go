@@ -44,8 +44,8 @@ func TestPageHoldsWhateverAuthorsWrite(t *testing.T) {
 	}
 	d := plugin.Description{
 		Name: "odd", Settings: []plugin.Setting{{Name: "key", Text: "a|b", Required: true, Secret: true}},
-		Blocks: []plugin.DescribedBlock{{Block: b, Examples: []plugin.Example{{
-			Input: json.RawMessage("{\"p|q\":\"```\"}"), Outputs: []plugin.Output{{Pin: "o", Value: json.RawMessage(`1e400`)}},
+		Blocks: []plugin.DescribedBlock{{Block: b, Examples: []block.Example{{
+			Input: json.RawMessage("{\"p|q\":\"```\"}"), Outputs: []block.ExampleOutput{{Pin: "o", Value: json.RawMessage(`1e400`)}},
 		}}}, {Block: b}},
 	}
 	page := string(Page(d))

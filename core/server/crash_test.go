@@ -132,3 +132,28 @@ func TestWaitingBlockIsCutOffAndRunsAgain(t *testing.T) {
 		})
 	}
 }
+
+// The deadline stands recorded before the wait: who waits again waits for what is left.
+func TestCountdownGoesOnAfterTheServerWasKilled(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t)
+	const wait = 12 * time.Second
+	graph := i.create(through(countdownBlock, "input_message", "output_message", map[string]any{"seconds": wait.Seconds()}))
+	began := time.Now()
+	id := i.execute(graph, `{"Value":"kept"}`)
+	i.subscribe(id, 0).until(func(e event) bool { return e.Type == "node.started" && e.NodeID == "middle" })
+	eventually(t, "most of the wait is over", func() bool { return time.Since(began) > wait*3/4 })
+	i.kill()
+	i.start()
+	restarted := time.Now()
+	d := i.ended(id)
+	if d.Status != "COMPLETED" || string(d.Outputs["Output"][0]) != `"kept"` {
+		t.Errorf("ended %s with %s, %+v", d.Status, d.Outputs["Output"], d.Error)
+	}
+	if took := time.Since(began); took < wait {
+		t.Errorf("the wait of %s ended after %s", wait, took)
+	}
+	if again := time.Since(restarted); again > wait*3/4 {
+		t.Errorf("the wait took %s of %s again", again, wait)
+	}
+}

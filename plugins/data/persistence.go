@@ -63,8 +63,8 @@ var retrieve = sdk.Block[retrieveInput]{
 		return out.Emit("value", kept)
 	},
 	Examples: []sdk.Example{{
-		Input:  `{"key": "last_visit", "default_value": {"page": 1}}`,
-		Output: `{"value": [{"page": 1}]}`,
+		Input:  `{"key": "greeting", "default_value": "Hello"}`,
+		Output: `{"value": ["Hello"]}`,
 	}},
 }
 
