@@ -69,6 +69,7 @@ const (
 	blockNothing    = "aaaaaaaa-0000-4000-8000-000000000011"
 	blockSettings   = "aaaaaaaa-0000-4000-8000-000000000012"
 	blockContext    = "aaaaaaaa-0000-4000-8000-000000000013"
+	blockKeys       = "aaaaaaaa-0000-4000-8000-000000000014"
 	blockShortlived = "cccccccc-0000-4000-8000-000000000001"
 	blockRaw        = "bbbbbbbb-0000-4000-8000-000000000001"
 )

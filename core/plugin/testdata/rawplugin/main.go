@@ -123,6 +123,13 @@ func bulk(run, size uint64) *proto.SessionResponse {
 	}}
 }
 
+// call asks for a key under a number.
+func call(run, number uint64) *proto.SessionResponse {
+	return &proto.SessionResponse{Frame: &proto.SessionResponse_Call{Call: &proto.Call{
+		Run: run, Number: number, Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Key: "k"}},
+	}}}
+}
+
 func (r *raw) answer(stream proto.Plugin_SessionServer, run uint64, mode string) {
 	frames := []*proto.SessionResponse{}
 	switch mode {
@@ -171,6 +178,33 @@ func (r *raw) answer(stream proto.Plugin_SessionServer, run uint64, mode string)
 		frames = append(frames, bulk(run, 9), done(run))
 	case "bulkhuge":
 		frames = append(frames, bulk(run, 1<<60), done(run))
+	case "call": // and does not wait for the answer
+		frames = append(frames, call(run, 1), call(run, 7), done(run))
+	case "callunknown":
+		c := call(run, 1)
+		c.GetCall().Service = nil
+		frames = append(frames, c, done(run))
+	case "callclose":
+		for n := range uint64(1000) {
+			c := call(run, n+1)
+			c.GetCall().Service = &proto.Call_Close{Close: &proto.Close{Handle: n}}
+			frames = append(frames, c)
+		}
+		frames = append(frames, done(run))
+	case "callback": // numbers must grow
+		frames = append(frames, call(run, 2), call(run, 2))
+	case "calllate":
+		frames = append(frames, done(run), call(run, 1))
+	case "callstranger":
+		frames = append(frames, call(run+1000, 1))
+	case "callmany":
+		for n := range uint64(17) {
+			frames = append(frames, call(run, n+1))
+		}
+	case "calllarge":
+		c := call(run, 1)
+		c.GetCall().Service = &proto.Call_SetKey{SetKey: &proto.SetKey{Value: make([]byte, proto.MaxCall)}}
+		frames = append(frames, c)
 	case "nothing":
 		frames = append(frames, &proto.SessionResponse{}, done(run))
 	case "log":

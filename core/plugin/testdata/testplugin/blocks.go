@@ -58,6 +58,7 @@ func blocks() []sdk.Definition {
 			}
 			return out.Emit("output", fmt.Sprint(run.NodeExecutionID, " ", run.Attempt))
 		}),
+		define(14, "Keys", keys),
 		define(11, "Nothing", func(context.Context, in, sdk.Emitter) error { return nil }),
 	)
 }
@@ -66,6 +67,37 @@ func settings() sdk.Definition {
 	return define(12, "Settings", func(ctx context.Context, _ in, out sdk.Emitter) error {
 		return out.Emit("output", sdk.Setting(ctx, "token")+" "+sdk.Setting(ctx, "url"))
 	})
+}
+
+// keys asks for n keys at once and yields the values; with a text it says first that it runs, and sets the key of that
+// name between its outputs.
+func keys(ctx context.Context, in in, out sdk.Emitter) error {
+	store := sdk.Keys(sdk.UserKeys)
+	if in.Text != "" {
+		for i := range in.N {
+			if err := out.Emit("output", i); err != nil {
+				return err
+			}
+			if err := store.Set(ctx, in.Text, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	values, failed := make([]json.RawMessage, in.N), make(chan error, in.N)
+	for i := range in.N {
+		go func() {
+			var err error
+			values[i], _, err = store.Get(ctx, fmt.Sprint(i))
+			failed <- err
+		}()
+	}
+	for range in.N {
+		if err := <-failed; err != nil {
+			return err
+		}
+	}
+	return out.Emit("output", values)
 }
 
 // emit yields the numbers below n, each padded to size.
