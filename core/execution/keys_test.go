@@ -1,0 +1,398 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/hostservice"
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// keyRunner runs what a test says for each node, as a block that has services.
+type keyRunner struct {
+	mu   sync.Mutex
+	does map[string]func(b *keyBlock) *proto.Error
+	runs map[string]int
+}
+
+// keyBlock is a block at work.
+type keyBlock struct {
+	t     *testing.T
+	ctx   context.Context
+	run   plugin.Run
+	calls uint64
+}
+
+func (r *keyRunner) Run(ctx context.Context, run plugin.Run) plugin.Result {
+	node := run.Context.NodeId
+	r.mu.Lock()
+	r.runs[node]++
+	does := r.does[node]
+	r.mu.Unlock()
+	b := &keyBlock{ctx: ctx, run: run}
+	if does == nil {
+		b.emit(string(run.Input))
+		return plugin.Result{}
+	}
+	if e := does(b); e != nil {
+		if e.Kind == crash {
+			return plugin.Result{Crashed: &plugin.Crash{}}
+		}
+		return plugin.Result{Err: e}
+	}
+	return plugin.Result{}
+}
+
+// crash stands for the end of the process.
+const crash = proto.ErrorKind(-1)
+
+var keyPlugin = &block.Block{Plugin: block.Plugin{Name: "keys"}}
+
+func (b *keyBlock) call(c *proto.Call) *proto.Reply {
+	b.calls++
+	c.Number = b.calls
+	return b.run.Services.Call(b.ctx, keyPlugin, c)
+}
+
+func (b *keyBlock) set(key, value string) {
+	if e := b.call(&proto.Call{Service: &proto.Call_SetKey{SetKey: &proto.SetKey{Scope: proto.KeyScope_KEY_SCOPE_USER, Key: key, Value: []byte(value)}}}).GetError(); e != nil {
+		panic(e.GetMessage())
+	}
+}
+
+func (b *keyBlock) get(key string) string {
+	return string(b.call(&proto.Call{Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Scope: proto.KeyScope_KEY_SCOPE_USER, Key: key}}}).GetKeyValue().GetValue())
+}
+
+func (b *keyBlock) emit(value string) bool {
+	if b.run.Services != nil { // a pure block has none
+		b.run.Services.Emitted(b.calls)
+	}
+	return b.run.Output("p", json.RawMessage(value)) == nil
+}
+
+type keyHarness struct {
+	*harness
+	keys *keyRunner
+}
+
+func newKeyHarness(t *testing.T) *keyHarness {
+	h := newHarness(t)
+	h.kill()
+	k := &keyHarness{h, &keyRunner{does: map[string]func(*keyBlock) *proto.Error{}, runs: map[string]int{}}}
+	k.start()
+	return k
+}
+
+func (h *keyHarness) start() {
+	h.t.Helper()
+	services := hostservice.New(hostservice.Config{DB: h.db, HTTP: http.DefaultTransport, Logger: hclog.NewNullLogger()})
+	s, err := New(Config{DB: h.db, ServerID: h.server, Blocks: catalogue(testBlocks), Graphs: h.graphs, Runner: h.keys, Services: services, Logger: hclog.NewNullLogger()})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := s.Start(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.Service = s
+}
+
+func (h *keyHarness) does(node string, f func(b *keyBlock) *proto.Error) {
+	h.keys.mu.Lock()
+	defer h.keys.mu.Unlock()
+	h.keys.does[node] = f
+}
+
+// stored is what is committed.
+func (h *keyHarness) stored() map[string]string {
+	h.t.Helper()
+	rows, err := h.db.QueryContext(context.Background(), `SELECT key, value FROM stored_key ORDER BY key`)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer rows.Close()
+	found := map[string]string{}
+	for rows.Next() {
+		var key, value string
+		if err := rows.Scan(&key, &value); err != nil {
+			h.t.Fatal(err)
+		}
+		found[key] = value
+	}
+	if err := rows.Err(); err != nil {
+		h.t.Fatal(err)
+	}
+	return found
+}
+
+func (h *keyHarness) until(what string, is func() bool) {
+	for deadline := time.Now().Add(20 * time.Second); !is(); {
+		if time.Now().After(deadline) {
+			h.t.Errorf("waited in vain until %s", what)
+			return
+		}
+	}
+}
+
+func (h *keyHarness) expect(when, want string) {
+	h.t.Helper()
+	if got := fmt.Sprint(h.stored()); got != "map["+want+"]" {
+		h.t.Errorf("%s the keys are %s, not %s", when, got, want)
+	}
+}
+
+func TestWritesCommitWithTheEndOfTheirAttempt(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	g := h.chain("Effect", 2)
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		b.set("a", `{"b":1, "a":1e400}`)
+		b.set("n", `1`)
+		b.set("n", `2`)
+		h.expect("during the run", "")
+		b.emit(b.get("n"))
+		h.expect("after an output", "")
+		return nil
+	})
+	h.does("b1", func(b *keyBlock) *proto.Error {
+		h.expect("when the next block starts", `a:{"b":1, "a":1e400} n:2`)
+		b.set("n", `3`)
+		return &proto.Error{Message: "boom"}
+	})
+	if d := h.finished(h.execute(g, `{"x":1}`)); d.Status != Failed || d.Error.NodeID != "b1" {
+		t.Errorf("%s %v", d.Status, d.Error)
+	}
+	h.expect("after a failure", `a:{"b":1, "a":1e400} n:3`)
+}
+
+func TestAttemptThatIsCutOffWritesNothing(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	held, release := make(chan struct{}, 1), make(chan struct{})
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		before := b.get("n")
+		if before == "" {
+			before = "0"
+		}
+		b.set("n", "1"+before)
+		switch b.run.Context.Attempt {
+		case 1: // the plugin dies
+			return &proto.Error{Kind: crash}
+		case 2: // the server dies
+			held <- struct{}{}
+			<-release
+		}
+		b.emit(before)
+		return nil
+	})
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	<-held
+	h.expect("after the plugin died", "")
+	go close(release)
+	h.kill()
+	h.expect("after the server died", "")
+	h.start()
+	d := h.finished(id)
+	if d.Status != Completed || output1(t, d) != "0" {
+		t.Errorf("%s %v", d.Status, d.Outputs)
+	}
+	h.expect("in the end", "n:10")
+	if n := h.keys.runs["b0"]; n != 3 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
+func TestStoppedAttemptWritesNothing(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	running := make(chan struct{})
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		b.set("n", `1`)
+		close(running)
+		<-b.ctx.Done()
+		return nil
+	})
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	<-running
+	if x, err := h.Stop(t.Context(), "u", id); err != nil || x.Status != Terminated {
+		t.Fatalf("%+v %v", x, err)
+	}
+	h.expect("after the stop", "")
+}
+
+// A stream's writes commit with the output that follows them, and a repetition of the output brings none again.
+func TestWritesOfAStreamCommitWithItsOutputs(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	seen := func(n int) { h.until("the output is committed", func() bool { return len(h.stored()) == n }) }
+	h.does("s", func(b *keyBlock) *proto.Error {
+		first := b.run.Context.Attempt == 1
+		b.set("one", fmt.Sprint(b.run.Context.Attempt))
+		b.emit(`1`)
+		b.set("two", fmt.Sprint(b.run.Context.Attempt))
+		if first {
+			seen(1)
+			h.expect("with the first output", "one:1")
+			return &proto.Error{Kind: crash}
+		}
+		h.expect("before the second attempt's second output", "one:1")
+		b.emit(`2`)
+		seen(2)
+		h.expect("with the second output", "one:1 two:2")
+		b.set("three", `2`)
+		if b.get("one") != `2` {
+			t.Errorf("the attempt does not see its own write: %s", b.get("one"))
+		}
+		return nil
+	})
+	g := h.add([]string{`in AgentInput {"name":"x"}`, `s Stream {}`, `out AgentOutput {"name":"y"}`}, []string{"in.result -> s.a", "s.p -> out.value"})
+	if d := h.finished(h.execute(g, `{"x":1}`)); d.Status != Completed || output1(t, d) != `1 2` {
+		t.Errorf("%s %v %v", d.Status, d.Outputs, d.Error)
+	}
+	h.expect("in the end", "one:1 three:2 two:2")
+}
+
+func TestRepetitionThatDiffersWritesNothing(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	h.does("s", func(b *keyBlock) *proto.Error {
+		if b.run.Context.Attempt == 1 {
+			b.emit(`1`)
+			h.until("the output is committed", func() bool { return len(b.recorded(h)) > 0 })
+			return &proto.Error{Kind: crash}
+		}
+		b.set("k", `1`)
+		b.emit(`3`)
+		b.set("l", `1`)
+		return nil
+	})
+	g := h.add([]string{`in AgentInput {"name":"x"}`, `s Stream {}`, `out AgentOutput {"name":"y"}`}, []string{"in.result -> s.a", "s.p -> out.value"})
+	if d := h.finished(h.execute(g, `{"x":1}`)); d.Status != Failed || !strings.Contains(d.Error.Message, "another value") {
+		t.Errorf("%s %v", d.Status, d.Error)
+	}
+	h.expect("in the end", "")
+}
+
+// recorded are the committed rows of the block's node execution.
+func (b *keyBlock) recorded(h *keyHarness) []int {
+	var rows []int
+	if err := h.db.NewRaw(`SELECT pos FROM journal WHERE execution_id = ? AND node_execution = 2`, b.run.Context.ExecutionId).Scan(context.Background(), &rows); err != nil {
+		panic(err)
+	}
+	return rows
+}
+
+// A server whose lease was taken over has written nothing of what it does afterwards.
+func TestZombieWritesNoKeys(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	held, release := make(chan struct{}, 2), make(chan struct{})
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		b.set("by", fmt.Sprint(b.run.Context.Attempt))
+		b.emit(`1`)
+		held <- struct{}{}
+		if b.run.Context.Attempt == 1 {
+			<-release
+		}
+		return nil
+	})
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	<-held
+	zombie := h.Service
+	h.start() // another process on the same data folder takes the lease
+	successor := h.Service
+	close(release) // the zombie's attempt ends now
+	d := h.finished(id)
+	if d.Status != Completed || output1(t, d) != `1` {
+		t.Errorf("%s %v", d.Status, d.Outputs)
+	}
+	h.expect("in the end", "by:2")
+	h.Service = zombie
+	h.kill()
+	h.Service = successor
+}
+
+func TestKeysOfManyExecutions(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		key := string(b.run.Input)
+		b.set(key, `1`)
+		b.set("shared", key[5:len(key)-1])
+		if len(key)%2 == 0 {
+			b.call(&proto.Call{Service: &proto.Call_DeleteKey{DeleteKey: &proto.DeleteKey{Scope: proto.KeyScope_KEY_SCOPE_USER, Key: key}}})
+		}
+		b.emit(`1`)
+		return nil
+	})
+	g := h.chain("Effect", 1)
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() { h.finished(h.execute(g, fmt.Sprintf(`{"x":%d}`, i))) })
+	}
+	all.Wait()
+	found := h.stored()
+	if len(found) != 1+10+100 || found["shared"] == "" { // {"a":0} to {"a":9} have 7 bytes, {"a":100} and so on 9
+		t.Errorf("%d keys", len(found))
+	}
+}
+
+func TestMemoriesGoWithTheirExecution(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	var got []string
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		value := fmt.Appendf(nil, `%d`, b.run.Context.Attempt)
+		reply := b.call(&proto.Call{Service: &proto.Call_Remember{Remember: &proto.Remember{Nth: 1, Value: value}}})
+		got = append(got, string(reply.GetRemembered().GetValue()))
+		if b.run.Context.Attempt < 3 {
+			return &proto.Error{Kind: crash}
+		}
+		b.emit(`1`)
+		return nil
+	})
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	h.finished(id)
+	if !slices.Equal(got, []string{"1", "1", "1"}) {
+		t.Errorf("the attempts got %v", got)
+	}
+	count := func() (n int) {
+		if err := h.db.QueryRowContext(t.Context(), `SELECT count(*) FROM remembered`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := count(); n != 1 {
+		t.Errorf("%d memories", n)
+	}
+	if err := h.Delete(t.Context(), "u", id); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(); n != 0 {
+		t.Errorf("%d memories are left", n)
+	}
+}
+
+func TestPureBlocksHaveNoServices(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		if b.run.Services != nil {
+			t.Error("a pure block has services")
+		}
+		b.emit(`1`)
+		return nil
+	})
+	h.finished(h.execute(h.chain("Pure", 1), `{"x":1}`))
+}
