@@ -32,7 +32,7 @@ var blockIDs = func() map[string]string {
 	ids := map[string]string{"IN": block.InputID, "OUT": block.OutputID, "NOTE": block.NoteID, "AGENT": block.AgentID}
 	for i, name := range []string{
 		"EMIT", "SEMIT", "ECHO", "SECHO", "PAIR", "OPT", "TRIPLE", "ADD", "LT", "LIST", "DICT", "MODE", "FAIL", "HALF", "PANIC", "NULL", "SLEEP",
-		"BADOUT", "ODD", "SFAIL", "PREFIX", "GATE", "ONCE", "STR", "INT", "BOOL", "FICKLE", "RESUME", "MIX", "DIE",
+		"BADOUT", "ODD", "SFAIL", "PREFIX", "GATE", "ONCE", "STR", "INT", "BOOL", "FICKLE", "RESUME", "MIX", "DIE", "SERVE", "STREAM",
 	} {
 		ids[name] = fmt.Sprintf("c0f00000-0000-4000-8000-%012d", i+1)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -22,8 +23,11 @@ import (
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/ws"
 	"github.com/patchbay-io/patchbay/core/account"
+	"github.com/patchbay-io/patchbay/core/egress"
 	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/library"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
@@ -48,8 +52,12 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 	}
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr})
 	graphs := graph.NewService(graph.NewStore(s.db, library.Follower{}), h, nil)
+	services := hostservice.New(hostservice.Config{
+		DB: s.db, Files: file.NewStore(s.db, file.DefaultLimits, log), Logger: log,
+		HTTP: egress.New(egress.Config{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, MaxBody: 1 << 20}),
+	})
 	s.execution, err = execution.New(execution.Config{
-		DB: s.db, ServerID: id, Blocks: h, Graphs: graphs, Runner: h, Logger: log, Concurrency: concurrency,
+		DB: s.db, ServerID: id, Blocks: h, Graphs: graphs, Runner: h, Services: services, Logger: log, Concurrency: concurrency,
 	})
 	if err != nil {
 		return nil, err

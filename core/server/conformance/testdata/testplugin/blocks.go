@@ -153,6 +153,8 @@ func blocks(traits sdk.Traits) []sdk.Definition {
 			os.Exit(3)
 			return nil
 		}},
+		sdk.Block[serveIn]{ID: id(31), Name: "SERVE", Outputs: outs("p"), Run: serve},
+		sdk.Block[serveIn]{ID: id(32), Name: "STREAM", Outputs: outs("p"), Traits: sdk.Streaming, Run: serve},
 	)
 }
 
