@@ -28,7 +28,6 @@ type keyRunner struct {
 
 // keyBlock is a block at work.
 type keyBlock struct {
-	t     *testing.T
 	ctx   context.Context
 	run   plugin.Run
 	calls uint64
