@@ -100,7 +100,7 @@ func TestCatastrophicPatternEndsInTime(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	err := find(t.Context(), `(a+)+$`, strings.Repeat("a", 40)+"b")
-	if took := time.Since(began); !errors.Is(err, ErrTimeLimit) || took > TimeLimit+2*time.Second {
+	if took := time.Since(began); !errors.Is(err, ErrTimeLimit) || took > 3*TimeLimit {
 		t.Errorf("%v after %s", err, took)
 	}
 }
