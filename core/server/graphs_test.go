@@ -9,6 +9,7 @@ const (
 	outputBlock     = "363ae599-353e-4804-937e-b2ee3cef3da4"
 	calculatorBlock = "b1ab9b19-67a6-406d-abf5-2dba76d00c79"
 	stepBlock       = "f66a3543-28d3-4ab5-8945-9b336371e2ce"
+	agentBlock      = "e189baac-8c20-45a1-94a7-55177ea42565"
 	storeBlock      = "1ff065e9-88e8-4358-9d82-8dc91f622ba9"
 	countdownBlock  = "d67a9c52-5e4e-11e2-bcfd-0800200c9a71"
 )

@@ -61,6 +61,7 @@ type Server struct {
 	limiter   *limit.Limiter
 	auth      *auth.Authenticator
 	store     *store.Service
+	library   *library.Service
 	api       *api.API
 	generated bool // the secret was made, not set
 }
@@ -217,12 +218,12 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Logger: s.log})
 	var err error
 	s.store, err = store.New(ctx, store.Config{
-		DB: s.db, Logger: s.log, Graphs: graphs, Runs: execution.ByOthers{DB: s.db}, AutoApprove: s.settings.StoreAutoApprove,
+		DB: s.db, Logger: s.log, Graphs: graphs, Runs: execution.ByOthers{DB: s.db}, Follower: library.Follower{},
+		AutoApprove: s.settings.StoreAutoApprove,
 	})
 	if err != nil {
 		return nil, err
 	}
-	shared.store = s.store
 	s.execution, err = execution.New(execution.Config{
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Services: services, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), Timezone: string(s.settings.Timezone),
@@ -230,6 +231,8 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	if err != nil {
 		return nil, err
 	}
+	s.library = library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution, Published: s.store.Published})
+	shared.store, shared.library = s.store, s.library
 	if err := s.execution.Start(ctx); err != nil {
 		s.execution = nil // there is nothing to close
 		return nil, err
@@ -245,7 +248,7 @@ func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Servic
 			External: int(s.settings.RateLimitExternal), Anonymous: int(s.settings.RateLimitAnonymous),
 		},
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
-		Library: library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution}),
+		Library: s.library,
 		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
 		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,

@@ -220,3 +220,111 @@ func TestStoreShowsNoSecrets(t *testing.T) {
 		t.Errorf("execute what is not in the library: %d %s", status, text)
 	}
 }
+
+// An approved agent runs from the library of whoever added it, whatever becomes of it in the store; its author's secrets
+// work and are not seen. Only runs of others count.
+func TestStoreAgentsRunForThoseWhoAddThem(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t, "PATCHBAY_STORE_AUTO_APPROVE=true", "PATCHBAY_ADMIN_USERS="+admin, "PATCHBAY_RATE_LIMIT_GENERAL=0", "PATCHBAY_RATE_LIMIT_EXECUTION=0")
+	const secret = "an author's secret"
+	inner := i.create(document([]graphNode{
+		{"in", inputBlock, map[string]any{"name": "Value"}},
+		{"key", inputBlock, map[string]any{"name": "Key", "value": secret, "secret": true}},
+		{"sink", storeBlock, map[string]any{}},
+		{"out", outputBlock, map[string]any{"name": "Output"}},
+	},
+		graphLink{SourceID: "in", SourceName: "result", SinkID: "out", SinkName: "value"},
+		graphLink{SourceID: "key", SourceName: "result", SinkID: "sink", SinkName: "input"}))
+	outer := i.create(document([]graphNode{
+		{"in", inputBlock, map[string]any{"name": "Value"}},
+		{"agent", agentBlock, map[string]any{
+			"graph_id": inner, "graph_version": 1, "inputs": map[string]any{"Key": "passed secret"},
+			"input_schema":  map[string]any{"type": "object", "properties": map[string]any{"Value": map[string]any{}, "Key": map[string]any{"secret": true}}, "required": []string{"Value"}},
+			"output_schema": map[string]any{"type": "object", "properties": map[string]any{"Output": map[string]any{}}},
+		}},
+		{"out", outputBlock, map[string]any{"name": "Output"}},
+	},
+		graphLink{SourceID: "in", SourceName: "result", SinkID: "agent", SinkName: "Value"},
+		graphLink{SourceID: "agent", SourceName: "Output", SinkID: "out", SinkName: "value"}))
+
+	ask := func(user, method, path, body string, want int) string {
+		t.Helper()
+		status, text := i.call(user, method, "/api/v2/"+path, []byte(body))
+		if status != want {
+			t.Fatalf("%s %s: %d %.1000s, want %d", method, path, status, text, want)
+		}
+		return string(text)
+	}
+	add := fmt.Sprintf(`{"agent_id":%q,"agent_version":1}`, outer)
+	ask(bob, "POST", "library/agents", add, 404)
+	v := i.store(alice, "POST", "submissions", fmt.Sprintf(`{"graph_id":%q,"graph_version":1,"name":"Listed","description":"d"}`, outer), 201)
+	ask(bob, "POST", "builder/graphs/"+outer+"/execute", `{"input_data":{"Value":1}}`, 404)
+	ask(bob, "POST", "library/agents", fmt.Sprintf(`{"agent_id":%q,"agent_version":2}`, outer), 404)
+	ask(bob, "POST", "library/agents", fmt.Sprintf(`{"agent_id":%q,"agent_version":1}`, inner), 404) // listed as a part only
+	entry := struct {
+		ID     string
+		Name   string
+		Own    bool `json:"is_created_by_user"`
+		Latest bool `json:"is_latest_version"`
+	}{}
+	if err := json.Unmarshal([]byte(ask(bob, "POST", "library/agents", add, 201)), &entry); err != nil || entry.Own || !entry.Latest || entry.Name != "Listed" {
+		t.Errorf("bob's entry: %+v %v", entry, err)
+	}
+
+	runs := 0
+	run := func(when string) {
+		t.Helper()
+		for _, body := range []string{`{"input_data":{"Value":"mine"}}`, `{"input_data":{"Value":"mine"},"version":1}`} {
+			status, text := i.call(bob, "POST", "/api/v2/builder/graphs/"+outer+"/execute", []byte(body), "Prefer", "wait=30")
+			var d details
+			if err := json.Unmarshal(text, &d); err != nil || status != 200 || d.Status != "COMPLETED" || len(d.Outputs["Output"]) != 1 || string(d.Outputs["Output"][0]) != `"mine"` {
+				t.Fatalf("%s: %d %s", when, status, text)
+			}
+			runs++
+			var nested struct{ Executions []struct{ ID string } }
+			if err := json.Unmarshal([]byte(ask(bob, "GET", "executions?parent_execution_id="+d.ID, "", 200)), &nested); err != nil || len(nested.Executions) != 1 {
+				t.Fatalf("%s: nested %+v %v", when, nested, err)
+			}
+			text = append(text, ask(bob, "GET", "executions/"+nested.Executions[0].ID, "", 200)...)
+			text = append(text, ask(bob, "GET", "executions/"+nested.Executions[0].ID+"/nodes", "", 200)...)
+			if strings.Contains(string(text), "secret") {
+				t.Errorf("%s: bob reads %s", when, text)
+			}
+		}
+	}
+	run("added")
+	i.run(outer, `{"Value":"hers"}`)
+	if d := i.store(bob, "GET", "agents/"+outer, "", 200); d.Runs != runs {
+		t.Errorf("%d runs by others, shown are %d", runs, d.Runs)
+	}
+	if c := i.store(bob, "GET", "creators", "", 200); c.Creators[0].Runs != runs {
+		t.Errorf("the creator has %+v", c.Creators)
+	}
+
+	// A newer version is told, and not forced on anybody.
+	if status, text := i.call(alice, "PUT", "/api/v2/builder/graphs/"+outer, through(storeBlock, "input", "output", nil)); status != 200 {
+		t.Fatalf("update: %d %s", status, text)
+	}
+	ask(bob, "POST", "library/agents", fmt.Sprintf(`{"agent_id":%q,"agent_version":2}`, outer), 404)
+	i.store(alice, "POST", "submissions", fmt.Sprintf(`{"graph_id":%q,"graph_version":2,"name":"Listed","description":"d"}`, outer), 201)
+	if err := json.Unmarshal([]byte(ask(bob, "GET", "library/agents/"+entry.ID, "", 200)), &entry); err != nil || entry.Latest {
+		t.Errorf("bob's entry: %+v %v", entry, err)
+	}
+	run("a newer version is there")
+
+	// Taken out of the store, then deleted: it goes on for bob, and is there for nobody else.
+	i.store(admin, "POST", "admin/submissions/"+v.ID+"/review", `{"approved":false}`, 200)
+	run("rejected")
+	ask(alice, "DELETE", "builder/graphs/"+outer, "", 204)
+	ask(alice, "DELETE", "builder/graphs/"+inner, "", 204)
+	run("deleted")
+	i.store(bob, "GET", "agents/"+outer, "", 404)
+	ask(admin, "POST", "library/agents", add, 404)
+	ask(alice, "POST", "builder/graphs/"+outer+"/execute", `{"input_data":{"Value":1}}`, 404)
+	if shown := ask(bob, "GET", "builder/graphs/"+outer, "", 200); strings.Contains(shown, "passed secret") || strings.Contains(shown, alice) {
+		t.Errorf("bob reads %s", shown)
+	}
+	ask(bob, "DELETE", "library/agents/"+entry.ID, "", 204)
+	ask(bob, "POST", "builder/graphs/"+outer+"/execute", `{"input_data":{"Value":1}}`, 404)
+	ask(bob, "GET", "builder/graphs/"+outer, "", 404)
+}

@@ -72,9 +72,9 @@ func (s *Service) Decide(ctx context.Context, reviewer, id string, d Decision) (
 		}
 		switch {
 		case d.Approved:
-			return show(ctx, tx, v.ListingID, id, &now.Draft)
+			return s.show(ctx, tx, v.ListingID, id, &now.Draft)
 		case active.String == id:
-			return showNewest(ctx, tx, v.ListingID)
+			return s.showNewest(ctx, tx, v.ListingID)
 		}
 		return nil
 	})
@@ -89,7 +89,7 @@ func withdrawn(err error) error {
 }
 
 // show makes a submission what its listing shows.
-func show(ctx context.Context, tx bun.Tx, listing, submission string, d *Draft) error {
+func (s *Service) show(ctx context.Context, tx bun.Tx, listing, submission string, d *Draft) error {
 	image := ""
 	if len(d.ImageURLs) > 0 {
 		image = d.ImageURLs[0]
@@ -105,17 +105,17 @@ func show(ctx context.Context, tx bun.Tx, listing, submission string, d *Draft) 
 	if err != nil {
 		return fmt.Errorf("show submission: %w", err)
 	}
-	return nil
+	return s.Follower.GraphPublished(ctx, tx, d.GraphID, d.GraphVersion)
 }
 
 // showNewest shows the newest approved version of a listing, or takes the listing out of the store.
-func showNewest(ctx context.Context, tx bun.Tx, listing string) error {
+func (s *Service) showNewest(ctx context.Context, tx bun.Tx, listing string) error {
 	var id string
 	var d Draft
 	err := tx.QueryRowContext(ctx, `
-		SELECT id, graph_version, name, sub_heading, description, categories, image_urls FROM store_submission
+		SELECT id, graph_id, graph_version, name, sub_heading, description, categories, image_urls FROM store_submission
 		WHERE listing_id = ? AND status = 'APPROVED' ORDER BY version DESC LIMIT 1`, listing).
-		Scan(&id, &d.GraphVersion, &d.Name, &d.SubHeading, &d.Description, pgdialect.Array(&d.Categories), pgdialect.Array(&d.ImageURLs))
+		Scan(&id, &d.GraphID, &d.GraphVersion, &d.Name, &d.SubHeading, &d.Description, pgdialect.Array(&d.Categories), pgdialect.Array(&d.ImageURLs))
 	if errors.Is(err, sql.ErrNoRows) {
 		_, err = tx.ExecContext(ctx, `UPDATE store_listing SET active = NULL, updated_at = now() WHERE id = ?`, listing)
 		return err
@@ -123,7 +123,7 @@ func showNewest(ctx context.Context, tx bun.Tx, listing string) error {
 	if err != nil {
 		return fmt.Errorf("find the version before: %w", err)
 	}
-	return show(ctx, tx, listing, id, &d)
+	return s.show(ctx, tx, listing, id, &d)
 }
 
 // Feature lets a listed agent stand out, or no longer.

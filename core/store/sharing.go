@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/uptrace/bun"
+
 	"github.com/patchbay-io/patchbay/core/graph"
 )
 
@@ -20,6 +22,29 @@ func (s *Service) ListedVersion(ctx context.Context, graphID string) (int, error
 		return 0, fmt.Errorf("find the listed version: %w", err)
 	}
 	return version, nil
+}
+
+// Published describes a listed version of a graph for those who add it to their libraries, for version 0 the one that is
+// shown, and keeps it listed until tx ends.
+func (s *Service) Published(ctx context.Context, tx bun.Tx, _, graphID string, version int) (*graph.Head, error) {
+	if !isID(graphID) {
+		return nil, graph.ErrNotFound
+	}
+	h := &graph.Head{GraphID: graphID}
+	err := tx.QueryRowContext(ctx, `
+		SELECT l.user_id, l.graph_version, v.graph_version, v.name, v.description, l.created_at, l.updated_at
+		FROM store_listing l JOIN store_submission v ON v.listing_id = l.id AND v.status = 'APPROVED'
+		WHERE l.listed AND l.graph_id = ?0 AND CASE ?1 WHEN 0 THEN v.id = l.active ELSE v.graph_version = ?1 END
+		ORDER BY v.version DESC LIMIT 1 FOR SHARE OF l`, graphID, version).
+		Scan(&h.UserID, &h.Latest, &h.Version, &h.Name, &h.Description, &h.CreatedAt, &h.UpdatedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, graph.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the published version: %w", err)
+	}
+	h.Active = h.Latest
+	return h, nil
 }
 
 // AnyListed says whether one of these graph versions is in the store: approved, of a listing that is there. It uses the

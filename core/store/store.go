@@ -48,12 +48,18 @@ type Runs interface {
 	Take(ctx context.Context, tx bun.Tx) (map[string]int, error)
 }
 
+// Follower is told within the transaction by which another version of a graph is shown.
+type Follower interface {
+	GraphPublished(ctx context.Context, tx bun.Tx, graphID string, latest int) error
+}
+
 // Config is what a Service needs.
 type Config struct {
 	DB          *bun.DB
 	Logger      hclog.Logger
 	Graphs      Graphs
 	Runs        Runs
+	Follower    Follower
 	AutoApprove bool // submissions appear at once
 }
 

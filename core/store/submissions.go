@@ -71,7 +71,7 @@ func (s *Service) Submit(ctx context.Context, user, alias string, d Draft) (*Sub
 			return fmt.Errorf("insert submission: %w", err)
 		}
 		if status == Approved {
-			return show(ctx, tx, listing, id, &d)
+			return s.show(ctx, tx, listing, id, &d)
 		}
 		return nil
 	})

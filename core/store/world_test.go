@@ -70,11 +70,21 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, db: postgrestest.DB(t), runs: &runs{counts: map[string]int{}}}
 	w.graphs = graph.NewService(graph.NewStore(w.db, nil), blocks, nil)
 	var err error
-	w.Service, err = New(t.Context(), Config{DB: w.db, Logger: hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Error}), Graphs: w.graphs, Runs: w.runs})
+	w.Service, err = New(t.Context(), Config{DB: w.db, Logger: hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Error}), Graphs: w.graphs, Runs: w.runs, Follower: w})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// GraphPublished checks what followers are told.
+func (w *world) GraphPublished(ctx context.Context, tx bun.Tx, graphID string, latest int) error {
+	var shown int
+	err := tx.QueryRowContext(ctx, `SELECT graph_version FROM store_listing WHERE graph_id = ?`, graphID).Scan(&shown)
+	if err == nil && shown != latest {
+		err = fmt.Errorf("told of version %d, shown is %d", latest, shown)
+	}
+	return err
 }
 
 // graph makes an agent with one input.
