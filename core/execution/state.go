@@ -467,14 +467,14 @@ func (r *run) waitingList() (list []*journal.Waiting, total uint32) {
 
 // nullPins are required pins that hold a null, which keeps a node execution waiting (contract: invalid input).
 func (e *nodeExec) nullPins() []string {
-	a, err := graph.Assemble(e.plan().node, e.plan().block, e.data())
+	a, _ := graph.Assemble(e.plan().node, e.plan().block, e.data()) // on an error nothing is missing
 	var pins []string
 	for _, p := range e.pins {
 		in, ok := e.plan().block.Input(p.pin)
 		if !ok || !in.Required || !p.value.null() {
 			continue
 		}
-		if err != nil || slices.Contains(a.Missing, p.pin) { // a dynamic pin may have made something of it
+		if slices.Contains(a.Missing, p.pin) { // a dynamic pin may have made something of it
 			pins = append(pins, p.pin)
 		}
 	}

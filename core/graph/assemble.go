@@ -44,13 +44,14 @@ func Assemble(n *Node, b *block.Block, data []PinValue) (Assembled, error) {
 	}
 	var room [24]field
 	fields, isDynamic := overlay(room[:0], constants, data)
+	var unfit *InvalidInput
 	if isDynamic {
-		var err error
-		if fields, err = merge(fields); err != nil {
-			return Assembled{}, err
-		}
+		fields, unfit = merge(fields)
 	}
 	if b.Kind == block.Agent { // its pins are those of another graph, which checks them when it starts
+		if unfit != nil {
+			return Assembled{}, unfit
+		}
 		return Assembled{Input: join(fields)}, nil
 	}
 	for i := range fields {
@@ -65,6 +66,9 @@ func Assemble(n *Node, b *block.Block, data []PinValue) (Assembled, error) {
 	}
 	a := Assembled{Missing: missing(b, fields)}
 	if len(a.Missing) == 0 {
+		if unfit != nil {
+			return Assembled{}, unfit
+		}
 		for _, f := range fields {
 			if f.pin == nil || jsonscan.KindOf(f.value) == jsonscan.Null {
 				continue
@@ -110,6 +114,7 @@ type field struct {
 	name   string
 	value  json.RawMessage
 	pin    *block.Pin
+	unfit  bool // something that belongs in it cannot be put there
 }
 
 func (f *field) is(name string) bool {
@@ -202,14 +207,16 @@ func dynamicKey(k []byte) bool {
 	return false
 }
 
-// merge assigns dynamic pins into their bases. The base comes first, whatever the order of arrival.
-func merge(fields []field) ([]field, error) {
+// merge assigns dynamic pins into their bases. The base comes first, whatever the order of arrival. It answers the first
+// one that cannot be assigned; its base is there all the same, since nothing is missing.
+func merge(fields []field) (_ []field, unfit *InvalidInput) {
 	type base struct {
-		name string
-		tree *tree
+		name  string
+		tree  *tree
+		unfit bool
 	}
-	var bases []base
-	known := map[string]*tree{}
+	var bases []*base
+	known := map[string]*base{}
 	var index fieldIndex
 	given := len(fields)
 	for i := range given {
@@ -224,26 +231,29 @@ func merge(fields []field) ([]field, error) {
 		}
 		t := known[name[:at]]
 		if t == nil {
-			t = &tree{raw: null}
-			if j, ok := index.find(fields, &field{name: name[:at]}); ok {
-				t.raw = fields[j].value
+			t = &base{name: name[:at], tree: &tree{raw: null}}
+			if j, ok := index.find(fields, &field{name: t.name}); ok {
+				t.tree.raw = fields[j].value
 			}
-			known[name[:at]] = t
-			bases = append(bases, base{name[:at], t})
+			known[t.name] = t
+			bases = append(bases, t)
 		}
-		if problem := t.assign(steps, fields[i].value); problem != "" {
-			return nil, &InvalidInput{Pin: name, Want: "a whole number from 0 behind _$_", Got: problem}
+		if problem := t.tree.assign(steps, fields[i].value); problem != "" {
+			t.unfit = true
+			if unfit == nil {
+				unfit = &InvalidInput{Pin: name, Want: "a whole number from 0 behind _$_", Got: problem}
+			}
 		}
 	}
 	for _, b := range bases {
 		merged := b.tree.append(nil)
 		if i, ok := index.find(fields, &field{name: b.name}); ok {
-			fields[i].value = merged
+			fields[i].value, fields[i].unfit = merged, b.unfit
 		} else {
-			fields = append(fields, field{name: b.name, value: merged})
+			fields = append(fields, field{name: b.name, value: merged, unfit: b.unfit})
 		}
 	}
-	return fields, nil
+	return fields, unfit
 }
 
 func inputOf(b *block.Block, f *field) *block.Pin {
@@ -264,7 +274,7 @@ next:
 			continue
 		}
 		for i := range fields {
-			if fields[i].pin == p && jsonscan.KindOf(fields[i].value) != jsonscan.Null {
+			if fields[i].pin == p && (fields[i].unfit || jsonscan.KindOf(fields[i].value) != jsonscan.Null) {
 				continue next
 			}
 		}

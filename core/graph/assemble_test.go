@@ -49,6 +49,8 @@ func TestAssemble(t *testing.T) {
 		{"C43: chained", "DICT", `{}`, pins(`values_#_k_$_0=5`), `{"values_#_k_$_0":5,"values":{"k":[5]}}`, nil, ""},
 		{"attribute", "DICT", `{}`, pins(`values_@_k=5`), `{"values_@_k":5,"values":{"k":5}}`, nil, ""},
 		{"C44: an index that is none", "LIST", `{"items_$_x":1}`, nil, "", nil, `input "items_$_x" expects a whole number from 0 behind _$_, got "x"`},
+		{"the same on a link", "LIST", `{}`, pins("items_$_x=1"), "", nil, `input "items_$_x" expects`},
+		{"C26 goes before an index that is none", "PAIR", `{}`, pins("a=null", "b_$_x=1"), `{"a":null,"b_$_x":1,"b":[]}`, []string{"a"}, ""},
 		{"a negative index", "LIST", `{}`, pins(`items_$_-1=1`), "", nil, "a negative index"},
 		{"an index that stands for gigabytes", "LIST", `{}`, pins(`items_$_99999999=1`), "", nil, "an index over"},
 		{"C104: the base comes first", "LIST", `{}`, pins(`items_$_2=3`, `items=[1,2]`), `{"items_$_2":3,"items":[1,2,3]}`, nil, ""},
