@@ -44,10 +44,12 @@ func (p Principal) May(anyOf ...account.Permission) bool {
 	return !p.ByKey() || slices.ContainsFunc(anyOf, func(one account.Permission) bool { return slices.Contains(p.Permissions, one) })
 }
 
-// Errors of Authenticate, Credential and Current. Any other says that the credential could not be checked.
+// Errors of Authenticate, Credential and Current. Any other comes from the database.
 var (
 	ErrMissing = errors.New("a bearer token or an API key is required")
 	ErrInvalid = errors.New("the credential is invalid or has expired")
+	// ErrUnchecked is a token whose keys cannot be fetched; it may be good.
+	ErrUnchecked = errors.New("the credential cannot be checked at the moment; try again")
 )
 
 // Accounts knows keys and users. Its errors for credentials that are not good are account.ErrRefused.

@@ -288,8 +288,10 @@ func TestRememberedTokenExpires(t *testing.T) {
 		_, err := a.Credential(t.Context(), token)
 		return err == nil
 	}
-	if !works() || !works() {
-		t.Fatal("refused too early")
+	for range 2 {
+		if !works() {
+			t.Fatal("refused too early")
+		}
 	}
 	for began := time.Now(); works(); <-time.After(10 * time.Millisecond) {
 		if time.Since(began) > 5*time.Second {

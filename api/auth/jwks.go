@@ -103,7 +103,7 @@ func (s *keySet) find(ctx context.Context, kid, alg string) (crypto.PublicKey, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure != nil {
-		return nil, fmt.Errorf("fetch the keys of tokens: %w", s.failure)
+		return nil, fmt.Errorf("%w: fetch the keys of tokens: %w", ErrUnchecked, s.failure)
 	}
 	return nil, errNoKey
 }

@@ -125,6 +125,10 @@ func (s *server) authenticated(doc *document, authenticate func(*http.Request) (
 						w.Header().Set("WWW-Authenticate", auth.Challenge(refusal))
 						err = problem.Unauthorized(refusal)
 					}
+				case errors.Is(err, auth.ErrUnchecked):
+					refusal := problem.Unavailable(auth.ErrUnchecked.Error())
+					refusal.Cause = err
+					err = refusal
 				}
 			}
 			if err == nil && access.needs == localAccounts && s.logins == nil {

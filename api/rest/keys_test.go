@@ -225,6 +225,23 @@ func TestNoCredentialIsLogged(t *testing.T) {
 	}
 }
 
+// A credential that cannot be checked may be good: it is not called bad.
+func TestCredentialThatCannotBeChecked(t *testing.T) {
+	t.Parallel()
+	for status, cause := range map[int]error{503: fmt.Errorf("%w: %w", auth.ErrUnchecked, errBroken), 500: errBroken} {
+		f := newFixture(t, func(c *Config) {
+			c.Authenticate = func(*http.Request) (auth.Principal, error) { return auth.Principal{}, cause }
+		})
+		w := f.do("GET", "/api/v2/executions", "")
+		if body := expect(t, w, status); strings.Contains(body, "secret") || w.Header().Get("WWW-Authenticate") != "" {
+			t.Errorf("%v: %s", w.Header(), body)
+		}
+		if !strings.Contains(f.log.String(), "secret cause") {
+			t.Errorf("the cause of %d is not logged", status)
+		}
+	}
+}
+
 // What the document says of credentials is what is checked.
 func TestDocumentTellsWhoMayCall(t *testing.T) {
 	t.Parallel()
