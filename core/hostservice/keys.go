@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/uptrace/bun"
+
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
@@ -235,6 +237,14 @@ func (s *Service) release(user string, frees usage) {
 		return
 	}
 	s.reserved[user] = r
+}
+
+// ForgetAgent drops what a user's agent keeps by key, its nodes too. It reads the user's part of the primary key.
+func ForgetAgent(ctx context.Context, tx bun.Tx, user, graph string) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM stored_key WHERE user_id = ? AND graph_id = ?`, user, graph); err != nil {
+		return fmt.Errorf("drop the keys of an agent: %w", err)
+	}
+	return nil
 }
 
 // storedKey is a committed value, nil where there is none. It uses the primary key.

@@ -1,11 +1,14 @@
 package hostservice
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/uptrace/bun"
 
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -277,6 +280,30 @@ func TestLimitsOfAUser(t *testing.T) {
 	large.End()
 	if e := h.attempt(h.execution("somebody else"), false).set(userScope, "k", `1`).GetError(); e != nil {
 		t.Errorf("another user: %v", e)
+	}
+}
+
+func TestKeysGoWithTheirAgent(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	run, other := h.execution("u"), h.execution("u")
+	stranger := &proto.RunContext{UserId: "v", GraphId: run.GraphId, NodeId: "n"} // runs the same agent
+	for _, r := range []*proto.RunContext{run, other, stranger} {
+		a := h.attempt(r, false)
+		for _, scope := range []proto.KeyScope{nodeScope, agentScope, userScope} {
+			a.set(scope, "k", `1`)
+		}
+		h.commit(a.End())
+	}
+	if err := h.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return ForgetAgent(ctx, tx, "u", run.GraphId) }); err != nil {
+		t.Fatal(err)
+	}
+	for r, want := range map[*proto.RunContext]string{run: "", other: "1", stranger: "1"} {
+		a := h.attempt(r, false)
+		if node, agent, user := a.get(nodeScope, "k"), a.get(agentScope, "k"), a.get(userScope, "k"); node != want || agent != want || user != "1" {
+			t.Errorf("the node keeps %q, the agent %q, the user %q", node, agent, user)
+		}
+		a.End()
 	}
 }
 

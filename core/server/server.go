@@ -214,7 +214,7 @@ func (s *Server) startPlugins(ctx context.Context) error {
 
 func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Service, error) {
 	shared := &sharing{}
-	graphs := graph.NewService(graph.NewStore(s.db, library.Follower{}), s.plugins, shared)
+	graphs := graph.NewService(graph.NewStore(s.db, followers{}), s.plugins, shared)
 	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Logger: s.log})
 	var err error
 	s.store, err = store.New(ctx, store.Config{
