@@ -1,6 +1,10 @@
 package rest
 
-import "github.com/patchbay-io/patchbay/core/execution"
+import (
+	"iter"
+
+	"github.com/patchbay-io/patchbay/core/execution"
+)
 
 // details are the members of ExecutionDetails.
 func (j *jsonWriter) details(d *execution.Details) {
@@ -33,7 +37,19 @@ func (j *jsonWriter) details(d *execution.Details) {
 		j.value(d.Inputs)
 	}
 	j.key("outputs")
-	j.pinValues(d.Outputs)
+	j.object(func() {
+		for _, o := range d.Outputs {
+			j.key(o.Name)
+			j.open('[')
+			for v, err := range o.Values {
+				if !j.still(err) {
+					return
+				}
+				j.value(v)
+			}
+			j.close(']')
+		}
+	})
 	j.nodeExecutions(d.NodeExecutions)
 	j.key("node_executions_total")
 	j.int(d.NodeExecutionsTotal)
@@ -80,11 +96,14 @@ func (j *jsonWriter) failure(f *execution.Failure) {
 	})
 }
 
-func (j *jsonWriter) nodeExecutions(list []execution.NodeExecution) {
+func (j *jsonWriter) nodeExecutions(list iter.Seq2[*execution.NodeExecution, error]) {
 	j.key("node_executions")
 	j.open('[')
-	for i := range list {
-		j.nodeExecution(&list[i])
+	for n, err := range list {
+		if !j.still(err) {
+			return
+		}
+		j.nodeExecution(n)
 	}
 	j.close(']')
 }

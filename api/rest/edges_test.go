@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/patchbay-io/patchbay/core/execution"
 )
 
 func TestEveryOperationDemandsACredentialFirst(t *testing.T) {
@@ -140,6 +143,41 @@ func TestFailuresHideTheirCause(t *testing.T) {
 		if !strings.Contains(f.log.String(), part) {
 			t.Errorf("%q is not in the log", part)
 		}
+	}
+}
+
+func TestValuesThatCannotBeReadBreakTheConnection(t *testing.T) {
+	t.Parallel()
+	f := withGraph(t)
+	f.do("POST", executePath, "")
+	for name, breaks := range map[string]func(d *execution.Details, first json.RawMessage){
+		"outputs": func(d *execution.Details, first json.RawMessage) {
+			d.Outputs = []execution.Output{{Name: "y", Values: func(yield func(json.RawMessage, error) bool) {
+				_ = yield(first, nil) && yield(nil, errors.New("gone"))
+			}}}
+		},
+		"node executions": func(d *execution.Details, first json.RawMessage) {
+			d.Outputs = []execution.Output{{Name: "y", Values: taken(first)}}
+			d.NodeExecutions = func(yield func(*execution.NodeExecution, error) bool) { yield(nil, errors.New("gone")) }
+		},
+	} {
+		whole := f.runs["ann/e1"]
+		broken := *whole
+		breaks(&broken, json.RawMessage("1"))
+		f.runs["ann/e1"] = &broken
+		expect(t, f.do("GET", "/api/v2/executions/e1", ""), 500, `"code":"INTERNAL_ERROR"`)
+		breaks(&broken, json.RawMessage(`"`+strings.Repeat("x", 100<<10)+`"`))
+		r := httptest.NewRequest("GET", "/api/v2/executions/e1", nil)
+		r.Header.Set("Authorization", "Bearer ann")
+		func() {
+			defer func() {
+				if got := recover(); got != http.ErrAbortHandler {
+					t.Errorf("%s: got %v", name, got)
+				}
+			}()
+			f.api.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		f.runs["ann/e1"] = whole
 	}
 }
 

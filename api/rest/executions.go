@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"time"
 
@@ -16,7 +17,7 @@ type Executions interface {
 	// Wait returns when the execution has ended, or with the context's error.
 	Wait(ctx context.Context, user, id string) error
 	Details(ctx context.Context, user, id string) (*execution.Details, error)
-	Nodes(ctx context.Context, user, id string, offset, limit int) ([]execution.NodeExecution, int, error)
+	Nodes(ctx context.Context, user, id string, offset, limit int) (iter.Seq2[*execution.NodeExecution, error], int, error)
 	List(ctx context.Context, user string, f execution.Filter) ([]execution.Execution, int, error)
 	Stop(ctx context.Context, user, id string) (*execution.Execution, error)
 	Delete(ctx context.Context, user, id string) error
@@ -146,7 +147,7 @@ func (d details) VisitGetExecutionResponse(w http.ResponseWriter) error {
 
 // nodeExecutions answers with a page of them.
 type nodeExecutions struct {
-	list       []execution.NodeExecution
+	list       iter.Seq2[*execution.NodeExecution, error]
 	pagination Pagination
 }
 

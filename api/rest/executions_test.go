@@ -74,7 +74,7 @@ func TestDetails(t *testing.T) {
 	d.Error = &execution.Failure{Message: "no & <b>"}
 	d.ParentID, d.Status, d.StartedAt, d.Inputs = "p", execution.Failed, nil, nil
 	d.Stats.TotalRunTime = 0.1234567891
-	d.NodeExecutions = []execution.NodeExecution{{ID: "1", Status: execution.Failed, Error: "line\nbreak"}}
+	d.NodeExecutions = taken(&execution.NodeExecution{ID: "1", Status: execution.Failed, Error: "line\nbreak"})
 	expect(t, f.do("GET", "/api/v2/executions/e1", ""), 200, `"parent_execution_id":"p"`, `"started_at":null`, `"total_run_time":0.123457`,
 		`"error":{"message":"no & <b>","node_id":null}`, `"inputs":{}`, `"input_data":{},"output_data":{}`, `"error":"line\nbreak","plugin":null`)
 	expect(t, f.do("GET", "/api/v2/executions", ""), 200, `"parent_execution_id":"p"`, `"node_id":null`, `"started_at":null`)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -200,12 +201,12 @@ func (m runs) Execute(_ context.Context, r execution.Request) (string, error) {
 	id := fmt.Sprintf("e%d", len(m.requests))
 	m.runs[r.UserID+"/"+id] = &execution.Details{
 		Execution: execution.Execution{ID: id, GraphID: r.GraphID, GraphVersion: 1, Status: execution.Running, Inputs: r.Inputs, CreatedAt: at, StartedAt: &at},
-		Outputs:   []execution.PinValues{{Name: "out", Values: []json.RawMessage{r.Inputs}}},
-		NodeExecutions: []execution.NodeExecution{{
+		Outputs:   []execution.Output{{Name: "out", Values: taken(r.Inputs)}},
+		NodeExecutions: taken(&execution.NodeExecution{
 			ID: "1", NodeID: "n", BlockID: "b", Status: execution.Completed, Attempt: 1, Input: r.Inputs,
 			Outputs:   []execution.PinValues{{Name: "a\"b", Values: []json.RawMessage{r.Inputs, json.RawMessage("null")}}},
 			StartedAt: &at, EndedAt: &at, PluginName: "basic", PluginVersion: "1.0.0",
-		}},
+		}),
 		NodeExecutionsTotal: 1,
 		Waiting:             []execution.Waiting{{NodeID: "w", Have: []string{"a"}, Missing: []string{"b"}}},
 		WaitingTotal:        1,
@@ -246,13 +247,26 @@ func (m runs) Details(_ context.Context, user, id string) (*execution.Details, e
 	return d, nil
 }
 
-func (m runs) Nodes(ctx context.Context, user, id string, offset, limit int) ([]execution.NodeExecution, int, error) {
+// taken are values that are there.
+func taken[V any](values ...V) iter.Seq2[V, error] {
+	return func(yield func(V, error) bool) {
+		for _, v := range values {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m runs) Nodes(ctx context.Context, user, id string, offset, _ int) (iter.Seq2[*execution.NodeExecution, error], int, error) {
 	d, err := m.Details(ctx, user, id)
 	if err != nil {
 		return nil, 0, err
 	}
-	from := min(offset, len(d.NodeExecutions))
-	return d.NodeExecutions[from:min(from+limit, len(d.NodeExecutions))], len(d.NodeExecutions), nil
+	if offset > 0 {
+		return taken[*execution.NodeExecution](), 1, nil
+	}
+	return d.NodeExecutions, 1, nil
 }
 
 func (m runs) List(_ context.Context, user string, f execution.Filter) ([]execution.Execution, int, error) {

@@ -34,7 +34,7 @@ func answerJSON(w http.ResponseWriter, status int, write func(*jsonWriter)) erro
 	a := &jsonAnswer{ResponseWriter: w, status: status}
 	j := &jsonWriter{to: a, text: (*text)[:0]}
 	write(j)
-	if !a.begun {
+	if !a.begun && j.err == nil {
 		w.Header().Set("Content-Length", strconv.Itoa(len(j.text)))
 	}
 	err := j.end()
@@ -63,6 +63,15 @@ func (a *jsonAnswer) Write(b []byte) (int, error) {
 func (j *jsonWriter) end() error {
 	j.flush()
 	return j.err
+}
+
+// still says whether there is anybody to go on for, or anything to go on with: an error while values are read is the answer
+// where nothing was sent, and else ends it in the middle, so that nobody takes it for a whole one.
+func (j *jsonWriter) still(err error) bool {
+	if j.err == nil {
+		j.err = err
+	}
+	return j.err == nil
 }
 
 func (j *jsonWriter) flush() {

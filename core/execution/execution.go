@@ -7,6 +7,8 @@ package execution
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/patchbay-io/patchbay/core/execution/journal"
 )
 
 // Status of an execution or of a node execution.
@@ -73,6 +75,7 @@ type NodeExecution struct {
 
 	number uint32
 	node   int
+	inputs []*journal.Input
 }
 
 // PinValues are the values of one output pin or of one named output, in order.
@@ -86,16 +89,6 @@ type Waiting struct {
 	NodeID  string
 	Have    []string
 	Missing []string
-}
-
-// Details is an execution with what happened in it.
-type Details struct {
-	Execution
-	Outputs             []PinValues
-	NodeExecutions      []NodeExecution // the first 1,000 or 16 MiB
-	NodeExecutionsTotal int
-	Waiting             []Waiting // the first 1,000
-	WaitingTotal        int
 }
 
 // Request asks for an execution.

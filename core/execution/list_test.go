@@ -104,6 +104,13 @@ func TestCountsAreExactWhateverHappens(t *testing.T) {
 	}
 	g.giveUp(uuid.MustParse(id), errUnreadable)
 	h.checkCounts("given up")
+	var stats Stats
+	if err := h.db.NewRaw(`SELECT total_nodes, completed_nodes, failed_nodes FROM execution WHERE id = ?`, id).Scan(t.Context(), &stats.TotalNodes, &stats.CompletedNodes, &stats.FailedNodes); err != nil {
+		t.Fatal(err)
+	}
+	if want := (Stats{TotalNodes: 5, CompletedNodes: 5}); stats != want {
+		t.Errorf("given up: %+v", stats)
+	}
 	if x, err := h.Get(t.Context(), "u", id); err != nil || x.Status != Completed && x.Status != Failed {
 		t.Errorf("%+v %v", x, err)
 	}

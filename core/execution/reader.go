@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -15,12 +14,6 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 	"github.com/patchbay-io/patchbay/core/graph"
-)
-
-// Bounds of the node executions in one answer.
-const (
-	maxNodes      = 1000
-	maxNodesBytes = 16 << 20
 )
 
 // listColumns leave the inputs out, which may be large.
@@ -116,42 +109,6 @@ func (s *Service) liveStats(ctx context.Context, running []*Execution) error {
 	return rows.Err()
 }
 
-// Details is an execution with its outputs, what still waits, and the first of its node executions.
-func (s *Service) Details(ctx context.Context, userID, id string) (*Details, error) {
-	x, err := s.Get(ctx, userID, id)
-	if err != nil {
-		return nil, err
-	}
-	h, err := s.history(ctx, x)
-	if err != nil {
-		return nil, err
-	}
-	d := &Details{Execution: *x, Waiting: h.waiting, WaitingTotal: h.waitingTotal, NodeExecutionsTotal: h.total}
-	d.Inputs = h.hidden.value(d.Inputs) // those of a nested agent may come from its parent's constants
-	if !x.Status.Ended() {
-		d.Stats.TotalNodes = h.total
-	}
-	if d.NodeExecutions, err = h.nodes(ctx, 0, maxNodes, maxNodesBytes); err != nil {
-		return nil, err
-	}
-	d.Outputs, err = h.outputs(ctx)
-	return d, err
-}
-
-// Nodes is a page of an execution's node executions in the order in which they were queued, and how many there are.
-func (s *Service) Nodes(ctx context.Context, userID, id string, offset, limit int) ([]NodeExecution, int, error) {
-	x, err := s.Get(ctx, userID, id)
-	if err != nil {
-		return nil, 0, err
-	}
-	h, err := s.history(ctx, x)
-	if err != nil {
-		return nil, 0, err
-	}
-	nodes, err := h.nodes(ctx, offset, limit, math.MaxInt)
-	return nodes, h.total, err
-}
-
 // history reads what the journal says of one execution.
 type history struct {
 	s            *Service
@@ -165,8 +122,8 @@ type history struct {
 	total        int   // node executions that were queued
 	waiting      []Waiting
 	waitingTotal int
-	known        map[uint32][]*journal.Output // outputs read so far, by node execution
-	size         int                          // bytes of values read so far
+	known        map[uint32][]*journal.Output // outputs at hand, by node execution
+	held         int                          // bytes of large values among them
 }
 
 func (s *Service) history(ctx context.Context, x *Execution) (*history, error) {
@@ -243,63 +200,6 @@ func (h *history) setWaiting(list []*journal.Waiting) {
 	}
 }
 
-// nodes reads node executions by their numbers, which are dense, through journal_by_node_execution. It stops before the
-// one whose values would be beyond the bytes allowed, but never before the first.
-func (h *history) nodes(ctx context.Context, offset, limit, allowed int) ([]NodeExecution, error) {
-	nodes := []NodeExecution{}
-	pins := [][]*journal.Input{}
-	index := map[uint32]int{}
-	full := errors.New("full")
-	err := h.read(ctx, selection{
-		where: `node_execution > ? AND node_execution <= ?`, args: []any{offset, offset + limit}, order: "node_execution, pos",
-		match: func(w *storedRow) bool { return int(w.nodeExec) > offset && int(w.nodeExec) <= offset+limit },
-	}, func(w storedRow) error {
-		i, ok := index[w.nodeExec]
-		if !ok {
-			if h.size > allowed {
-				return full
-			}
-			i = len(nodes)
-			index[w.nodeExec] = i
-			nodes = append(nodes, h.nodeOf(w.nodeExec, int(w.step.Node)))
-			pins = append(pins, w.step.Inputs)
-		}
-		nodes[i].add(w)
-		h.known[w.nodeExec] = append(h.known[w.nodeExec], w.step.Outputs...)
-		for _, o := range w.step.Outputs {
-			h.size += len(o.Value) + int(o.Size)
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, full) {
-		return nil, err
-	}
-	if err == nil {
-		nodes, pins = h.addActive(nodes, pins, index, offset, limit)
-	}
-	size := 0
-	for i := range nodes {
-		if err := h.complete(ctx, &nodes[i], pins[i]); err != nil {
-			return nil, err
-		}
-		if size += nodes[i].bytes(); size > allowed && i > 0 {
-			return nodes[:i], nil
-		}
-	}
-	return nodes, nil
-}
-
-// bytes is the size of the values.
-func (n *NodeExecution) bytes() int {
-	size := len(n.Input)
-	for _, o := range n.Outputs {
-		for _, v := range o.Values {
-			size += len(v)
-		}
-	}
-	return size
-}
-
 func (h *history) nodeOf(number uint32, node int) NodeExecution {
 	n := h.plan.nodes[node].node
 	return NodeExecution{ID: nodeExecutionID(h.id, number), NodeID: n.ID, BlockID: n.BlockID, Status: Running, number: number, node: node}
@@ -324,36 +224,8 @@ func (n *NodeExecution) add(w storedRow) {
 	}
 }
 
-// addActive adds node executions that are ready or were started by another row, in the order of their numbers.
-func (h *history) addActive(nodes []NodeExecution, pins [][]*journal.Input, index map[uint32]int, offset, limit int) ([]NodeExecution, [][]*journal.Input) {
-	if h.run == nil {
-		return nodes, pins
-	}
-	merged, mergedPins := []NodeExecution{}, [][]*journal.Input{}
-	for number := uint32(offset + 1); number <= uint32(min(offset+limit, h.total)); number++ {
-		if i, ok := index[number]; ok {
-			merged, mergedPins = append(merged, nodes[i]), append(mergedPins, pins[i])
-			continue
-		}
-		e := h.run.execs[number]
-		if e == nil {
-			continue
-		}
-		n := h.nodeOf(number, e.node)
-		n.Attempt, n.TakenOver = int(e.attempt), e.takesOver()
-		if e.state == execReady {
-			n.Status = Queued
-		} else if !e.startedAt.IsZero() {
-			at := e.startedAt
-			n.StartedAt = &at
-		}
-		merged, mergedPins = append(merged, n), append(mergedPins, inputsOf(e.pins))
-	}
-	return merged, mergedPins
-}
-
 // complete adds input and outputs to a node execution.
-func (h *history) complete(ctx context.Context, n *NodeExecution, inputs []*journal.Input) error {
+func (h *history) complete(ctx context.Context, n *NodeExecution) error {
 	for _, o := range h.known[n.number] {
 		v, err := h.value(ctx, o)
 		if err != nil {
@@ -361,8 +233,8 @@ func (h *history) complete(ctx context.Context, n *NodeExecution, inputs []*jour
 		}
 		n.Outputs = appendValue(n.Outputs, o.Pin, h.hidden.value(v))
 	}
-	data := make([]graph.PinValue, 0, len(inputs))
-	for _, in := range inputs {
+	data := make([]graph.PinValue, 0, len(n.inputs))
+	for _, in := range n.inputs {
 		v, err := h.inputValue(ctx, n.node, in)
 		if err != nil {
 			return err
@@ -415,36 +287,11 @@ func (h *history) value(ctx context.Context, o *journal.Output) (json.RawMessage
 		return o.Value, nil
 	}
 	data, err := h.s.largeValue(ctx, h.id, o.Digest)
-	o.Value = data
+	if h.held+len(data) <= maxHeldBytes { // it may be an input too
+		h.held += len(data)
+		o.Value = data
+	}
 	return data, err
-}
-
-// outputs are the values of the execution's output nodes by name, through journal_outputs, in the order in which the
-// node executions were queued.
-func (h *history) outputs(ctx context.Context) ([]PinValues, error) {
-	var found []*journal.Step
-	if err := h.read(ctx, selection{where: `is_output`, order: "node_execution, pos", match: func(w *storedRow) bool { return w.isOutput }}, func(w storedRow) error {
-		found = append(found, w.step)
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	list := []PinValues{}
-	for _, s := range found {
-		o := s.Result
-		if o == nil && len(s.Outputs) > 0 {
-			o = s.Outputs[0]
-		}
-		if o == nil {
-			continue
-		}
-		v, err := h.value(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		list = appendValue(list, s.ResultName, h.hidden.value(v))
-	}
-	return list, nil
 }
 
 func appendValue(list []PinValues, name string, v json.RawMessage) []PinValues {

@@ -317,7 +317,11 @@ func (g *generation) giveUp(root uuid.UUID, cause error) {
 		_, err = g.db.ExecContext(ctx, `
 			WITH l AS (SELECT FROM lease WHERE server_id = ?0 AND epoch = ?1 FOR UPDATE),
 			x AS (
-				UPDATE execution x SET status = 'FAILED', ended_at = now(), error_message = ?3 FROM l, execution o
+				UPDATE execution x SET status = 'FAILED', ended_at = now(), error_message = ?3,
+					total_nodes = s.total, completed_nodes = s.completed, failed_nodes = s.failed
+				FROM l, execution o CROSS JOIN LATERAL (
+					SELECT coalesce(max(node_execution), 0) AS total, count(*) FILTER (WHERE kind = ?7 AND status = ?8) AS completed, count(*) FILTER (WHERE kind = ?7 AND status = ?5) AS failed
+					FROM journal WHERE execution_id = o.id) s
 				WHERE x.id = o.id AND o.ended_at IS NULL AND (o.id = ?2 OR o.root_id = ?2 AND o.parent_id IS NOT NULL)
 				RETURNING x.id, x.user_id, x.graph_id, x.parent_id, x.created_at, o.status),
 			c AS (
@@ -327,7 +331,7 @@ func (g *generation) giveUp(root uuid.UUID, cause error) {
 			INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
 			SELECT x.id, coalesce(j.pos, 0) + 1, coalesce(j.seq, 0) + 1, 1, ?4, 0, ?5, false, now(), ?6
 			FROM x LEFT JOIN LATERAL (SELECT pos, seq FROM journal WHERE execution_id = x.id ORDER BY pos DESC LIMIT 1) j ON true`,
-			g.config.ServerID, g.writer.epoch, root, message, rowEnd, Failed.number(), step)
+			g.config.ServerID, g.writer.epoch, root, message, rowEnd, Failed.number(), step, rowNode, Completed.number())
 	}
 	if err != nil {
 		g.log.Error("could not end an execution that cannot go on", "execution", root, "cause", cause, "error", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -168,23 +169,59 @@ func (h *harness) execute(graphID, inputs string) string {
 	return id
 }
 
-func (h *harness) finished(id string) *Details {
+// shown are details whose values were taken.
+type shown struct {
+	*Details
+	Outputs        []PinValues
+	NodeExecutions []NodeExecution
+}
+
+func (h *harness) details(id string) *shown {
+	h.t.Helper()
+	d, err := h.Details(h.t.Context(), "u", id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s := &shown{Details: d, NodeExecutions: h.all(d.NodeExecutions)}
+	for _, o := range d.Outputs {
+		pin := PinValues{Name: o.Name}
+		for v, err := range o.Values {
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			pin.Values = append(pin.Values, v)
+		}
+		s.Outputs = append(s.Outputs, pin)
+	}
+	return s
+}
+
+func (h *harness) all(nodes iter.Seq2[*NodeExecution, error]) []NodeExecution {
+	h.t.Helper()
+	var list []NodeExecution
+	for n, err := range nodes {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		list = append(list, *n)
+	}
+	return list
+}
+
+func (h *harness) finished(id string) *shown {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
 	defer cancel()
 	if err := h.Wait(ctx, "u", id); err != nil {
 		h.t.Fatal(err)
 	}
-	d, err := h.Details(ctx, "u", id)
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	d := h.details(id)
 	h.checkEvents(d)
 	return d
 }
 
 // checkEvents reads the whole story and checks its numbers and its end.
-func (h *harness) checkEvents(d *Details) {
+func (h *harness) checkEvents(d *shown) {
 	h.t.Helper()
 	sub, err := h.Subscribe(h.t.Context(), "u", d.ID, 0)
 	if err != nil {
@@ -208,7 +245,7 @@ func (h *harness) checkEvents(d *Details) {
 	}
 }
 
-func output1(t *testing.T, d *Details) string {
+func output1(t *testing.T, d *shown) string {
 	t.Helper()
 	if len(d.Outputs) != 1 {
 		t.Fatalf("outputs %v, error %v", d.Outputs, d.Error)
@@ -254,9 +291,12 @@ func TestLargeValuesComeOutAsTheyWentIn(t *testing.T) {
 	if size > maxNodesBytes || len(d.NodeExecutions) == 0 || len(d.NodeExecutions) == d.NodeExecutionsTotal {
 		t.Errorf("%d of %d node executions with %d bytes", len(d.NodeExecutions), d.NodeExecutionsTotal, size)
 	}
-	all, total, err := h.Nodes(t.Context(), "u", d.ID, 0, 100)
-	if err != nil || total != 4 || len(all) != 4 {
-		t.Errorf("the page has %d of %d node executions: %v", len(all), total, err)
+	page, total, err := h.Nodes(t.Context(), "u", d.ID, 0, 100)
+	if err != nil || total != 4 {
+		t.Fatal(total, err)
+	}
+	if all := h.all(page); len(all) != 4 {
+		t.Errorf("the page has %d node executions", len(all))
 	}
 }
 

@@ -151,10 +151,11 @@ func (sub *Subscription) take(ctx context.Context, r *row) error {
 	if r.seq > sub.after {
 		for _, o := range r.step.Outputs {
 			if o.Value == nil && o.Digest != nil {
-				h := history{s: sub.s, id: sub.header.id}
-				if _, err := h.value(ctx, o); err != nil {
+				data, err := sub.s.largeValue(ctx, sub.header.id, o.Digest)
+				if err != nil {
 					return err
 				}
+				o.Value = data
 			}
 		}
 		sub.pending = expand(r, sub.hidden)

@@ -1,0 +1,283 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/uptrace/bun"
+
+	"github.com/patchbay-io/patchbay/core/execution/journal"
+)
+
+// Bounds of the node executions in an execution's details.
+const (
+	maxNodes      = 1000
+	maxNodesBytes = 16 << 20
+)
+
+// Bounds of what an answer holds in memory while it is read from the database.
+const (
+	maxHeldBytes = 4 << 20
+	outputsRead  = 256 // output rows that are read at a time
+)
+
+// Details is an execution with what happened in it. Values are read as they are taken, until the context of the call
+// that gave the details ends, so that answers of any size are held in no memory.
+type Details struct {
+	Execution
+	Outputs             []Output
+	NodeExecutions      iter.Seq2[*NodeExecution, error] // the first 1,000 or 16 MiB
+	NodeExecutionsTotal int
+	Waiting             []Waiting // the first 1,000
+	WaitingTotal        int
+}
+
+// Output is a named output of an execution.
+type Output struct {
+	Name   string
+	Values iter.Seq2[json.RawMessage, error] // in order
+}
+
+// Details is an execution with its outputs, what still waits, and the first of its node executions.
+func (s *Service) Details(ctx context.Context, userID, id string) (*Details, error) {
+	x, err := s.Get(ctx, userID, id)
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.history(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	d := &Details{Execution: *x, Waiting: h.waiting, WaitingTotal: h.waitingTotal, NodeExecutionsTotal: h.total}
+	d.Inputs = h.hidden.value(d.Inputs) // those of a nested agent may come from its parent's constants
+	if !x.Status.Ended() {
+		d.Stats.TotalNodes = h.total
+	}
+	d.NodeExecutions = within(maxNodesBytes, h.nodes(ctx, 0, maxNodes))
+	d.Outputs, err = h.outputs(ctx)
+	return d, err
+}
+
+// Nodes is a page of an execution's node executions in the order in which they were queued, read as they are taken, and
+// how many there are.
+func (s *Service) Nodes(ctx context.Context, userID, id string, offset, limit int) (iter.Seq2[*NodeExecution, error], int, error) {
+	x, err := s.Get(ctx, userID, id)
+	if err != nil {
+		return nil, 0, err
+	}
+	h, err := s.history(ctx, x)
+	if err != nil {
+		return nil, 0, err
+	}
+	return h.nodes(ctx, offset, limit), h.total, nil
+}
+
+// within ends before the node execution whose values would be beyond the bytes allowed, but never before the first.
+func within(allowed int, nodes iter.Seq2[*NodeExecution, error]) iter.Seq2[*NodeExecution, error] {
+	return func(yield func(*NodeExecution, error) bool) {
+		size := 0
+		for n, err := range nodes {
+			if err == nil {
+				before := size
+				if size += n.bytes(); size > allowed && before > 0 {
+					return
+				}
+			}
+			if !yield(n, err) {
+				return
+			}
+		}
+	}
+}
+
+// bytes is the size of the values.
+func (n *NodeExecution) bytes() int {
+	size := len(n.Input)
+	for _, o := range n.Outputs {
+		for _, v := range o.Values {
+			size += len(v)
+		}
+	}
+	return size
+}
+
+// nodes reads node executions by their numbers, which are dense, through journal_by_node_execution: some at a time, and
+// of those one after the other with its values.
+func (h *history) nodes(ctx context.Context, offset, limit int) iter.Seq2[*NodeExecution, error] {
+	return func(yield func(*NodeExecution, error) bool) {
+		for last := min(offset+limit, h.total); offset < last; {
+			clear(h.known)
+			h.held = 0
+			some, read, err := h.someNodes(ctx, offset, last)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range some {
+				if err := h.complete(ctx, &some[i]); err != nil {
+					yield(nil, err)
+					return
+				}
+				if !yield(&some[i], nil) {
+					return
+				}
+				some[i] = NodeExecution{} // its values may be large
+			}
+			offset = read
+		}
+	}
+}
+
+// someNodes reads node executions behind one number and up to another, as many as may be held in memory; read is the
+// last of them.
+func (h *history) someNodes(ctx context.Context, after, last int) (nodes []NodeExecution, read int, err error) {
+	found := map[int]*NodeExecution{}
+	full := errors.New("full")
+	size := 0
+	read = last
+	err = h.read(ctx, selection{
+		where: `node_execution > ? AND node_execution <= ?`, args: []any{after, last}, order: "node_execution, pos",
+		match: func(w *storedRow) bool { return int(w.nodeExec) > after && int(w.nodeExec) <= last },
+	}, func(w storedRow) error {
+		n := found[int(w.nodeExec)]
+		if n == nil {
+			if size > maxHeldBytes {
+				read = int(w.nodeExec) - 1
+				return full
+			}
+			begun := h.nodeOf(w.nodeExec, int(w.step.Node))
+			n = &begun
+			n.inputs = w.step.Inputs
+			found[int(w.nodeExec)] = n
+		}
+		n.add(w)
+		h.known[w.nodeExec] = append(h.known[w.nodeExec], w.step.Outputs...)
+		size += sizeOf(w.step)
+		return nil
+	})
+	if err != nil && !errors.Is(err, full) {
+		return nil, 0, err
+	}
+	if len(found) == 0 && h.run == nil {
+		return nil, 0, fmt.Errorf("%w: its node executions are gone", errUnreadable)
+	}
+	for number := after + 1; number <= read; number++ {
+		if n := found[number]; n != nil {
+			nodes = append(nodes, *n)
+		} else if n := h.active(uint32(number)); n != nil {
+			nodes = append(nodes, *n)
+		}
+	}
+	return nodes, read, nil
+}
+
+// active is a node execution that is ready or was started by the row of another one.
+func (h *history) active(number uint32) *NodeExecution {
+	if h.run == nil || h.run.execs[number] == nil {
+		return nil
+	}
+	e := h.run.execs[number]
+	n := h.nodeOf(number, e.node)
+	n.Attempt, n.TakenOver, n.inputs = int(e.attempt), e.takesOver(), inputsOf(e.pins)
+	if e.state == execReady {
+		n.Status = Queued
+	} else if !e.startedAt.IsZero() {
+		at := e.startedAt
+		n.StartedAt = &at
+	}
+	return &n
+}
+
+// outputRow is a row of an output node; without its value when that would be held for too long.
+type outputRow struct {
+	pos   int
+	value *journal.Output
+}
+
+// outputs are the values of the execution's output nodes by name, through journal_outputs, in the order in which the
+// node executions were queued. A first look finds which rows have which name; values are read again when they are taken,
+// unless they are few.
+func (h *history) outputs(ctx context.Context) ([]Output, error) {
+	var names []string
+	rows := map[string][]outputRow{}
+	size := 0
+	if err := h.read(ctx, selection{where: `is_output`, order: "node_execution, pos", match: func(w *storedRow) bool { return w.isOutput }}, func(w storedRow) error {
+		v := published(w.step)
+		if v == nil {
+			return nil
+		}
+		name := w.step.ResultName
+		if rows[name] == nil {
+			names = append(names, name)
+		}
+		if size += len(v.Value); size > maxHeldBytes && h.told == nil {
+			v = nil
+		}
+		rows[name] = append(rows[name], outputRow{w.pos, v})
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	outputs := make([]Output, len(names))
+	for i, name := range names {
+		outputs[i] = Output{Name: name, Values: h.values(ctx, rows[name])}
+	}
+	return outputs, nil
+}
+
+// published is the value that an output node publishes.
+func published(s *journal.Step) *journal.Output {
+	if s.Result == nil && len(s.Outputs) > 0 {
+		return s.Outputs[0]
+	}
+	return s.Result
+}
+
+func (h *history) values(ctx context.Context, rows []outputRow) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		for len(rows) > 0 {
+			some := rows[:min(len(rows), outputsRead)]
+			rows = rows[len(some):]
+			values, err := h.readOutputs(ctx, some)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, o := range values {
+				v, err := h.value(ctx, o)
+				if !yield(h.hidden.value(v), err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// readOutputs reads the values that are not there, by the primary key of journal.
+func (h *history) readOutputs(ctx context.Context, rows []outputRow) ([]*journal.Output, error) {
+	var left []int
+	at := map[int]int{}
+	values := make([]*journal.Output, len(rows))
+	for i, r := range rows {
+		if values[i] = r.value; r.value == nil {
+			left = append(left, r.pos)
+			at[r.pos] = i
+		}
+	}
+	if len(left) == 0 {
+		return values, nil
+	}
+	err := h.read(ctx, selection{where: `pos IN (?)`, args: []any{bun.List(left)}, order: "pos"}, func(w storedRow) error {
+		values[at[w.pos]] = published(w.step)
+		return nil
+	})
+	for _, v := range values {
+		if v == nil && err == nil {
+			err = fmt.Errorf("%w: an output is gone", errUnreadable)
+		}
+	}
+	return values, err
+}
