@@ -35,7 +35,7 @@ const (
 // Row runs the statement and scans its one row. The error is sql.ErrNoRows where there is none.
 func (s *Statement) Row(ctx context.Context, args []any, into ...any) error {
 	if !s.plain.Load() {
-		stmt, err := s.prepare(ctx)
+		stmt, err := s.prepare(ctx) //nolint:sqlclosecheck // it is kept, and closed by Close
 		if err == nil {
 			err = stmt.QueryRowContext(ctx, args...).Scan(into...)
 		}

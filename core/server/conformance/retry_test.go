@@ -136,12 +136,12 @@ func TestRetryByAnotherVersion(t *testing.T) {
 	w.finish(t, c, first)
 	changed := chain
 	changed.nodes = "x IN\na GATE {\"free\":true}\nb GATE {\"free\":true}\nc GATE {\"free\":true}\ny OUT"
-	c.ok(t, http.MethodPut, "/builder/graphs/"+g.ID, string(changed.document(t, nil)), nil)
+	c.ok(t, http.MethodPut, "/builder/graphs/"+g.ID, changed.document(t, nil), nil)
 	id := c.retry(t, first, `{"version":2}`)
 	parseExpectation(t, chain.want).check(t, &chain, w.finish(t, c, id))
 	checkCalls(t, id, map[string]int{"a": 0, "b": 1, "c": 1})
 	changed.nodes = "x IN\na GATE {\"free\":true,\"in\":0}\nb GATE {\"free\":true}\nc GATE {\"free\":true}\ny OUT"
-	c.ok(t, http.MethodPut, "/builder/graphs/"+g.ID, string(changed.document(t, nil)), nil)
+	c.ok(t, http.MethodPut, "/builder/graphs/"+g.ID, changed.document(t, nil), nil)
 	last := c.retry(t, id, `{"from":"failure","version":3}`)
 	parseExpectation(t, chain.want).check(t, &chain, w.finish(t, c, last))
 	checkCalls(t, last, map[string]int{"a": 1, "b": 0, "c": 0})
