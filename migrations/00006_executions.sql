@@ -6,12 +6,13 @@ ALTER TABLE execution ADD COLUMN retry_of uuid, ADD COLUMN retry_from text;
 -- Executions that still read from the one that they retry: the latter must stay as long.
 CREATE INDEX execution_retrying ON execution (retry_of) WHERE retry_of IS NOT NULL AND ended_at IS NULL;
 
--- Lists, newest first: a list of several statuses merges the ranges of each. Nested executions, of which there may be
--- thousands behind one root, lie apart.
+-- Lists, newest first: one that is not simply all of a user's executions merges the ranges of each status. Nested
+-- executions, of which there may be thousands behind one root, lie apart.
 DROP INDEX execution_by_user;
 DROP INDEX execution_by_graph;
 DROP INDEX execution_by_parent;
-CREATE INDEX execution_by_user ON execution (user_id, status, created_at DESC, id DESC) WHERE parent_id IS NULL;
+CREATE INDEX execution_by_user ON execution (user_id, created_at DESC, id DESC) WHERE parent_id IS NULL;
+CREATE INDEX execution_by_status ON execution (user_id, status, created_at DESC, id DESC) WHERE parent_id IS NULL;
 CREATE INDEX execution_by_graph ON execution (user_id, graph_id, status, created_at DESC, id DESC) WHERE parent_id IS NULL;
 CREATE INDEX execution_nested_by_user ON execution (user_id, status, created_at DESC, id DESC) WHERE parent_id IS NOT NULL;
 CREATE INDEX execution_nested_by_graph ON execution (user_id, graph_id, status, created_at DESC, id DESC) WHERE parent_id IS NOT NULL;
@@ -20,8 +21,7 @@ CREATE INDEX execution_by_parent ON execution (parent_id, created_at DESC, id DE
 CREATE INDEX execution_nested_unfinished ON execution (root_id) WHERE ended_at IS NULL AND parent_id IS NOT NULL;
 
 -- How many executions there are, exactly, together with execution_delta. Each row of the table execution is counted
--- three times: under its user and graph, under its user alone (graph_id is zero), and under its graph alone (user_id is
--- empty). day is that of created_at in UTC.
+-- twice: under its user and graph, and under its user alone (graph_id is zero). day is that of created_at in UTC.
 CREATE TABLE execution_count (
     user_id  text    NOT NULL,
     graph_id uuid    NOT NULL,
@@ -55,6 +55,7 @@ DROP INDEX execution_by_parent;
 DROP INDEX execution_nested_by_graph;
 DROP INDEX execution_nested_by_user;
 DROP INDEX execution_by_graph;
+DROP INDEX execution_by_status;
 DROP INDEX execution_by_user;
 CREATE INDEX execution_by_user ON execution (user_id, created_at DESC, id DESC);
 CREATE INDEX execution_by_graph ON execution (user_id, graph_id, created_at DESC, id DESC);

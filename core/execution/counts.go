@@ -17,20 +17,6 @@ type Counts struct {
 // CountsOf are the counts of the user's executions of each of the graphs; one that is missing was never executed. It
 // uses the primary key of execution_count and execution_delta_by_user.
 func (s *Service) CountsOf(ctx context.Context, userID string, graphIDs []string) (map[string]Counts, error) {
-	return s.counts(ctx, graphIDs, `
-		SELECT graph_id, status, n FROM execution_count WHERE user_id = ?0 AND graph_id IN (?1) AND NOT nested
-		UNION ALL
-		SELECT graph_id, status, n FROM execution_delta WHERE user_id = ?0 AND graph_id IN (?1) AND NOT nested`, userID)
-}
-
-// CountsOfOthers are the counts of the executions of each of the graphs by all users but one. They may lag by a few
-// seconds. It uses the primary key of execution_count.
-func (s *Service) CountsOfOthers(ctx context.Context, userID string, graphIDs []string) (map[string]Counts, error) {
-	return s.counts(ctx, graphIDs, `
-		SELECT graph_id, status, CASE user_id WHEN '' THEN n ELSE -n END AS n FROM execution_count WHERE user_id IN ('', ?0) AND graph_id IN (?1) AND NOT nested`, userID)
-}
-
-func (s *Service) counts(ctx context.Context, graphIDs []string, entries, userID string) (map[string]Counts, error) {
 	var keys []uuid.UUID
 	for _, id := range graphIDs {
 		if key, err := cleanID(id); err == nil && key != uuid.Nil {
@@ -41,7 +27,12 @@ func (s *Service) counts(ctx context.Context, graphIDs []string, entries, userID
 	if len(keys) == 0 {
 		return counts, nil
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT graph_id, status, sum(n) FROM (`+entries+`) c GROUP BY graph_id, status`, userID, bun.List(keys))
+	rows, err := s.db.QueryContext(ctx, `
+		SELECT graph_id, status, sum(n) FROM (
+			SELECT graph_id, status, n FROM execution_count WHERE user_id = ?0 AND graph_id IN (?1) AND NOT nested
+			UNION ALL
+			SELECT graph_id, status, n FROM execution_delta WHERE user_id = ?0 AND graph_id IN (?1) AND NOT nested) c
+		GROUP BY graph_id, status`, userID, bun.List(keys))
 	if err != nil {
 		return nil, fmt.Errorf("count executions: %w", err)
 	}
@@ -116,8 +107,7 @@ func (g *generation) foldCounts(ctx context.Context) (more bool, err error) {
 		WITH d AS (DELETE FROM execution_delta WHERE ctid = ANY (ARRAY(SELECT ctid FROM execution_delta LIMIT ? FOR UPDATE SKIP LOCKED)) RETURNING *),
 		levels AS (
 			SELECT * FROM d
-			UNION ALL SELECT user_id, '00000000-0000-0000-0000-000000000000', nested, day, status, n FROM d
-			UNION ALL SELECT '', graph_id, nested, day, status, n FROM d),
+			UNION ALL SELECT user_id, '00000000-0000-0000-0000-000000000000', nested, day, status, n FROM d),
 		c AS (
 			INSERT INTO execution_count AS x (user_id, graph_id, nested, day, status, n)
 			SELECT user_id, graph_id, nested, day, status, sum(n) FROM levels

@@ -88,3 +88,44 @@ func TestValuesAreNotTakenFromWhatIsGone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestStatsAreLive looks at an execution that is held in the middle, also after its server was killed.
+func TestStatsAreLive(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	g := h.add([]string{`in AgentInput {"name":"x"}`, `f Fails {"b":"xx"}`, `e Effect {}`, `later Effect {}`, `out AgentOutput {"name":"y"}`},
+		[]string{"in.result -> f.a", "f.error -> e.a", "in.result -> later.b", "e.p -> later.a", "later.p -> out.value"})
+	for _, killed := range []bool{false, true} {
+		release := h.runner.holdNode("e")
+		id := h.execute(g, `{"x":"y"}`)
+		for <-h.runner.began != "e" {
+		}
+		if killed {
+			h.kill()
+			h.start()
+			for <-h.runner.began != "e" {
+			}
+		}
+		want := Stats{TotalNodes: 3, CompletedNodes: 1, FailedNodes: 1}
+		list, _, err := h.List(t.Context(), "u", Filter{Statuses: []Status{Running}, Limit: 1})
+		if err != nil || len(list) != 1 || list[0].ID != id {
+			t.Fatal(list, err)
+		}
+		x, err := h.Get(t.Context(), "u", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for where, s := range map[string]Stats{"list": list[0].Stats, "get": x.Stats, "details": h.details(id).Stats} {
+			if s.TotalRunTime <= 0 {
+				t.Errorf("%s: no time has passed", where)
+			}
+			if s.TotalRunTime = 0; s != want {
+				t.Errorf("%s, killed %t: %+v", where, killed, s)
+			}
+		}
+		release()
+		if d := h.finished(id); d.Status != Completed || d.Stats.TotalNodes != 5 || d.Stats.FailedNodes != 1 {
+			t.Errorf("%+v", d.Execution)
+		}
+	}
+}

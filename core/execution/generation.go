@@ -29,6 +29,7 @@ type generation struct {
 	draining bool
 	idle     *sync.Cond
 	trees    sync.WaitGroup
+	live     live
 }
 
 // entry is a root execution that this server owns and that has not ended.
@@ -44,7 +45,7 @@ type entry struct {
 func newGeneration(ctx context.Context, s *Service) *generation {
 	g := &generation{
 		Service: s, timezone: s.config.Timezone, writer: newWriter(s.db, s.config.ServerID, s.log),
-		entries: map[uuid.UUID]*entry{}, slots: s.config.Concurrency,
+		entries: map[uuid.UUID]*entry{}, slots: s.config.Concurrency, live: live{runs: map[uuid.UUID]*run{}},
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	g.idle = sync.NewCond(&g.mu)
@@ -203,6 +204,7 @@ func (g *generation) drive(e *entry) error {
 		if err != nil || m == nil {
 			return err
 		}
+		g.live.resume(m.runs)
 		t = newTree(g, m.top, m)
 		if m.top.begun {
 			t.post(resumeEvent{careful: careful})
@@ -319,7 +321,10 @@ func (g *generation) awaitLease(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-func (g *generation) publish(rows []*row) { g.hub.publish(rows) }
+func (g *generation) publish(rows []*row) {
+	g.live.committed(rows)
+	g.hub.publish(rows)
+}
 
 func (g *generation) storeValue(ctx context.Context, execution uuid.UUID, digest []byte, data []byte) error {
 	_, err := g.db.ExecContext(ctx, `INSERT INTO value (execution_id, digest, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, execution, digest, data)

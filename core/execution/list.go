@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,13 +32,20 @@ func (s *Service) List(ctx context.Context, userID string, f Filter) ([]Executio
 	if err := s.db.NewRaw(text, args...).Scan(ctx, &total); err != nil {
 		return nil, 0, fmt.Errorf("count executions: %w", err)
 	}
-	text, args = q.page(f.Offset, f.Limit)
+	list := []Execution{}
+	if f.Offset >= total {
+		return list, total, nil
+	}
+	p, err := s.find(ctx, q, f.Offset, min(f.Limit, total-f.Offset))
+	if err != nil {
+		return nil, 0, err
+	}
+	text, args = q.page(p)
 	rows, err := s.db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list executions: %w", err)
 	}
 	defer rows.Close()
-	list := []Execution{}
 	for rows.Next() {
 		x, err := scanExecution(rows.Scan)
 		if err != nil {
@@ -86,6 +94,7 @@ func queryOf(userID string, f Filter) (q listQuery, ok bool) {
 	if len(q.statuses) == 0 {
 		q.statuses = statusNumbers[:]
 	}
+	q.statuses = slices.Compact(slices.Sorted(slices.Values(q.statuses)))
 	return q, true
 }
 
@@ -101,13 +110,16 @@ func between(since, before time.Time) (string, []any) {
 	return text, args
 }
 
-// ranges are the selections whose union is the list, each a range of an index: execution_by_parent, or, for each
-// status, execution_by_user or execution_by_graph, or their like for nested executions. The newest of each are enough
-// for a page, and are merged as they come; most 0 takes all.
-func (q listQuery) ranges(columns string, since, before time.Time, most int) (string, []any) {
+// ranges are the selections whose union is the list, each a range of an index: execution_by_parent, execution_by_user,
+// or, for each status, execution_by_status or execution_by_graph, or their like for nested executions. The first of each
+// are enough for a page, and are merged as they come; order says which are the first.
+func (q listQuery) ranges(columns string, since, before time.Time, order string, most int) (string, []any) {
 	times, timeArgs := between(since, before)
-	if most > 0 {
-		times, timeArgs = times+" ORDER BY created_at DESC, id DESC LIMIT ?", append(timeArgs, most)
+	if order != "" {
+		times, timeArgs = times+" ORDER BY "+order+" LIMIT ?", append(timeArgs, most)
+	}
+	if q.graph == uuid.Nil && q.parent == uuid.Nil && len(q.statuses) == len(statusNumbers) && len(q.nested) == 1 {
+		return "(SELECT " + columns + " FROM execution WHERE user_id = ? AND parent_id IS NULL" + times + ")", append([]any{q.user}, timeArgs...)
 	}
 	if q.parent != uuid.Nil {
 		text, args := "SELECT "+columns+" FROM execution WHERE parent_id = ? AND user_id = ? AND status IN (?)", []any{q.parent, q.user, bun.List(q.statuses)}
@@ -135,42 +147,94 @@ func (q listQuery) ranges(columns string, since, before time.Time, most int) (st
 	return strings.Join(parts, " UNION ALL "), args
 }
 
+// place is where a page lies: so many executions behind the newest of a time, or before the oldest.
+type place struct {
+	since, before time.Time
+	offset, limit int
+	fromOldest    bool
+}
+
+// farOffset is the offset from which a list is not gone through from its newest execution.
+const farOffset = 1000
+
+// find looks by the counts of each day for the one in which a page begins, so that what lies before is not gone
+// through: at most half of that day is.
+func (s *Service) find(ctx context.Context, q listQuery, offset, limit int) (place, error) {
+	p := place{q.since, q.before, offset, limit, false}
+	if offset < farOffset || q.parent != uuid.Nil || !q.since.IsZero() || !q.before.IsZero() {
+		return p, nil
+	}
+	kept, args := q.kept("day, n", time.Time{}, time.Time{})
+	rows, err := s.db.QueryContext(ctx, "SELECT day::timestamp AT TIME ZONE 'UTC', sum(n)::bigint FROM ("+kept+") c GROUP BY day ORDER BY day DESC", args...)
+	if err != nil {
+		return p, fmt.Errorf("count executions by day: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var day time.Time
+		var n int
+		if err := rows.Scan(&day, &n); err != nil {
+			return p, fmt.Errorf("count executions by day: %w", err)
+		}
+		if p.offset >= n {
+			p.offset -= n
+			continue
+		}
+		p.before = day.Add(24 * time.Hour)
+		if rest := n - p.offset - limit; rest >= 0 && rest < p.offset {
+			p.since, p.offset, p.fromOldest = day, rest, true
+		}
+		break
+	}
+	return p, rows.Err()
+}
+
 // page finds the ids by the indexes alone and then reads the rows of one page.
-func (q listQuery) page(offset, limit int) (string, []any) {
-	ranges, args := q.ranges("created_at, id", q.since, q.before, offset+limit)
-	return `SELECT ` + listColumns + ` FROM (SELECT created_at AS at, id AS key FROM (` + ranges + `) r ORDER BY created_at DESC, id DESC OFFSET ? LIMIT ?) p
-		JOIN execution ON id = key ORDER BY at DESC, key DESC`, append(args, offset, limit)
+func (q listQuery) page(p place) (string, []any) {
+	order := "created_at DESC, id DESC"
+	if p.fromOldest {
+		order = "created_at, id"
+	}
+	ranges, args := q.ranges("created_at, id", p.since, p.before, order, p.offset+p.limit)
+	return `SELECT ` + listColumns + ` FROM (SELECT created_at AS at, id AS key FROM (` + ranges + `) r ORDER BY ` + order + ` OFFSET ? LIMIT ?) p
+		JOIN execution ON id = key ORDER BY at DESC, key DESC`, append(args, p.offset, p.limit)
+}
+
+// kept are the kept counts of whole days, by the primary key of execution_count and by execution_delta_by_user.
+func (q listQuery) kept(columns string, since, before time.Time) (string, []any) {
+	where, args := " WHERE user_id = ? AND nested IN (?) AND status IN (?)", []any{q.user, bun.List(q.nested), bun.List(q.statuses)}
+	if !since.IsZero() {
+		where, args = where+" AND day >= ?::date", append(args, since.Format(time.DateOnly))
+	}
+	if !before.IsZero() {
+		where, args = where+" AND day < ?::date", append(args, before.Format(time.DateOnly))
+	}
+	all := append(append(slices.Clone(args), q.graph), args...)
+	text := "SELECT " + columns + " FROM execution_count" + where + " AND graph_id = ? UNION ALL SELECT " + columns + " FROM execution_delta" + where
+	if q.graph != uuid.Nil {
+		text, all = text+" AND graph_id = ?", append(all, q.graph)
+	}
+	return text, all
 }
 
 // total counts by the kept counts. A time that lies within a day has that day's executions counted one by one, and a
 // parent its children.
 func (q listQuery) total() (string, []any) {
 	if q.parent != uuid.Nil {
-		ranges, args := q.ranges("1", q.since, q.before, 0)
+		ranges, args := q.ranges("1", q.since, q.before, "", 0)
 		return "SELECT count(*) FROM (" + ranges + ") r", args
 	}
 	since, before := ceilDay(q.since), floorDay(q.before)
 	parts, args := []string{}, []any{}
 	count := func(since, before time.Time) {
-		ranges, more := q.ranges("1", since, before, 0)
+		ranges, more := q.ranges("1", since, before, "", 0)
 		parts, args = append(parts, "SELECT count(*) AS n FROM ("+ranges+") r"), append(args, more...)
 	}
 	if !q.since.IsZero() && !q.before.IsZero() && !since.Before(before) {
 		count(q.since, q.before)
 	} else {
-		kept := " WHERE user_id = ? AND nested IN (?) AND status IN (?)"
-		keptArgs := []any{q.user, bun.List(q.nested), bun.List(q.statuses)}
-		if !since.IsZero() {
-			kept, keptArgs = kept+" AND day >= ?::date", append(keptArgs, since.Format(time.DateOnly))
-		}
-		if !before.IsZero() {
-			kept, keptArgs = kept+" AND day < ?::date", append(keptArgs, before.Format(time.DateOnly))
-		}
-		parts = append(parts, "SELECT n FROM execution_count"+kept+" AND graph_id = ?", "SELECT n FROM execution_delta"+kept)
-		args = append(append(append(args, keptArgs...), q.graph), keptArgs...)
-		if q.graph != uuid.Nil {
-			parts[1], args = parts[1]+" AND graph_id = ?", append(args, q.graph)
-		}
+		kept, keptArgs := q.kept("n", since, before)
+		parts, args = append(parts, kept), append(args, keptArgs...)
 		if since.After(q.since) {
 			count(q.since, since)
 		}

@@ -78,12 +78,20 @@ func (s *Service) Get(ctx context.Context, userID, id string) (*Execution, error
 	return x, nil
 }
 
-// liveStats counts node executions of executions that run; the counts in their rows are those of the end. It uses
-// journal_by_node_execution.
+// liveStats counts node executions of executions that run; the counts in their rows are those of the end. Of those on
+// another server the ones that wait for a place are left out. It uses journal_by_node_execution.
 func (s *Service) liveStats(ctx context.Context, running []*Execution) error {
 	byID := map[string]*Execution{}
 	var ids []string
+	g, _ := s.generation() // nil while this server runs none
 	for _, x := range running {
+		if g != nil {
+			if known, ok := g.live.stats(uuid.MustParse(x.ID)); ok {
+				known.TotalRunTime = x.Stats.TotalRunTime
+				x.Stats = known
+				continue
+			}
+		}
 		byID[x.ID] = x
 		ids = append(ids, x.ID)
 	}

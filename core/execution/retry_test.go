@@ -12,20 +12,20 @@ import (
 	"github.com/patchbay-io/patchbay/core/graph"
 )
 
-// tally counts node executions by node and input: those that were queued and might run, those that took outputs
+// calls counts node executions by node and input: those that were queued and might run, those that took outputs
 // over, and those that began to run.
-type tally struct{ queued, taken, run int }
+type calls struct{ queued, taken, run int }
 
 // tallies goes through what was committed, by rules of its own.
-func (w *world) tallies() (byKey map[string]tally, doneBefore map[string]int) {
-	byKey, doneBefore = map[string]tally{}, map[string]int{}
-	count := func(key string, add func(*tally)) {
+func (w *world) tallies() (byKey map[string]calls, doneBefore map[string]int) {
+	byKey, doneBefore = map[string]calls{}, map[string]int{}
+	count := func(key string, add func(*calls)) {
 		t := byKey[key]
 		add(&t)
 		byKey[key] = t
 	}
 	w.replay(func(e *nodeExec, key string) {
-		count(key, func(t *tally) {
+		count(key, func(t *calls) {
 			t.queued++
 			if e.takesOver() {
 				t.taken++

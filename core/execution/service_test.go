@@ -490,3 +490,70 @@ func TestFailures(t *testing.T) {
 		t.Errorf("%s %+v", d.Status, d.Error)
 	}
 }
+
+// TestNobodyReachesTheExecutionsOfOthers tries everything that takes an id as somebody else.
+func TestNobodyReachesTheExecutionsOfOthers(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	g := h.agent(h.chain("Effect", 1))
+	ended := h.execute(g, `{"x":1}`)
+	h.finished(ended)
+	release := h.runner.holdNode("b0")
+	defer release()
+	running := h.execute(g, `{"x":2}`)
+	for n := 0; n < 2; {
+		if <-h.runner.began == "b0" {
+			n++
+		}
+	}
+	ids := []string{ended, running, uuid.NewString(), "x", "", strings.ToUpper(ended) + "x", "{" + ended + "}"}
+	for _, parent := range []string{ended, running} {
+		children, total, err := h.List(t.Context(), "u", Filter{ParentID: parent, Limit: 10})
+		if err != nil || total != 1 {
+			t.Fatal(children, err)
+		}
+		ids = append(ids, children[0].ID)
+		if list, total, err := h.List(t.Context(), "v", Filter{ParentID: parent, Limit: 10}); err != nil || total != 0 || len(list) > 0 {
+			t.Errorf("a stranger lists %v, %d, %v", list, total, err)
+		}
+	}
+	for _, id := range ids {
+		for what, try := range map[string]func() error{
+			"get":       func() error { _, err := h.Get(t.Context(), "v", id); return err },
+			"details":   func() error { _, err := h.Details(t.Context(), "v", id); return err },
+			"nodes":     func() error { _, _, err := h.Nodes(t.Context(), "v", id, 0, 10); return err },
+			"wait":      func() error { return h.Wait(t.Context(), "v", id) },
+			"stop":      func() error { _, err := h.Stop(t.Context(), "v", id); return err },
+			"delete":    func() error { return h.Delete(t.Context(), "v", id) },
+			"retry":     func() error { _, err := h.Retry(t.Context(), RetryRequest{UserID: "v", ID: id}); return err },
+			"subscribe": func() error { _, err := h.Subscribe(t.Context(), "v", id, 0); return err },
+		} {
+			if err := try(); !errors.Is(err, ErrNotFound) {
+				t.Errorf("%s of %q: %v", what, id, err)
+			}
+		}
+	}
+	if err := h.StopGraph(t.Context(), "v", g); err != nil {
+		t.Error(err)
+	}
+	if x, err := h.Get(t.Context(), "u", running); err != nil || x.Status != Running {
+		t.Errorf("%+v %v", x, err)
+	}
+	for name, f := range map[string]Filter{"all": {}, "graph": {GraphID: g}, "nested": {IncludeNested: true}, "status": {Statuses: []Status{Completed}}, "since": {Since: time.Unix(1, 0)}} {
+		f.Limit = 10
+		if list, total, err := h.List(t.Context(), "v", f); err != nil || total != 0 || len(list) > 0 {
+			t.Errorf("%s: a stranger lists %v, %d, %v", name, list, total, err)
+		}
+	}
+	// The same key of two users stands for two executions.
+	request := func(user string) string {
+		id, err := h.Execute(t.Context(), Request{UserID: user, GraphID: g, Inputs: json.RawMessage(`{"x":3}`), IdempotencyKey: "k"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if mine, theirs := request("u"), request("v"); mine == theirs {
+		t.Error("two users share an execution")
+	}
+}

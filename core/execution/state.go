@@ -54,6 +54,7 @@ type run struct {
 	ready   []*nodeExec
 
 	completed, failed int
+	tally             tally // of what is committed
 
 	large map[[sha256.Size]byte]weak.Pointer[value] // values in memory that are too large for the journal
 }
