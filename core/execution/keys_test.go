@@ -309,17 +309,18 @@ func TestZombieWritesNoKeys(t *testing.T) {
 	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
 	<-held
 	zombie := h.Service
+	zombie.mu.Lock()
+	zombie.closing = true // it must not take the lease back
+	zombie.mu.Unlock()
 	h.start() // another process on the same data folder takes the lease
-	successor := h.Service
-	close(release) // the zombie's attempt ends now
 	d := h.finished(id)
 	if d.Status != Completed || output1(t, d) != `1` {
 		t.Errorf("%s %v", d.Status, d.Outputs)
 	}
+	close(release) // the zombie's attempt ends now, and what it has set goes to its writer
+	<-zombie.stopped
 	h.expect("in the end", "by:2")
-	h.Service = zombie
-	h.kill()
-	h.Service = successor
+	zombie.shutdown()
 }
 
 func TestKeysOfManyExecutions(t *testing.T) {
