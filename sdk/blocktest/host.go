@@ -42,10 +42,10 @@ type handleKey struct{ run, call uint64 }
 
 // handle is what a call opened.
 type handle struct {
-	from     io.ReadCloser // what is read
-	to       io.Writer     // what is written
-	complete func()        // ends the writing
-	abort    func()        // breaks it off
+	from     io.Reader // what is read
+	to       io.Writer // what is written
+	complete func()    // ends the writing
+	abort    func()    // breaks it off
 	response chan *proto.Reply
 	cancel   context.CancelFunc
 }
@@ -123,7 +123,7 @@ func (h *Host) answer(ctx context.Context, run sdk.Run, c *proto.Call) (*proto.R
 		if !ok {
 			return nil, fmt.Errorf("there is no file %s", s.OpenFile.Uri)
 		}
-		h.open(opened, &handle{from: io.NopCloser(bytes.NewReader(f.Data))})
+		h.open(opened, &handle{from: bytes.NewReader(f.Data)})
 		return &proto.Reply{Result: &proto.Reply_FileOpened{FileOpened: &proto.FileOpened{
 			Name: f.Name, MediaType: f.MediaType, Size: int64(len(f.Data)),
 		}}}, nil
@@ -190,19 +190,12 @@ func (h *Host) close(key handleKey) {
 	h.mu.Lock()
 	opened := h.handles[key]
 	delete(h.handles, key)
-	var from io.Closer
-	if opened != nil {
-		from = opened.from
-	}
 	h.mu.Unlock()
 	if opened != nil && opened.cancel != nil {
 		opened.cancel()
 	}
 	if opened != nil && opened.abort != nil {
 		opened.abort()
-	}
-	if from != nil {
-		_ = from.Close()
 	}
 }
 
@@ -287,13 +280,14 @@ func (h *Host) request(ctx context.Context, key handleKey, r *proto.HttpRequest)
 	return h.await(ctx, key)
 }
 
-// roundTrip ends when the request has its response, or with the handle.
+// roundTrip ends with the handle, or when there is no response.
 func (h *Host) roundTrip(request *http.Request, opened *handle) {
 	response, err := h.Transport.RoundTrip(request)
 	if err != nil {
 		opened.response <- &proto.Reply{Error: &proto.Error{Kind: proto.ErrorKind_ERROR_KIND_TEMPORARY, Message: err.Error()}}
 		return
 	}
+	defer func() { _ = response.Body.Close() }()
 	h.mu.Lock()
 	opened.from = response.Body
 	h.mu.Unlock()
@@ -304,6 +298,7 @@ func (h *Host) roundTrip(request *http.Request, opened *handle) {
 		}
 	}
 	opened.response <- &proto.Reply{Result: &proto.Reply_HttpResponse{HttpResponse: result}}
+	<-request.Context().Done()
 }
 
 func (h *Host) await(ctx context.Context, key handleKey) (*proto.Reply, error) {

@@ -51,7 +51,7 @@ var services = sdk.Block[ask]{
 		if err != nil {
 			return err
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, in.URL, file)
 		if err != nil {
 			return err
@@ -60,7 +60,7 @@ var services = sdk.Block[ask]{
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close()
+		defer func() { _ = response.Body.Close() }()
 		body, err := io.ReadAll(response.Body)
 		if err != nil {
 			return err
