@@ -65,7 +65,7 @@ func (b *keyBlock) call(c *proto.Call) *proto.Reply {
 }
 
 func (b *keyBlock) set(key, value string) {
-	if e := b.call(&proto.Call{Service: &proto.Call_SetKey{SetKey: &proto.SetKey{Scope: proto.KeyScope_KEY_SCOPE_USER, Key: key, Value: []byte(value)}}}).GetError(); e != nil {
+	if e := b.call(&proto.Call{Service: &proto.Call_SetKey{SetKey: &proto.SetKey{Scope: proto.KeyScope_KEY_SCOPE_USER, Key: key, Value: []byte(value)}}}).GetError(); e != nil && b.ctx.Err() == nil {
 		panic(e.GetMessage())
 	}
 }
