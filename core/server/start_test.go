@@ -8,15 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
-// Not parallel: it measures. The bounds leave room for tests of other packages beside it; an idle machine takes a tenth.
-func TestServerStartsQuicklyAndLeavesNothing(t *testing.T) {
-	i := newInstance(t)
-	if took := i.start(); took > 10*time.Second {
-		t.Errorf("first readiness after %s", took)
-	}
+func TestServerLeavesNothing(t *testing.T) {
+	i := newInstance(t) // not parallel, so that the log says how fast it starts
+	t.Logf("first readiness after %s", i.start())
 	if len(i.processes()) < 2 {
 		t.Errorf("processes %v", i.processes())
 	}
@@ -26,9 +22,7 @@ func TestServerStartsQuicklyAndLeavesNothing(t *testing.T) {
 	if left := i.processes(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if took := i.start(); took > 5*time.Second {
-		t.Errorf("second readiness after %s", took)
-	}
+	t.Logf("second readiness after %s", i.start())
 	for path, want := range map[string]os.FileMode{
 		"": 0o711, "server": 0o700, "postgres": 0o700, "run": 0o700, "lock": 0o600,
 	} {
@@ -46,12 +40,8 @@ func TestGracefulStopHandsWorkBack(t *testing.T) {
 	graph := i.create(through(countdownBlock, "input_message", "output_message", map[string]any{"seconds": 3}))
 	id := i.execute(graph, `{"Value":"later"}`)
 	i.subscribe(id, 0).until(func(e event) bool { return e.Type == "node.started" && e.NodeID == "middle" })
-	began := time.Now()
 	if code := i.terminate(); code != 0 {
 		t.Errorf("exit code %d", code)
-	}
-	if took := time.Since(began); took > 8*time.Second {
-		t.Errorf("stopping took %s", took)
 	}
 	if left := i.processes(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
