@@ -30,7 +30,7 @@ var domain = []rule{
 	{is(file.ErrTooLarge), tooLargeFile},
 	{is(file.ErrFull), tooLargeFile},
 	{is(graph.ErrNotFound), message(NotFound)},
-	{is(graph.ErrConflict), message(PreconditionFailed)},
+	{is(graph.ErrConflict), message(Conflict)},
 	{is(library.ErrNotFound), message(NotFound)},
 	{is(account.ErrNotFound), message(NotFound)},
 	{is(account.ErrConflict), message(Conflict)},

@@ -58,11 +58,6 @@ func Conflict(message string) *Problem {
 	return &Problem{Status: http.StatusConflict, Code: "CONFLICT", Message: message}
 }
 
-// PreconditionFailed is what has changed since the client looked at it.
-func PreconditionFailed(message string) *Problem {
-	return &Problem{Status: http.StatusPreconditionFailed, Code: "PRECONDITION_FAILED", Message: message}
-}
-
 // MethodNotAllowed is a path without that method.
 func MethodNotAllowed(method string) *Problem {
 	return &Problem{Status: http.StatusMethodNotAllowed, Code: "METHOD_NOT_ALLOWED", Message: "the method " + method + " is not allowed here"}

@@ -62,7 +62,7 @@ func TestUpdatesOfWhatHasChangedAreRefusedOnRequest(t *testing.T) {
 	}
 	for _, match := range []string{`"1"`, `"5"`, `6`, `"06"`, `"+6"`, `" 6"`, `'6'`, `""6""`, `x`, `,`, `"99999999999999999999"`, `"6`, `"*"`} {
 		w := f.do("PUT", path, aGraph, "If-Match", match)
-		expect(t, w, 412, `"code":"PRECONDITION_FAILED"`)
+		expect(t, w, 409, `"code":"CONFLICT"`)
 		if w.Header().Get("ETag") != "" {
 			t.Errorf("a refusal has a tag")
 		}

@@ -88,7 +88,6 @@ const (
 	NOTCONFIGURED        ErrorErrorCode = "NOT_CONFIGURED"
 	NOTFOUND             ErrorErrorCode = "NOT_FOUND"
 	PAYLOADTOOLARGE      ErrorErrorCode = "PAYLOAD_TOO_LARGE"
-	PRECONDITIONFAILED   ErrorErrorCode = "PRECONDITION_FAILED"
 	RATELIMITED          ErrorErrorCode = "RATE_LIMITED"
 	UNAUTHORIZED         ErrorErrorCode = "UNAUTHORIZED"
 	UNAVAILABLE          ErrorErrorCode = "UNAVAILABLE"
@@ -113,8 +112,6 @@ func (e ErrorErrorCode) Valid() bool {
 	case NOTFOUND:
 		return true
 	case PAYLOADTOOLARGE:
-		return true
-	case PRECONDITIONFAILED:
 		return true
 	case RATELIMITED:
 		return true
@@ -1207,9 +1204,6 @@ type NotConfigured = Error
 // NotFound defines model for NotFound.
 type NotFound = Error
 
-// PreconditionFailed defines model for PreconditionFailed.
-type PreconditionFailed = Error
-
 // RateLimited defines model for RateLimited.
 type RateLimited = Error
 
@@ -1353,7 +1347,7 @@ type UpdateGraphParams struct {
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
 	// IfMatch The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
-	// changed and the answer is 412.
+	// changed and the answer is 409.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -4564,8 +4558,6 @@ type NotConfiguredJSONResponse Error
 
 type NotFoundJSONResponse Error
 
-type PreconditionFailedJSONResponse Error
-
 type RateLimitedResponseHeaders struct {
 	RetryAfter          *int
 	XRateLimitLimit     *int
@@ -7424,16 +7416,16 @@ func (response UpdateGraph404JSONResponse) VisitUpdateGraphResponse(w http.Respo
 	return err
 }
 
-type UpdateGraph412JSONResponse struct{ PreconditionFailedJSONResponse }
+type UpdateGraph409JSONResponse struct{ ConflictJSONResponse }
 
-func (response UpdateGraph412JSONResponse) VisitUpdateGraphResponse(w http.ResponseWriter) error {
+func (response UpdateGraph409JSONResponse) VisitUpdateGraphResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(412)
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }

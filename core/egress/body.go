@@ -11,7 +11,10 @@ import (
 // ErrTooLarge is an answer that is larger than the limit.
 var ErrTooLarge = errors.New("the answer is too large")
 
-var errSilent = errors.New("nothing came for too long")
+var (
+	errSilent = errors.New("nothing came for too long")
+	errLate   = errors.New("the request took too long")
+)
 
 // body is an answer's body with its bounds: of size, and of the time without a byte.
 type body struct {

@@ -357,6 +357,11 @@ func TestAnswersAreBounded(t *testing.T) {
 	if text, err := get(t, roomy, s.URL+"/silent"); !errors.Is(err, errSilent) || text != "begin" {
 		t.Errorf("a silent server: %q, %v", text, err)
 	}
+	endless := newTransport(t, Config{Allowed: networks("127.0.0.0/8"), MaxBody: 2000})
+	endless.whole = 50 * time.Millisecond
+	if text, err := get(t, endless, s.URL+"/silent"); !errors.Is(err, errLate) || text != "begin" && text != "" {
+		t.Errorf("an answer without an end: %q, %v", text, err)
+	}
 }
 
 func TestTheCallersEndEndsARequest(t *testing.T) {

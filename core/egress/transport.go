@@ -14,13 +14,14 @@ import (
 	"time"
 )
 
-// Bounds of every request. Its whole time is the caller's affair.
+// Bounds of every request.
 const (
 	maxURL         = 16 << 10
 	maxHeader      = 128 << 10 // of a request's header, and of an answer's
 	connectTime    = 10 * time.Second
-	headerTime     = 2 * time.Minute // from the end of the request to the answer's header
-	silentTime     = time.Minute     // without any byte of an answer's body
+	headerTime     = 2 * time.Minute  // from the end of the request to the answer's header
+	silentTime     = time.Minute      // without any byte of an answer's body
+	wholeTime      = 10 * time.Minute // from the beginning of a request to the end of the answer's body
 	pooledTime     = 30 * time.Second
 	maxIdle        = 64
 	maxIdlePerHost = 4
@@ -37,19 +38,20 @@ type Config struct {
 }
 
 // Transport makes requests, and follows no redirect. It is safe for concurrent use. An answer's body fails with
-// ErrTooLarge beyond the limit, and when nothing comes for too long. Errors are written for those who built the agent,
+// ErrTooLarge beyond the limit, and when nothing comes for too long or it has no end. Errors are written for those who built the agent,
 // and hold nothing of a URL but its host.
 type Transport struct {
 	http    *http.Transport
 	maxBody int64
 	silent  time.Duration
+	whole   time.Duration
 }
 
 // New makes a Transport.
 func New(c Config) *Transport {
 	dialer := &net.Dialer{Timeout: connectTime, Resolver: c.Resolver, Control: newGuard(c.Allowed).check}
 	return &Transport{
-		maxBody: c.MaxBody, silent: silentTime,
+		maxBody: c.MaxBody, silent: silentTime, whole: wholeTime,
 		http: &http.Transport{
 			Proxy:                  nil, // one from the environment would be judged in place of what it reaches
 			DialContext:            dialer.DialContext,
@@ -77,7 +79,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(r.Context())
+	ctx, stop := context.WithCancelCause(r.Context())
+	late := time.AfterFunc(t.whole, func() { stop(errLate) })
+	cancel := func(cause error) {
+		late.Stop()
+		stop(cause)
+	}
 	sent := r.WithContext(ctx)
 	sent.Header, sent.Host = header, ""
 	response, err := t.http.RoundTrip(sent)

@@ -106,7 +106,7 @@ func TestUpdatesAtTheSameTime(t *testing.T) {
 		t.Errorf("the library has %+v", a)
 	}
 	versions, statuses := together("If-Match", fmt.Sprintf(`"%d"`, n+1))
-	if len(versions) != 1 || versions[0] != n+2 || statuses[1] != http.StatusPreconditionFailed || statuses[n-1] != http.StatusPreconditionFailed {
+	if len(versions) != 1 || versions[0] != n+2 || statuses[1] != http.StatusConflict || statuses[n-1] != http.StatusConflict {
 		t.Errorf("got versions %v and statuses %v", versions, statuses)
 	}
 }
