@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -72,6 +73,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	if s.socket, s.temporary, err = c.socketFolder(); err != nil {
 		return nil, err
+	}
+	// Postgres takes the number in a dead one's lock for a running postmaster's, also while it is only not yet buried.
+	if err := os.Remove(filepath.Join(s.socket, ".s.PGSQL.5432.lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("remove what a dead Postgres left: %w", err)
 	}
 	go s.run()
 	if err := s.awaitFirstStart(ctx); err != nil {

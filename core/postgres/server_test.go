@@ -200,8 +200,10 @@ func TestServerStopsAnOrphanAndIgnoresAReusedPID(t *testing.T) {
 	s.Stop()
 
 	left := strconv.Itoa(os.Getpid()) + "\n" + s.cluster.data + "\n"
-	if err := os.WriteFile(s.cluster.pidFile(), []byte(left), 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{s.cluster.pidFile(), filepath.Join(s.socket, ".s.PGSQL.5432.lock")} {
+		if err := os.WriteFile(file, []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	start(t, dir).Stop()
 }

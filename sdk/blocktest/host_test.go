@@ -17,6 +17,16 @@ import (
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
+// answerFirst answers before it reads the body, which it does read: a connection that is closed on who still writes
+// loses the answer now and then.
+func answerFirst(w http.ResponseWriter, r *http.Request, answer func()) {
+	c := http.NewResponseController(w)
+	_ = c.EnableFullDuplex()
+	answer()
+	_ = c.Flush()
+	_, _ = io.Copy(io.Discard, r.Body)
+}
+
 // do runs a function as a block, so that it has what blocks have.
 func do(ctx context.Context, t *testing.T, f func(ctx context.Context) error) error {
 	t.Helper()
@@ -31,13 +41,13 @@ func do(ctx context.Context, t *testing.T, f func(ctx context.Context) error) er
 func echo(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/redirect":
-		http.Redirect(w, r, "/echo?redirected", http.StatusTemporaryRedirect)
+		answerFirst(w, r, func() { http.Redirect(w, r, "/echo?redirected", http.StatusTemporaryRedirect) })
 		return
 	case "/missing":
 		http.NotFound(w, r)
 		return
 	case "/early":
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		answerFirst(w, r, func() { w.WriteHeader(http.StatusRequestEntityTooLarge) })
 		return
 	}
 	body, err := io.ReadAll(r.Body)
