@@ -37,19 +37,7 @@ func (j *jsonWriter) details(d *execution.Details) {
 		j.value(d.Inputs)
 	}
 	j.key("outputs")
-	j.object(func() {
-		for _, o := range d.Outputs {
-			j.key(o.Name)
-			j.open('[')
-			for v, err := range o.Values {
-				if !j.still(err) {
-					return
-				}
-				j.value(v)
-			}
-			j.close(']')
-		}
-	})
+	j.outputs(d.Outputs)
 	j.nodeExecutions(d.NodeExecutions)
 	j.key("node_executions_total")
 	j.int(d.NodeExecutionsTotal)
@@ -68,6 +56,22 @@ func (j *jsonWriter) details(d *execution.Details) {
 	j.close(']')
 	j.key("waiting_total")
 	j.int(d.WaitingTotal)
+}
+
+func (j *jsonWriter) outputs(list []execution.Output) {
+	j.object(func() {
+		for _, o := range list {
+			j.key(o.Name)
+			j.open('[')
+			for v, err := range o.Values {
+				if !j.still(err) {
+					return
+				}
+				j.value(v)
+			}
+			j.close(']')
+		}
+	})
 }
 
 func (j *jsonWriter) stats(s execution.Stats) {

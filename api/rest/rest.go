@@ -43,7 +43,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 }
 
-// API serves everything under /api, and /openapi.json. Every other path is 404.
+// API serves everything under /api and /external-api, /openapi.json and /docs. Every other path is 404.
 type API struct {
 	handler http.Handler
 	close   context.CancelFunc
@@ -58,6 +58,10 @@ func New(c Config) (*API, error) {
 	if c.MaxBody <= 0 {
 		return nil, errors.New("the limit of request bodies is not set")
 	}
+	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	if err := routeDocs(router); err != nil {
+		return nil, err
+	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
 		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, logins: c.Logins,
@@ -65,14 +69,15 @@ func New(c Config) (*API, error) {
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
 
-	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
+	routeLegacy(router)
 	operations := router.NewRoute().Subrouter()
 	operations.Use(
 		located(c.TrustedProxies),
 		audit(c.Audit, doc),
 		s.authenticated(doc, c.Authenticate, &limited{c.Limiter, c.Limits}),
 		s.checked(doc, c.MaxBody),
+		s.inShape,
 	)
 	HandlerWithOptions(
 		NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
