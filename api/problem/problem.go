@@ -177,3 +177,12 @@ func Of(err error) *Problem {
 	}
 	return Internal(err)
 }
+
+// OfAway is Of where away, if there is one, tells which errors only mean that the database cannot be asked now.
+func OfAway(err error, away func(error) bool) *Problem {
+	p := Of(err)
+	if p.Status == http.StatusInternalServerError && away != nil && away(err) {
+		return Unavailable("the database cannot be reached at the moment; try again")
+	}
+	return p
+}

@@ -6,8 +6,8 @@ import (
 	"github.com/patchbay-io/patchbay/core/execution"
 )
 
-// details are the members of ExecutionDetails.
-func (j *jsonWriter) details(d *execution.Details) {
+// detailsHead are the members that details have in every version of the API.
+func (j *jsonWriter) detailsHead(d *execution.Details) {
 	j.key("id")
 	j.string(d.ID)
 	j.key("graph_id")
@@ -22,6 +22,11 @@ func (j *jsonWriter) details(d *execution.Details) {
 	j.timeOrNull(d.StartedAt)
 	j.key("ended_at")
 	j.timeOrNull(d.EndedAt)
+}
+
+// details are the members of ExecutionDetails.
+func (j *jsonWriter) details(d *execution.Details) {
+	j.detailsHead(d)
 	j.key("parent_execution_id")
 	j.stringOrNull(d.ParentID)
 	j.key("retry_of")
@@ -31,11 +36,7 @@ func (j *jsonWriter) details(d *execution.Details) {
 	j.key("error")
 	j.failure(d.Error)
 	j.key("inputs")
-	if len(d.Inputs) == 0 {
-		j.object(func() {})
-	} else {
-		j.value(d.Inputs)
-	}
+	j.valueOrEmpty(d.Inputs)
 	j.key("outputs")
 	j.outputs(d.Outputs)
 	j.nodeExecutions(d.NodeExecutions)
@@ -127,11 +128,7 @@ func (j *jsonWriter) nodeExecution(n *execution.NodeExecution) {
 		j.key("taken_over")
 		j.bool(n.TakenOver)
 		j.key("input_data")
-		if len(n.Input) == 0 {
-			j.object(func() {})
-		} else {
-			j.value(n.Input)
-		}
+		j.valueOrEmpty(n.Input)
 		j.key("output_data")
 		j.pinValues(n.Outputs)
 		j.key("started_at")

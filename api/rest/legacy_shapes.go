@@ -272,20 +272,7 @@ func answerValue(w http.ResponseWriter, v any) error {
 }
 
 func (j *jsonWriter) legacyDetails(d *execution.Details) {
-	j.key("id")
-	j.string(d.ID)
-	j.key("graph_id")
-	j.string(d.GraphID)
-	j.key("graph_version")
-	j.int(d.GraphVersion)
-	j.key("status")
-	j.string(string(d.Status))
-	j.key("created_at")
-	j.time(d.CreatedAt)
-	j.key("started_at")
-	j.timeOrNull(d.StartedAt)
-	j.key("ended_at")
-	j.timeOrNull(d.EndedAt)
+	j.detailsHead(d)
 	j.key("stats")
 	j.stats(d.Stats)
 	j.key("inputs")
@@ -361,12 +348,4 @@ func (j *jsonWriter) legacyResults(d *execution.Details) {
 		}
 	}
 	j.close(']')
-}
-
-func (j *jsonWriter) valueOrEmpty(v json.RawMessage) {
-	if len(v) == 0 {
-		j.object(func() {})
-		return
-	}
-	j.value(v)
 }

@@ -136,10 +136,7 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 		s.log.Debug("answer broke off", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
 		panic(http.ErrAbortHandler) // the client has gone, or must see that what it got is not whole
 	}
-	p := problem.Of(err)
-	if p.Status == http.StatusInternalServerError && s.away != nil && s.away(err) {
-		p = problem.Unavailable("the database cannot be reached at the moment; try again")
-	}
+	p := problem.OfAway(err, s.away)
 	if p.Status >= 500 {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
 	}

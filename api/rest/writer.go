@@ -132,6 +132,15 @@ func (j *jsonWriter) value(v json.RawMessage) {
 	}
 }
 
+// valueOrEmpty writes nothing at all as an empty object.
+func (j *jsonWriter) valueOrEmpty(v json.RawMessage) {
+	if len(v) == 0 {
+		j.object(func() {})
+		return
+	}
+	j.value(v)
+}
+
 func (j *jsonWriter) string(s string) {
 	j.next()
 	j.text = jsonscan.AppendString(j.text, s)

@@ -39,8 +39,10 @@ type Config struct {
 	// Current is what a principal is now; auth.ErrInvalid says that its credential is not good any more.
 	Current   func(context.Context, auth.Principal) (auth.Principal, error)
 	Subscribe func(ctx context.Context, user, id string, afterSeq int64) (Subscription, error)
-	Origins   []string // allowed beside the same host; "*" is any, and one may stand within an origin
-	Limits    Limits
+	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
+	Away    func(error) bool
+	Origins []string // allowed beside the same host; "*" is any, and one may stand within an origin
+	Limits  Limits
 }
 
 // Limits bound what one client may do and cost.

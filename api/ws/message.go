@@ -117,7 +117,7 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 		if errors.Is(err, auth.ErrInvalid) {
 			return err
 		}
-		if p := problem.Of(err); p.Status >= 500 {
+		if p := problem.OfAway(err, c.handler.Away); p.Status >= 500 {
 			c.log.Error("subscribing failed", "execution_id", m.execution, "error", err)
 		}
 		return c.refuse(ctx, m, err)
@@ -181,7 +181,7 @@ func (c *conn) answer(ctx context.Context, m message, kind string, more func([]b
 }
 
 func (c *conn) refuse(ctx context.Context, m message, err error) error {
-	envelope := problem.Of(err).Envelope() // {"error":{…}}
+	envelope := problem.OfAway(err, c.handler.Away).Envelope() // {"error":{…}}
 	return c.answer(ctx, m, "error", func(b []byte) []byte {
 		b = append(b, ',')
 		return append(b, envelope[1:len(envelope)-1]...)

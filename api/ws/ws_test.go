@@ -102,6 +102,9 @@ func (v *view) Next(ctx context.Context) (execution.Event, error) {
 	}
 }
 
+// errAway stands for a database that cannot be asked.
+var errAway = errors.New("the database is away")
+
 // fixture is a real server with executions in memory. Tokens are the names of users, and keys too, behind pb_.
 type fixture struct {
 	t       *testing.T
@@ -136,6 +139,7 @@ func serve(t *testing.T, limits Limits, stories map[string]*story, origins ...st
 		return p, nil
 	}
 	h := New(Config{
+		Away:   func(err error) bool { return errors.Is(err, errAway) },
 		Logger: hclog.NewNullLogger(), Limits: limits, Origins: origins,
 		Credential: func(_ context.Context, text string) (auth.Principal, error) { return token(text) },
 		Current: func(_ context.Context, p auth.Principal) (auth.Principal, error) {
@@ -152,6 +156,9 @@ func serve(t *testing.T, limits Limits, stories map[string]*story, origins ...st
 			return token(strings.TrimPrefix(header, "Bearer "))
 		},
 		Subscribe: func(_ context.Context, user, id string, after int64) (Subscription, error) {
+			if id == "away" {
+				return nil, fmt.Errorf("subscribe: %w", errAway)
+			}
 			s, ok := stories[id]
 			if !ok || s.user != user {
 				return nil, fmt.Errorf("subscribe: %w", execution.ErrNotFound)
@@ -436,6 +443,7 @@ func TestErrorsLeaveTheSocketOpen(t *testing.T) {
 		{`{"type":"unsubscribe"}`, "VALIDATION_ERROR", "execution_id"},
 		{`{"type":"subscribe","execution_id":"unknown","id":"x"}`, "NOT_FOUND", `"execution_id":"unknown"`},
 		{`{"type":"subscribe","execution_id":"theirs"}`, "NOT_FOUND", "not found"},
+		{`{"type":"subscribe","execution_id":"away"}`, "UNAVAILABLE", "try again"},
 	} {
 		c.send(x.send)
 		got := c.next()

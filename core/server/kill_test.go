@@ -287,7 +287,10 @@ func (c *crowd) listen(ctx context.Context, id string, events *[]event) error {
 		if err := conn.ReadJSON(&e); err != nil {
 			return err
 		}
-		if e.Seq == 0 || e.Type == "subscribed" { // or progress, or why the server closes
+		if e.Type == "error" { // the socket stays open, but nothing will come
+			return errors.New("the subscription was refused")
+		}
+		if e.Seq == 0 || e.Type == "subscribed" { // or progress
 			continue
 		}
 		if last := int64(len(*events)); e.Seq != last+1 {
