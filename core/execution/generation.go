@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // generation is everything that lives as long as one hold of the server's lease: the writer, the trees, the queue.
@@ -336,6 +337,14 @@ func (g *generation) storeValue(ctx context.Context, execution uuid.UUID, digest
 
 // loadChild finds the graph of a nested agent and checks that it can run with these inputs.
 func (g *generation) loadChild(ctx context.Context, c command, inputs json.RawMessage, node *graph.Node) childEvent {
+	ev, _ := postgres.Lasting(ctx, func() (childEvent, error) {
+		ev := g.child(ctx, c, inputs, node)
+		return ev, ev.err
+	})
+	return ev
+}
+
+func (g *generation) child(ctx context.Context, c command, inputs json.RawMessage, node *graph.Node) childEvent {
 	ev := childEvent{run: c.run.id, exec: c.exec.id}
 	nested := graph.NestedAgent(node)
 	version := nested.Version

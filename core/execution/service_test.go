@@ -9,6 +9,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -555,5 +556,32 @@ func TestNobodyReachesTheExecutionsOfOthers(t *testing.T) {
 	}
 	if mine, theirs := request("u"), request("v"); mine == theirs {
 		t.Error("two users share an execution")
+	}
+}
+
+// outage is a database that is away when a graph is looked up, a number of times.
+type outage struct {
+	graphMap
+	graph string
+	left  atomic.Int32
+}
+
+func (o *outage) ForRun(ctx context.Context, user, id string, version int) (*graph.Graph, error) {
+	if id == o.graph && o.left.Add(-1) >= 0 {
+		return nil, fmt.Errorf("find graph: %w", io.ErrUnexpectedEOF)
+	}
+	return o.graphMap.ForRun(ctx, user, id, version)
+}
+
+func TestNestedAgentWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	child := h.chain("Pure", 1)
+	around := h.agent(child)
+	o := &outage{graphMap: h.graphs, graph: child}
+	o.left.Store(3)
+	h.config.Graphs = o
+	if d := h.finished(h.execute(around, `{"x":1}`)); d.Status != Completed || o.left.Load() != -1 {
+		t.Errorf("%s %+v with %d outages left", d.Status, d.Error, o.left.Load())
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/uptrace/bun"
@@ -92,15 +91,15 @@ func (a *Attempt) Call(ctx context.Context, from *block.Block, c *proto.Call) *p
 func (a *Attempt) answer(ctx context.Context, from *block.Block, c *proto.Call) (*proto.Reply, error) {
 	switch s := c.GetService().(type) {
 	case *proto.Call_GetKey:
-		return lasting(ctx, func() (*proto.Reply, error) { return a.getKey(ctx, from, s.GetKey) })
+		return postgres.Lasting(ctx, func() (*proto.Reply, error) { return a.getKey(ctx, from, s.GetKey) })
 	case *proto.Call_SetKey:
-		return lasting(ctx, func() (*proto.Reply, error) {
+		return postgres.Lasting(ctx, func() (*proto.Reply, error) {
 			return &proto.Reply{}, a.setKey(ctx, from, c.GetNumber(), s.SetKey)
 		})
 	case *proto.Call_DeleteKey:
 		return &proto.Reply{}, a.deleteKey(from, c.GetNumber(), s.DeleteKey)
 	case *proto.Call_Remember:
-		return lasting(ctx, func() (*proto.Reply, error) { return a.remember(ctx, s.Remember) })
+		return postgres.Lasting(ctx, func() (*proto.Reply, error) { return a.remember(ctx, s.Remember) })
 	case *proto.Call_CreateFile:
 		return a.createFile(c.GetNumber(), s.CreateFile)
 	case *proto.Call_OpenFile:
@@ -115,28 +114,6 @@ func (a *Attempt) answer(ctx context.Context, from *block.Block, c *proto.Call) 
 		return &proto.Reply{}, a.write(s.Write)
 	default:
 		return nil, refuse("this server does not know the service")
-	}
-}
-
-// Pauses between the tries of lasting.
-const (
-	firstPause = 20 * time.Millisecond
-	lastPause  = time.Second
-)
-
-// lasting asks again while the database is away, until the run ends: an outage delays a run and fails none. What it
-// repeats has changed nothing when it fails.
-func lasting(ctx context.Context, ask func() (*proto.Reply, error)) (*proto.Reply, error) {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		reply, err := ask()
-		if err == nil || !postgres.Away(err) {
-			return reply, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
 	}
 }
 

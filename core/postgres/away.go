@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun/driver/pgdriver"
 )
@@ -20,4 +22,26 @@ func Away(err error) bool {
 	}
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// Pauses between the tries of Lasting.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// Lasting asks again while the database is away, until ctx ends: what runs on behalf of users is delayed by an outage
+// and does not fail by it. What it repeats must have changed nothing when it fails.
+func Lasting[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		answer, err := ask()
+		if err == nil || !Away(err) {
+			return answer, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return answer, ctx.Err()
+		}
+	}
 }
