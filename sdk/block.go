@@ -85,7 +85,7 @@ func (b Block[In]) Execute(ctx context.Context, input json.RawMessage, out Emitt
 		return fmt.Errorf("block %q: %w", b.Name, err)
 	}
 	var in In
-	if err := p.decode(input, reflect.ValueOf(&in).Elem()); err != nil {
+	if err := p.decode(input, scopeOf(ctx).credentials, reflect.ValueOf(&in).Elem()); err != nil {
 		return err
 	}
 	return b.Run(ctx, in, out)
@@ -142,6 +142,11 @@ func (b Block[In]) describe() (*proto.BlockDescription, error) {
 			Streaming: b.Traits&Streaming != 0,
 			Once:      b.Traits&Once != 0,
 		},
+	}
+	for _, f := range p.fields {
+		if f.credentials != nil {
+			description.Credentials = append(description.Credentials, f.credentials.proto(f.name))
+		}
 	}
 	for i, example := range b.Examples {
 		outputs, err := example.outputs()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+
+	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
 // inputType is what is known of a block's input type: its schema, and how its fields are filled.
@@ -24,6 +26,9 @@ type field struct {
 	fallback json.RawMessage // value of an absent pin; nil: the field stays zero
 	schema   json.RawMessage
 	untyped  bool // any value may be somewhere inside
+	// credentials, unless nil, says what credentials the pin takes; notes is what its tags tell people.
+	credentials *CredentialsPin
+	notes       []member
 }
 
 var inputTypes sync.Map // reflect.Type to *inputType: reflection happens once for a type
@@ -53,12 +58,24 @@ func newInputType(t reflect.Type) (*inputType, error) {
 		return nil, err
 	}
 	schemer, _ := reflect.New(t).Interface().(PinSchemer)
+	describer, _ := reflect.New(t).Interface().(CredentialsDescriber)
 	seen := map[string]bool{}
 	for i, f := range fields {
 		if seen[f.name] {
 			return nil, fmt.Errorf("input pin %q is declared twice", f.name)
 		}
 		seen[f.name] = true
+		if c := f.credentials; c != nil {
+			if describer != nil {
+				describer.DescribeCredentials(f.name, c)
+			}
+			if err := c.check(f.name); err != nil {
+				return nil, err
+			}
+			fields[i].schema, fields[i].required = c.schema(f.notes), !c.Optional
+		} else if credentialsName(f.name) {
+			return nil, fmt.Errorf("input pin %q: the name is reserved for a pin that takes credentials", f.name)
+		}
 		if schemer == nil {
 			continue
 		}
@@ -69,12 +86,18 @@ func newInputType(t reflect.Type) (*inputType, error) {
 			fields[i].schema = schema
 		}
 	}
+	for _, f := range fields {
+		if c := f.credentials; c != nil && c.Discriminator != "" && !seen[c.Discriminator] {
+			return nil, fmt.Errorf("input pin %q: its discriminator %q is no pin", f.name, c.Discriminator)
+		}
+	}
 	schema := extend(json.RawMessage(`{"type":"object"}`), propertiesOf(fields))
 	return &inputType{schema: schema, fields: fields}, nil
 }
 
-// decode fills a value of the input type from a JSON object. Keys that are no pin of the block are ignored.
-func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
+// decode fills a value of the input type from a JSON object and the credentials of a run. Keys that are no pin of the
+// block are ignored.
+func (p *inputType) decode(input json.RawMessage, credentials []*proto.Credential, into reflect.Value) error {
 	if p.whole {
 		if !isObject(input) {
 			return InvalidInput("the input is not a JSON object")
@@ -89,6 +112,12 @@ func (p *inputType) decode(input json.RawMessage, into reflect.Value) error {
 		return InvalidInput("the input is not a JSON object")
 	}
 	for _, f := range p.fields {
+		if f.credentials != nil { // the host has resolved the reference
+			if err := f.credentials.fill(f.name, credentials, into.FieldByIndex(f.index)); err != nil {
+				return err
+			}
+			continue
+		}
 		value := valueOf(pins, f.name)
 		switch {
 		case value != nil && string(value) != "null": // the host removes nulls; by hand they mean the same

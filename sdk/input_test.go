@@ -30,7 +30,7 @@ func decodeMixed(input string) (mixed, error) {
 		return mixed{}, err
 	}
 	var in mixed
-	err = p.decode(json.RawMessage(input), reflect.ValueOf(&in).Elem())
+	err = p.decode(json.RawMessage(input), nil, reflect.ValueOf(&in).Elem())
 	return in, err
 }
 
@@ -107,10 +107,10 @@ func TestWholeInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	var in json.RawMessage
-	if err := p.decode(json.RawMessage(`{"b":1, "a":2}`), reflect.ValueOf(&in).Elem()); err != nil || string(in) != `{"b":1, "a":2}` {
+	if err := p.decode(json.RawMessage(`{"b":1, "a":2}`), nil, reflect.ValueOf(&in).Elem()); err != nil || string(in) != `{"b":1, "a":2}` {
 		t.Errorf("got %s, %v", in, err)
 	}
-	if err := p.decode(json.RawMessage(`7`), reflect.ValueOf(&in).Elem()); err == nil {
+	if err := p.decode(json.RawMessage(`7`), nil, reflect.ValueOf(&in).Elem()); err == nil {
 		t.Error("a number was taken for an input")
 	}
 }
@@ -126,7 +126,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		var in mixed
-		err = p.decode(input, reflect.ValueOf(&in).Elem())
+		err = p.decode(input, nil, reflect.ValueOf(&in).Elem())
 		var e *Error
 		if err != nil {
 			if !errors.As(err, &e) || e.Kind != proto.ErrorKind_ERROR_KIND_INVALID_INPUT {

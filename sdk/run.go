@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
 // Run is what a block may know of the run that it does.
@@ -80,6 +82,8 @@ type scope struct {
 	logger   hclog.Logger // of the plugin
 	host     Host         // nil: none
 	nth      *nth         // where there is a host
+
+	credentials []*proto.Credential
 }
 
 type scopeKey struct{}

@@ -46,7 +46,10 @@ func (r *reflection) properties(t reflect.Type, path []int) ([]field, error) {
 		if err != nil {
 			return nil, fmt.Errorf("input field %s.%s: %w", t, f.Name, err)
 		}
-		property.name, property.index, property.untyped = name, index, untyped(f.Type, 0)
+		property.name, property.index = name, index
+		if property.credentials == nil {
+			property.untyped = untyped(f.Type, 0)
+		}
 		fields = append(fields, property)
 	}
 	return fields, nil
@@ -56,6 +59,13 @@ func (r *reflection) properties(t reflect.Type, path []int) ([]field, error) {
 func (r *reflection) property(f reflect.StructField) (field, error) {
 	var p field
 	var err error
+	if isCredentials(f.Type) {
+		// Its schema waits for what the input struct says of it.
+		if p.notes, err = annotations(f.Tag); err == nil {
+			p.credentials, err = credentialsOf(f)
+		}
+		return p, err
+	}
 	if p.required, err = boolean(f.Tag, "required"); err != nil {
 		return p, err
 	}
@@ -289,6 +299,12 @@ func (r *reflection) structSchema(t reflect.Type) *jsonschema.Schema {
 	if err != nil {
 		r.err = err
 		return anySchema()
+	}
+	for _, f := range fields {
+		if f.credentials != nil {
+			r.err = fmt.Errorf("%s.%s: credentials are a pin of the block itself", t, f.name)
+			return anySchema()
+		}
 	}
 	s := &jsonschema.Schema{Type: "object", Extras: map[string]any{}}
 	for _, m := range propertiesOf(fields) {

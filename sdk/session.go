@@ -188,7 +188,7 @@ func (s *session) execute(ctx context.Context, r *run, start *proto.Start) error
 	r.block = block
 	r.ctx = context.WithValue(ctx, scopeKey{}, scope{
 		run: runOf(start, input), block: block.name, settings: s.server.settings, logger: s.server.logger,
-		host: r, nth: &nth{},
+		host: r, nth: &nth{}, credentials: start.Credentials,
 	})
 	err := block.execute(r.ctx, input, r)
 	var panicked *panicError

@@ -49,4 +49,8 @@ type CredentialsField struct {
 	Types     []string `json:"types"`
 	Scopes    []string `json:"scopes,omitempty"`
 	Optional  bool     `json:"optional,omitempty"`
+	// Discriminator is the sibling pin whose value chooses among the providers: by Mapping, from that value to the
+	// provider, or, where there is none, by the host of the address that the value is.
+	Discriminator string            `json:"discriminator,omitempty"`
+	Mapping       map[string]string `json:"discriminator_mapping,omitempty"`
 }

@@ -27,10 +27,12 @@ func compileCredentials(declared []CredentialsField, pins []*Pin, p *problems) [
 			p.add("input_schema.properties."+pin.Name, "the name is reserved for a pin that takes credentials")
 		}
 	}
-	for _, f := range fields {
+	for i := range fields {
+		f := &fields[i]
 		at := "credentials." + f.Pin
 		if pin, ok := find(pins, f.Pin); ok {
 			pin.Credentials = true
+			f.discriminate(pin)
 		} else {
 			p.add(at, "is no input pin")
 		}
@@ -50,6 +52,24 @@ func compileCredentials(declared []CredentialsField, pins []*Pin, p *problems) [
 		}
 	}
 	return fields
+}
+
+// discriminate makes the field and the pin's schema agree on what chooses the provider.
+func (f *CredentialsField) discriminate(pin *Pin) {
+	if f.Discriminator == "" {
+		f.Discriminator = pin.Discriminator
+	}
+	pin.Discriminator = f.Discriminator
+	if len(f.Mapping) > 0 {
+		return
+	}
+	mapping, _ := jsonscan.Find(pin.Schema, "discriminator_mapping")
+	for value, provider := range jsonscan.Members(mapping) {
+		if f.Mapping == nil {
+			f.Mapping = map[string]string{}
+		}
+		f.Mapping[jsonscan.Unquote(value)] = jsonscan.Unquote(provider)
+	}
 }
 
 // schemaCredentials reads what a pin's schema says about its credentials.

@@ -168,16 +168,12 @@ func collectCredentials(g *Graph, blocks Blocks, groups map[string]*credentialsG
 		}
 		skippable, _ := jsonscan.Find(n.Metadata, "credentials_optional")
 		for _, f := range b.Credentials {
-			pin, ok := b.Input(f.Pin)
-			if !ok {
-				continue
-			}
-			providers, value := narrow(n, b, pin, f.Providers)
+			providers, value := narrow(n, b, f)
 			types := sorted(f.Types)
 			key := strings.Join(providers, "-") + "_" + strings.Join(types, "-") + "_credentials"
 			group := groups[key]
 			if group == nil {
-				group = &credentialsGroup{providers: providers, types: types, discriminator: pin.Discriminator}
+				group = &credentialsGroup{providers: providers, types: types, discriminator: f.Discriminator}
 				groups[key] = group
 			}
 			group.scopes = sorted(append(group.scopes, f.Scopes...))
@@ -190,24 +186,23 @@ func collectCredentials(g *Graph, blocks Blocks, groups map[string]*credentialsG
 }
 
 // narrow reduces the providers to the one that a node's constants choose.
-func narrow(n *Node, b *block.Block, pin *block.Pin, providers []string) (narrowed []string, value string) {
-	if pin.Discriminator == "" {
-		return sorted(providers), ""
+func narrow(n *Node, b *block.Block, f block.CredentialsField) (providers []string, value string) {
+	if f.Discriminator == "" {
+		return sorted(f.Providers), ""
 	}
-	chosen, ok := jsonscan.Find(n.InputDefault, pin.Discriminator)
+	chosen, ok := jsonscan.Find(n.InputDefault, f.Discriminator)
 	if !ok || jsonscan.KindOf(chosen) != jsonscan.String {
-		sibling, known := b.Input(pin.Discriminator)
+		sibling, known := b.Input(f.Discriminator)
 		if !known || jsonscan.KindOf(sibling.Default) != jsonscan.String {
-			return sorted(providers), ""
+			return sorted(f.Providers), ""
 		}
 		chosen = sibling.Default
 	}
 	value = jsonscan.Unquote(chosen)
-	mapping, _ := jsonscan.Find(pin.Schema, "discriminator_mapping")
-	if provider, ok := jsonscan.Find(mapping, value); ok {
-		return []string{jsonscan.Unquote(provider)}, value
+	if provider, ok := f.Mapping[value]; ok {
+		return []string{provider}, value
 	}
-	return sorted(providers), value
+	return sorted(f.Providers), value
 }
 
 func (c *credentialsGroup) schema() json.RawMessage {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 
+	protobuf "google.golang.org/protobuf/proto"
+
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
@@ -24,8 +26,13 @@ func (s *session) start(ctx context.Context, r *run) (*proto.SessionRequest, err
 		Context:  r.spec.Context,
 		Recorded: r.spec.Recorded,
 		Calls:    maxCalls,
+
+		Credentials: r.spec.Credentials,
 	}
 	size := 4 << 10 // for all that is small
+	for _, c := range r.spec.Credentials {
+		size += protobuf.Size(c) + 16
+	}
 	for _, v := range r.spec.Recorded {
 		size += len(v.GetValue()) + len(v.GetPin()) + 32
 	}

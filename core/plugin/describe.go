@@ -124,6 +124,7 @@ func compile(m manifest, d *proto.BlockDescription) (*block.Block, error) {
 	for _, c := range d.GetCredentials() {
 		def.Credentials = append(def.Credentials, block.CredentialsField{
 			Pin: c.GetPin(), Providers: c.GetProviders(), Types: c.GetTypes(), Scopes: c.GetScopes(), Optional: c.GetOptional(),
+			Discriminator: c.GetDiscriminator(), Mapping: c.GetDiscriminatorMapping(),
 		})
 	}
 	b, err := block.New(def)

@@ -21,6 +21,9 @@ type Run struct {
 	Input    json.RawMessage // object; it must not change during the run
 	Context  *proto.RunContext
 	Recorded []*proto.PinValue // streaming blocks: the outputs of earlier attempts
+	// Credentials are what the pins for credentials refer to. What the plugin says of the run is cleared of them:
+	// errors, progress, logs. Its outputs are its own.
+	Credentials []*proto.Credential
 	// Isolated lets the run be alone in a process of its own. A plugin has one such process at a time.
 	Isolated bool
 	// Output takes the outputs one after the other, in their order. The plugin may send more when it returns; an

@@ -16,7 +16,8 @@ func Run(t testing.TB, block sdk.Definition, input string) ([]sdk.Value, error) 
 	return RunContext(t.Context(), t, block, input)
 }
 
-// RunContext is Run in a context of the caller's: with sdk.WithRun, sdk.WithSettings or a deadline. A context without
+// RunContext is Run in a context of the caller's: with sdk.WithRun, sdk.WithSettings,
+// sdk.WithCredentials or a deadline. A context without
 // sdk.WithHost gets a Host that is empty.
 func RunContext(ctx context.Context, t testing.TB, block sdk.Definition, input string) ([]sdk.Value, error) {
 	t.Helper()

@@ -35,6 +35,8 @@ type Request struct {
 	Run   sdk.Run // what the block may know; Input is not used
 	// Credit is how many outputs the plugin may send ahead of Next; 0: 16.
 	Credit uint32
+	// Credentials are what the run's pins for credentials refer to.
+	Credentials []*proto.Credential
 	// Host answers the run's calls; nil: the process's.
 	Host sdk.Host
 }
@@ -175,7 +177,7 @@ func (p *Process) Call(ctx context.Context, r Request) (*Call, error) {
 	s.mu.Unlock()
 	start := &proto.Start{
 		Run: call.number, Block: p.blockID(r.Block), Input: r.Input, Credit: r.Credit, Context: runContext(r.Run),
-		Calls: openCalls,
+		Calls: openCalls, Credentials: r.Credentials,
 	}
 	for _, value := range r.Run.Recorded {
 		start.Recorded = append(start.Recorded, &proto.PinValue{Pin: value.Pin, Value: value.Value})

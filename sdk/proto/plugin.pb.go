@@ -519,15 +519,19 @@ func (x *Traits) GetOnce() bool {
 	return false
 }
 
+// CredentialsField is an input pin that takes a reference to credentials. Its name is "credentials" or ends in
+// "_credentials".
 type CredentialsField struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pin           string                 `protobuf:"bytes,1,opt,name=pin,proto3" json:"pin,omitempty"`
-	Providers     []string               `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
-	Types         []string               `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"`
-	Scopes        []string               `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	Optional      bool                   `protobuf:"varint,5,opt,name=optional,proto3" json:"optional,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Pin                  string                 `protobuf:"bytes,1,opt,name=pin,proto3" json:"pin,omitempty"`
+	Providers            []string               `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
+	Types                []string               `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"` // oauth2, api_key, user_password, host_scoped
+	Scopes               []string               `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Optional             bool                   `protobuf:"varint,5,opt,name=optional,proto3" json:"optional,omitempty"`
+	Discriminator        string                 `protobuf:"bytes,6,opt,name=discriminator,proto3" json:"discriminator,omitempty"`                                                                                                                     // the pin whose value chooses among the providers
+	DiscriminatorMapping map[string]string      `protobuf:"bytes,7,rep,name=discriminator_mapping,json=discriminatorMapping,proto3" json:"discriminator_mapping,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // that value to the provider; empty: the value is an address
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CredentialsField) Reset() {
@@ -593,6 +597,20 @@ func (x *CredentialsField) GetOptional() bool {
 		return x.Optional
 	}
 	return false
+}
+
+func (x *CredentialsField) GetDiscriminator() string {
+	if x != nil {
+		return x.Discriminator
+	}
+	return ""
+}
+
+func (x *CredentialsField) GetDiscriminatorMapping() map[string]string {
+	if x != nil {
+		return x.DiscriminatorMapping
+	}
+	return nil
 }
 
 type Example struct {
@@ -1108,8 +1126,9 @@ type Start struct {
 	InputBulk     string                 `protobuf:"bytes,4,opt,name=input_bulk,json=inputBulk,proto3" json:"input_bulk,omitempty"` // in place of input: the name under which Put brought it
 	Credit        uint32                 `protobuf:"varint,5,opt,name=credit,proto3" json:"credit,omitempty"`                       // outputs that may be sent before the first Credit
 	Context       *RunContext            `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
-	Recorded      []*PinValue            `protobuf:"bytes,7,rep,name=recorded,proto3" json:"recorded,omitempty"` // streaming blocks after an interruption: the outputs that earlier attempts left
-	Calls         uint32                 `protobuf:"varint,8,opt,name=calls,proto3" json:"calls,omitempty"`      // calls that may be open at once; 0: the host answers none
+	Recorded      []*PinValue            `protobuf:"bytes,7,rep,name=recorded,proto3" json:"recorded,omitempty"`       // streaming blocks after an interruption: the outputs that earlier attempts left
+	Calls         uint32                 `protobuf:"varint,8,opt,name=calls,proto3" json:"calls,omitempty"`            // calls that may be open at once; 0: the host answers none
+	Credentials   []*Credential          `protobuf:"bytes,9,rep,name=credentials,proto3" json:"credentials,omitempty"` // what the pins for credentials refer to, for this run alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1200,6 +1219,388 @@ func (x *Start) GetCalls() uint32 {
 	return 0
 }
 
+func (x *Start) GetCredentials() []*Credential {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+// Credential is what a pin for credentials refers to. It is for the run that it came with: a plugin keeps it no longer,
+// writes it to no log and sends it to nobody but its provider.
+type Credential struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Pin      string                 `protobuf:"bytes,1,opt,name=pin,proto3" json:"pin,omitempty"`
+	Id       string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Provider string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
+	Title    string                 `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
+	// Types that are valid to be assigned to Secret:
+	//
+	//	*Credential_Oauth2
+	//	*Credential_ApiKey
+	//	*Credential_UserPassword
+	//	*Credential_HostScoped
+	Secret        isCredential_Secret `protobuf_oneof:"secret"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credential) Reset() {
+	*x = Credential{}
+	mi := &file_plugin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credential) ProtoMessage() {}
+
+func (x *Credential) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credential.ProtoReflect.Descriptor instead.
+func (*Credential) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Credential) GetPin() string {
+	if x != nil {
+		return x.Pin
+	}
+	return ""
+}
+
+func (x *Credential) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Credential) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Credential) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Credential) GetSecret() isCredential_Secret {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *Credential) GetOauth2() *OAuth2Secret {
+	if x != nil {
+		if x, ok := x.Secret.(*Credential_Oauth2); ok {
+			return x.Oauth2
+		}
+	}
+	return nil
+}
+
+func (x *Credential) GetApiKey() *ApiKeySecret {
+	if x != nil {
+		if x, ok := x.Secret.(*Credential_ApiKey); ok {
+			return x.ApiKey
+		}
+	}
+	return nil
+}
+
+func (x *Credential) GetUserPassword() *UserPasswordSecret {
+	if x != nil {
+		if x, ok := x.Secret.(*Credential_UserPassword); ok {
+			return x.UserPassword
+		}
+	}
+	return nil
+}
+
+func (x *Credential) GetHostScoped() *HostScopedSecret {
+	if x != nil {
+		if x, ok := x.Secret.(*Credential_HostScoped); ok {
+			return x.HostScoped
+		}
+	}
+	return nil
+}
+
+type isCredential_Secret interface {
+	isCredential_Secret()
+}
+
+type Credential_Oauth2 struct {
+	Oauth2 *OAuth2Secret `protobuf:"bytes,5,opt,name=oauth2,proto3,oneof"`
+}
+
+type Credential_ApiKey struct {
+	ApiKey *ApiKeySecret `protobuf:"bytes,6,opt,name=api_key,json=apiKey,proto3,oneof"`
+}
+
+type Credential_UserPassword struct {
+	UserPassword *UserPasswordSecret `protobuf:"bytes,7,opt,name=user_password,json=userPassword,proto3,oneof"`
+}
+
+type Credential_HostScoped struct {
+	HostScoped *HostScopedSecret `protobuf:"bytes,8,opt,name=host_scoped,json=hostScoped,proto3,oneof"`
+}
+
+func (*Credential_Oauth2) isCredential_Secret() {}
+
+func (*Credential_ApiKey) isCredential_Secret() {}
+
+func (*Credential_UserPassword) isCredential_Secret() {}
+
+func (*Credential_HostScoped) isCredential_Secret() {}
+
+// OAuth2Secret is an access token that is good for a while. The host refreshes it; what it does that with never leaves
+// the host.
+type OAuth2Secret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AccessToken   string                 `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	TokenType     string                 `protobuf:"bytes,2,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`  // "Bearer" where it is empty
+	ExpiresAt     int64                  `protobuf:"varint,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"` // unix seconds; 0: not known, or never
+	Scopes        []string               `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`                         // granted
+	Username      string                 `protobuf:"bytes,5,opt,name=username,proto3" json:"username,omitempty"`                     // of the account; may be empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OAuth2Secret) Reset() {
+	*x = OAuth2Secret{}
+	mi := &file_plugin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OAuth2Secret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OAuth2Secret) ProtoMessage() {}
+
+func (x *OAuth2Secret) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OAuth2Secret.ProtoReflect.Descriptor instead.
+func (*OAuth2Secret) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *OAuth2Secret) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *OAuth2Secret) GetTokenType() string {
+	if x != nil {
+		return x.TokenType
+	}
+	return ""
+}
+
+func (x *OAuth2Secret) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *OAuth2Secret) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *OAuth2Secret) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+type ApiKeySecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeySecret) Reset() {
+	*x = ApiKeySecret{}
+	mi := &file_plugin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeySecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeySecret) ProtoMessage() {}
+
+func (x *ApiKeySecret) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeySecret.ProtoReflect.Descriptor instead.
+func (*ApiKeySecret) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ApiKeySecret) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type UserPasswordSecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Username      string                 `protobuf:"bytes,1,opt,name=username,proto3" json:"username,omitempty"`
+	Password      string                 `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserPasswordSecret) Reset() {
+	*x = UserPasswordSecret{}
+	mi := &file_plugin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserPasswordSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserPasswordSecret) ProtoMessage() {}
+
+func (x *UserPasswordSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserPasswordSecret.ProtoReflect.Descriptor instead.
+func (*UserPasswordSecret) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UserPasswordSecret) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *UserPasswordSecret) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+// HostScopedSecret are headers for the requests to one host.
+type HostScopedSecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"` // name or address, "*." before it for all names below, ":" and a port behind it for that port alone
+	Headers       map[string]string      `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostScopedSecret) Reset() {
+	*x = HostScopedSecret{}
+	mi := &file_plugin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostScopedSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostScopedSecret) ProtoMessage() {}
+
+func (x *HostScopedSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostScopedSecret.ProtoReflect.Descriptor instead.
+func (*HostScopedSecret) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *HostScopedSecret) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *HostScopedSecret) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
 type RunContext struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	UserId          string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -1219,7 +1620,7 @@ type RunContext struct {
 
 func (x *RunContext) Reset() {
 	*x = RunContext{}
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1632,7 @@ func (x *RunContext) String() string {
 func (*RunContext) ProtoMessage() {}
 
 func (x *RunContext) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1645,7 @@ func (x *RunContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunContext.ProtoReflect.Descriptor instead.
 func (*RunContext) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{13}
+	return file_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RunContext) GetUserId() string {
@@ -1334,7 +1735,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1747,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1760,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{14}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Cancel) GetRun() uint64 {
@@ -1380,7 +1781,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1793,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1806,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{15}
+	return file_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Credit) GetRun() uint64 {
@@ -1435,7 +1836,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1848,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1861,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{16}
+	return file_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Output) GetRun() uint64 {
@@ -1511,7 +1912,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1924,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1937,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Progress) GetRun() uint64 {
@@ -1578,7 +1979,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1991,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +2004,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Done) GetRun() uint64 {
@@ -1631,7 +2032,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +2044,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +2057,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Error) GetKind() ErrorKind {
@@ -1692,7 +2093,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +2105,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +2118,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Log) GetRun() uint64 {
@@ -1773,7 +2174,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +2186,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +2199,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Call) GetRun() uint64 {
@@ -2011,7 +2412,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2424,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2437,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Reply) GetRun() uint64 {
@@ -2171,7 +2572,7 @@ type GetKey struct {
 
 func (x *GetKey) Reset() {
 	*x = GetKey{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2584,7 @@ func (x *GetKey) String() string {
 func (*GetKey) ProtoMessage() {}
 
 func (x *GetKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2597,7 @@ func (x *GetKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKey.ProtoReflect.Descriptor instead.
 func (*GetKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetKey) GetScope() KeyScope {
@@ -2223,7 +2624,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2636,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2649,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *KeyValue) GetFound() bool {
@@ -2277,7 +2678,7 @@ type SetKey struct {
 
 func (x *SetKey) Reset() {
 	*x = SetKey{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2690,7 @@ func (x *SetKey) String() string {
 func (*SetKey) ProtoMessage() {}
 
 func (x *SetKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2703,7 @@ func (x *SetKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKey.ProtoReflect.Descriptor instead.
 func (*SetKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetKey) GetScope() KeyScope {
@@ -2336,7 +2737,7 @@ type DeleteKey struct {
 
 func (x *DeleteKey) Reset() {
 	*x = DeleteKey{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2749,7 @@ func (x *DeleteKey) String() string {
 func (*DeleteKey) ProtoMessage() {}
 
 func (x *DeleteKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2762,7 @@ func (x *DeleteKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKey.ProtoReflect.Descriptor instead.
 func (*DeleteKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeleteKey) GetScope() KeyScope {
@@ -2390,7 +2791,7 @@ type Remember struct {
 
 func (x *Remember) Reset() {
 	*x = Remember{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2803,7 @@ func (x *Remember) String() string {
 func (*Remember) ProtoMessage() {}
 
 func (x *Remember) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2816,7 @@ func (x *Remember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remember.ProtoReflect.Descriptor instead.
 func (*Remember) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Remember) GetNth() uint32 {
@@ -2441,7 +2842,7 @@ type Remembered struct {
 
 func (x *Remembered) Reset() {
 	*x = Remembered{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2854,7 @@ func (x *Remembered) String() string {
 func (*Remembered) ProtoMessage() {}
 
 func (x *Remembered) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2867,7 @@ func (x *Remembered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remembered.ProtoReflect.Descriptor instead.
 func (*Remembered) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Remembered) GetValue() []byte {
@@ -2489,7 +2890,7 @@ type CreateFile struct {
 
 func (x *CreateFile) Reset() {
 	*x = CreateFile{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2902,7 @@ func (x *CreateFile) String() string {
 func (*CreateFile) ProtoMessage() {}
 
 func (x *CreateFile) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2915,7 @@ func (x *CreateFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFile.ProtoReflect.Descriptor instead.
 func (*CreateFile) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CreateFile) GetNth() uint32 {
@@ -2547,7 +2948,7 @@ type FileCreated struct {
 
 func (x *FileCreated) Reset() {
 	*x = FileCreated{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2960,7 @@ func (x *FileCreated) String() string {
 func (*FileCreated) ProtoMessage() {}
 
 func (x *FileCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2973,7 @@ func (x *FileCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileCreated.ProtoReflect.Descriptor instead.
 func (*FileCreated) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FileCreated) GetUri() string {
@@ -2591,7 +2992,7 @@ type OpenFile struct {
 
 func (x *OpenFile) Reset() {
 	*x = OpenFile{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +3004,7 @@ func (x *OpenFile) String() string {
 func (*OpenFile) ProtoMessage() {}
 
 func (x *OpenFile) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +3017,7 @@ func (x *OpenFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenFile.ProtoReflect.Descriptor instead.
 func (*OpenFile) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *OpenFile) GetUri() string {
@@ -2637,7 +3038,7 @@ type FileOpened struct {
 
 func (x *FileOpened) Reset() {
 	*x = FileOpened{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +3050,7 @@ func (x *FileOpened) String() string {
 func (*FileOpened) ProtoMessage() {}
 
 func (x *FileOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +3063,7 @@ func (x *FileOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileOpened.ProtoReflect.Descriptor instead.
 func (*FileOpened) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FileOpened) GetName() string {
@@ -2702,7 +3103,7 @@ type HttpRequest struct {
 
 func (x *HttpRequest) Reset() {
 	*x = HttpRequest{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +3115,7 @@ func (x *HttpRequest) String() string {
 func (*HttpRequest) ProtoMessage() {}
 
 func (x *HttpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +3128,7 @@ func (x *HttpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRequest.ProtoReflect.Descriptor instead.
 func (*HttpRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *HttpRequest) GetMethod() string {
@@ -2782,7 +3183,7 @@ type HttpHeader struct {
 
 func (x *HttpHeader) Reset() {
 	*x = HttpHeader{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +3195,7 @@ func (x *HttpHeader) String() string {
 func (*HttpHeader) ProtoMessage() {}
 
 func (x *HttpHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +3208,7 @@ func (x *HttpHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpHeader.ProtoReflect.Descriptor instead.
 func (*HttpHeader) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *HttpHeader) GetName() string {
@@ -2834,7 +3235,7 @@ type AwaitResponse struct {
 
 func (x *AwaitResponse) Reset() {
 	*x = AwaitResponse{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3247,7 @@ func (x *AwaitResponse) String() string {
 func (*AwaitResponse) ProtoMessage() {}
 
 func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3260,7 @@ func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
 func (*AwaitResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AwaitResponse) GetHandle() uint64 {
@@ -2880,7 +3281,7 @@ type HttpResponse struct {
 
 func (x *HttpResponse) Reset() {
 	*x = HttpResponse{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +3293,7 @@ func (x *HttpResponse) String() string {
 func (*HttpResponse) ProtoMessage() {}
 
 func (x *HttpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +3306,7 @@ func (x *HttpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpResponse.ProtoReflect.Descriptor instead.
 func (*HttpResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HttpResponse) GetStatus() uint32 {
@@ -2941,7 +3342,7 @@ type Read struct {
 
 func (x *Read) Reset() {
 	*x = Read{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3354,7 @@ func (x *Read) String() string {
 func (*Read) ProtoMessage() {}
 
 func (x *Read) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3367,7 @@ func (x *Read) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Read.ProtoReflect.Descriptor instead.
 func (*Read) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Read) GetHandle() uint64 {
@@ -2993,7 +3394,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3406,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3419,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Piece) GetData() []byte {
@@ -3047,7 +3448,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3059,7 +3460,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3072,7 +3473,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Write) GetHandle() uint64 {
@@ -3107,7 +3508,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3520,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3533,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Close) GetHandle() uint64 {
@@ -3152,7 +3553,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3565,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3578,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PutRequest) GetBulk() string {
@@ -3202,7 +3603,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3615,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3628,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 type FetchRequest struct {
@@ -3239,7 +3640,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +3652,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,7 +3665,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *FetchRequest) GetBulk() string {
@@ -3283,7 +3684,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3696,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3709,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *FetchResponse) GetPiece() []byte {
@@ -3352,13 +3753,18 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06Traits\x12\x12\n" +
 	"\x04pure\x18\x01 \x01(\bR\x04pure\x12\x1c\n" +
 	"\tstreaming\x18\x02 \x01(\bR\tstreaming\x12\x12\n" +
-	"\x04once\x18\x03 \x01(\bR\x04once\"\x8c\x01\n" +
+	"\x04once\x18\x03 \x01(\bR\x04once\"\xf0\x02\n" +
 	"\x10CredentialsField\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x1c\n" +
 	"\tproviders\x18\x02 \x03(\tR\tproviders\x12\x14\n" +
 	"\x05types\x18\x03 \x03(\tR\x05types\x12\x16\n" +
 	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x12\x1a\n" +
-	"\boptional\x18\x05 \x01(\bR\boptional\"W\n" +
+	"\boptional\x18\x05 \x01(\bR\boptional\x12$\n" +
+	"\rdiscriminator\x18\x06 \x01(\tR\rdiscriminator\x12s\n" +
+	"\x15discriminator_mapping\x18\a \x03(\v2>.patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntryR\x14discriminatorMapping\x1aG\n" +
+	"\x19DiscriminatorMappingEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +
 	"\aExample\x12\x14\n" +
 	"\x05input\x18\x01 \x01(\fR\x05input\x126\n" +
 	"\aoutputs\x18\x02 \x03(\v2\x1c.patchbay.plugin.v1.PinValueR\aoutputs\"2\n" +
@@ -3389,7 +3795,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04done\x18\x03 \x01(\v2\x18.patchbay.plugin.v1.DoneH\x00R\x04done\x12+\n" +
 	"\x03log\x18\x04 \x01(\v2\x17.patchbay.plugin.v1.LogH\x00R\x03log\x12.\n" +
 	"\x04call\x18\x05 \x01(\v2\x18.patchbay.plugin.v1.CallH\x00R\x04callB\a\n" +
-	"\x05frame\"\x86\x02\n" +
+	"\x05frame\"\xc8\x02\n" +
 	"\x05Start\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\tR\x05block\x12\x14\n" +
@@ -3399,7 +3805,39 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06credit\x18\x05 \x01(\rR\x06credit\x128\n" +
 	"\acontext\x18\x06 \x01(\v2\x1e.patchbay.plugin.v1.RunContextR\acontext\x128\n" +
 	"\brecorded\x18\a \x03(\v2\x1c.patchbay.plugin.v1.PinValueR\brecorded\x12\x14\n" +
-	"\x05calls\x18\b \x01(\rR\x05calls\"\x82\x03\n" +
+	"\x05calls\x18\b \x01(\rR\x05calls\x12@\n" +
+	"\vcredentials\x18\t \x03(\v2\x1e.patchbay.plugin.v1.CredentialR\vcredentials\"\xfb\x02\n" +
+	"\n" +
+	"Credential\x12\x10\n" +
+	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
+	"\bprovider\x18\x03 \x01(\tR\bprovider\x12\x14\n" +
+	"\x05title\x18\x04 \x01(\tR\x05title\x12:\n" +
+	"\x06oauth2\x18\x05 \x01(\v2 .patchbay.plugin.v1.OAuth2SecretH\x00R\x06oauth2\x12;\n" +
+	"\aapi_key\x18\x06 \x01(\v2 .patchbay.plugin.v1.ApiKeySecretH\x00R\x06apiKey\x12M\n" +
+	"\ruser_password\x18\a \x01(\v2&.patchbay.plugin.v1.UserPasswordSecretH\x00R\fuserPassword\x12G\n" +
+	"\vhost_scoped\x18\b \x01(\v2$.patchbay.plugin.v1.HostScopedSecretH\x00R\n" +
+	"hostScopedB\b\n" +
+	"\x06secret\"\xa8\x01\n" +
+	"\fOAuth2Secret\x12&\n" +
+	"\faccess_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\vaccessToken\x12\x1d\n" +
+	"\n" +
+	"token_type\x18\x02 \x01(\tR\ttokenType\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\x03R\texpiresAt\x12\x16\n" +
+	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x12\x1a\n" +
+	"\busername\x18\x05 \x01(\tR\busername\"%\n" +
+	"\fApiKeySecret\x12\x15\n" +
+	"\x03key\x18\x01 \x01(\tB\x03\x80\x01\x01R\x03key\"Q\n" +
+	"\x12UserPasswordSecret\x12\x1a\n" +
+	"\busername\x18\x01 \x01(\tR\busername\x12\x1f\n" +
+	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\"\xb4\x01\n" +
+	"\x10HostScopedSecret\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12P\n" +
+	"\aheaders\x18\x02 \x03(\v21.patchbay.plugin.v1.HostScopedSecret.HeadersEntryB\x03\x80\x01\x01R\aheaders\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x03\n" +
 	"\n" +
 	"RunContext\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x19\n" +
@@ -3591,7 +4029,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_plugin_proto_goTypes = []any{
 	(BlockType)(0),             // 0: patchbay.plugin.v1.BlockType
 	(ErrorKind)(0),             // 1: patchbay.plugin.v1.ErrorKind
@@ -3609,40 +4047,47 @@ var file_plugin_proto_goTypes = []any{
 	(*SessionRequest)(nil),     // 13: patchbay.plugin.v1.SessionRequest
 	(*SessionResponse)(nil),    // 14: patchbay.plugin.v1.SessionResponse
 	(*Start)(nil),              // 15: patchbay.plugin.v1.Start
-	(*RunContext)(nil),         // 16: patchbay.plugin.v1.RunContext
-	(*Cancel)(nil),             // 17: patchbay.plugin.v1.Cancel
-	(*Credit)(nil),             // 18: patchbay.plugin.v1.Credit
-	(*Output)(nil),             // 19: patchbay.plugin.v1.Output
-	(*Progress)(nil),           // 20: patchbay.plugin.v1.Progress
-	(*Done)(nil),               // 21: patchbay.plugin.v1.Done
-	(*Error)(nil),              // 22: patchbay.plugin.v1.Error
-	(*Log)(nil),                // 23: patchbay.plugin.v1.Log
-	(*Call)(nil),               // 24: patchbay.plugin.v1.Call
-	(*Reply)(nil),              // 25: patchbay.plugin.v1.Reply
-	(*GetKey)(nil),             // 26: patchbay.plugin.v1.GetKey
-	(*KeyValue)(nil),           // 27: patchbay.plugin.v1.KeyValue
-	(*SetKey)(nil),             // 28: patchbay.plugin.v1.SetKey
-	(*DeleteKey)(nil),          // 29: patchbay.plugin.v1.DeleteKey
-	(*Remember)(nil),           // 30: patchbay.plugin.v1.Remember
-	(*Remembered)(nil),         // 31: patchbay.plugin.v1.Remembered
-	(*CreateFile)(nil),         // 32: patchbay.plugin.v1.CreateFile
-	(*FileCreated)(nil),        // 33: patchbay.plugin.v1.FileCreated
-	(*OpenFile)(nil),           // 34: patchbay.plugin.v1.OpenFile
-	(*FileOpened)(nil),         // 35: patchbay.plugin.v1.FileOpened
-	(*HttpRequest)(nil),        // 36: patchbay.plugin.v1.HttpRequest
-	(*HttpHeader)(nil),         // 37: patchbay.plugin.v1.HttpHeader
-	(*AwaitResponse)(nil),      // 38: patchbay.plugin.v1.AwaitResponse
-	(*HttpResponse)(nil),       // 39: patchbay.plugin.v1.HttpResponse
-	(*Read)(nil),               // 40: patchbay.plugin.v1.Read
-	(*Piece)(nil),              // 41: patchbay.plugin.v1.Piece
-	(*Write)(nil),              // 42: patchbay.plugin.v1.Write
-	(*Close)(nil),              // 43: patchbay.plugin.v1.Close
-	(*PutRequest)(nil),         // 44: patchbay.plugin.v1.PutRequest
-	(*PutResponse)(nil),        // 45: patchbay.plugin.v1.PutResponse
-	(*FetchRequest)(nil),       // 46: patchbay.plugin.v1.FetchRequest
-	(*FetchResponse)(nil),      // 47: patchbay.plugin.v1.FetchResponse
-	nil,                        // 48: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
-	nil,                        // 49: patchbay.plugin.v1.Log.FieldsEntry
+	(*Credential)(nil),         // 16: patchbay.plugin.v1.Credential
+	(*OAuth2Secret)(nil),       // 17: patchbay.plugin.v1.OAuth2Secret
+	(*ApiKeySecret)(nil),       // 18: patchbay.plugin.v1.ApiKeySecret
+	(*UserPasswordSecret)(nil), // 19: patchbay.plugin.v1.UserPasswordSecret
+	(*HostScopedSecret)(nil),   // 20: patchbay.plugin.v1.HostScopedSecret
+	(*RunContext)(nil),         // 21: patchbay.plugin.v1.RunContext
+	(*Cancel)(nil),             // 22: patchbay.plugin.v1.Cancel
+	(*Credit)(nil),             // 23: patchbay.plugin.v1.Credit
+	(*Output)(nil),             // 24: patchbay.plugin.v1.Output
+	(*Progress)(nil),           // 25: patchbay.plugin.v1.Progress
+	(*Done)(nil),               // 26: patchbay.plugin.v1.Done
+	(*Error)(nil),              // 27: patchbay.plugin.v1.Error
+	(*Log)(nil),                // 28: patchbay.plugin.v1.Log
+	(*Call)(nil),               // 29: patchbay.plugin.v1.Call
+	(*Reply)(nil),              // 30: patchbay.plugin.v1.Reply
+	(*GetKey)(nil),             // 31: patchbay.plugin.v1.GetKey
+	(*KeyValue)(nil),           // 32: patchbay.plugin.v1.KeyValue
+	(*SetKey)(nil),             // 33: patchbay.plugin.v1.SetKey
+	(*DeleteKey)(nil),          // 34: patchbay.plugin.v1.DeleteKey
+	(*Remember)(nil),           // 35: patchbay.plugin.v1.Remember
+	(*Remembered)(nil),         // 36: patchbay.plugin.v1.Remembered
+	(*CreateFile)(nil),         // 37: patchbay.plugin.v1.CreateFile
+	(*FileCreated)(nil),        // 38: patchbay.plugin.v1.FileCreated
+	(*OpenFile)(nil),           // 39: patchbay.plugin.v1.OpenFile
+	(*FileOpened)(nil),         // 40: patchbay.plugin.v1.FileOpened
+	(*HttpRequest)(nil),        // 41: patchbay.plugin.v1.HttpRequest
+	(*HttpHeader)(nil),         // 42: patchbay.plugin.v1.HttpHeader
+	(*AwaitResponse)(nil),      // 43: patchbay.plugin.v1.AwaitResponse
+	(*HttpResponse)(nil),       // 44: patchbay.plugin.v1.HttpResponse
+	(*Read)(nil),               // 45: patchbay.plugin.v1.Read
+	(*Piece)(nil),              // 46: patchbay.plugin.v1.Piece
+	(*Write)(nil),              // 47: patchbay.plugin.v1.Write
+	(*Close)(nil),              // 48: patchbay.plugin.v1.Close
+	(*PutRequest)(nil),         // 49: patchbay.plugin.v1.PutRequest
+	(*PutResponse)(nil),        // 50: patchbay.plugin.v1.PutResponse
+	(*FetchRequest)(nil),       // 51: patchbay.plugin.v1.FetchRequest
+	(*FetchResponse)(nil),      // 52: patchbay.plugin.v1.FetchResponse
+	nil,                        // 53: patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
+	nil,                        // 54: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	nil,                        // 55: patchbay.plugin.v1.HostScopedSecret.HeadersEntry
+	nil,                        // 56: patchbay.plugin.v1.Log.FieldsEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	5,  // 0: patchbay.plugin.v1.DescribeResponse.blocks:type_name -> patchbay.plugin.v1.BlockDescription
@@ -3651,60 +4096,67 @@ var file_plugin_proto_depIdxs = []int32{
 	6,  // 3: patchbay.plugin.v1.BlockDescription.traits:type_name -> patchbay.plugin.v1.Traits
 	7,  // 4: patchbay.plugin.v1.BlockDescription.credentials:type_name -> patchbay.plugin.v1.CredentialsField
 	8,  // 5: patchbay.plugin.v1.BlockDescription.examples:type_name -> patchbay.plugin.v1.Example
-	9,  // 6: patchbay.plugin.v1.Example.outputs:type_name -> patchbay.plugin.v1.PinValue
-	48, // 7: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
-	15, // 8: patchbay.plugin.v1.SessionRequest.start:type_name -> patchbay.plugin.v1.Start
-	17, // 9: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
-	18, // 10: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
-	25, // 11: patchbay.plugin.v1.SessionRequest.reply:type_name -> patchbay.plugin.v1.Reply
-	19, // 12: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
-	20, // 13: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
-	21, // 14: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
-	23, // 15: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
-	24, // 16: patchbay.plugin.v1.SessionResponse.call:type_name -> patchbay.plugin.v1.Call
-	16, // 17: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
-	9,  // 18: patchbay.plugin.v1.Start.recorded:type_name -> patchbay.plugin.v1.PinValue
-	22, // 19: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
-	1,  // 20: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
-	49, // 21: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
-	26, // 22: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
-	28, // 23: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
-	29, // 24: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
-	30, // 25: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
-	32, // 26: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
-	34, // 27: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
-	36, // 28: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
-	38, // 29: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
-	40, // 30: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
-	42, // 31: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
-	43, // 32: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
-	22, // 33: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
-	27, // 34: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
-	31, // 35: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
-	33, // 36: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
-	35, // 37: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
-	39, // 38: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
-	41, // 39: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
-	2,  // 40: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 41: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 42: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	37, // 43: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	37, // 44: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	3,  // 45: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
-	11, // 46: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
-	13, // 47: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
-	44, // 48: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
-	46, // 49: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
-	4,  // 50: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
-	12, // 51: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
-	14, // 52: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
-	45, // 53: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
-	47, // 54: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
-	50, // [50:55] is the sub-list for method output_type
-	45, // [45:50] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	53, // 6: patchbay.plugin.v1.CredentialsField.discriminator_mapping:type_name -> patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
+	9,  // 7: patchbay.plugin.v1.Example.outputs:type_name -> patchbay.plugin.v1.PinValue
+	54, // 8: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	15, // 9: patchbay.plugin.v1.SessionRequest.start:type_name -> patchbay.plugin.v1.Start
+	22, // 10: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
+	23, // 11: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
+	30, // 12: patchbay.plugin.v1.SessionRequest.reply:type_name -> patchbay.plugin.v1.Reply
+	24, // 13: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
+	25, // 14: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
+	26, // 15: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
+	28, // 16: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
+	29, // 17: patchbay.plugin.v1.SessionResponse.call:type_name -> patchbay.plugin.v1.Call
+	21, // 18: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
+	9,  // 19: patchbay.plugin.v1.Start.recorded:type_name -> patchbay.plugin.v1.PinValue
+	16, // 20: patchbay.plugin.v1.Start.credentials:type_name -> patchbay.plugin.v1.Credential
+	17, // 21: patchbay.plugin.v1.Credential.oauth2:type_name -> patchbay.plugin.v1.OAuth2Secret
+	18, // 22: patchbay.plugin.v1.Credential.api_key:type_name -> patchbay.plugin.v1.ApiKeySecret
+	19, // 23: patchbay.plugin.v1.Credential.user_password:type_name -> patchbay.plugin.v1.UserPasswordSecret
+	20, // 24: patchbay.plugin.v1.Credential.host_scoped:type_name -> patchbay.plugin.v1.HostScopedSecret
+	55, // 25: patchbay.plugin.v1.HostScopedSecret.headers:type_name -> patchbay.plugin.v1.HostScopedSecret.HeadersEntry
+	27, // 26: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
+	1,  // 27: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
+	56, // 28: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
+	31, // 29: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
+	33, // 30: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
+	34, // 31: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
+	35, // 32: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
+	37, // 33: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
+	39, // 34: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
+	41, // 35: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
+	43, // 36: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
+	45, // 37: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
+	47, // 38: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
+	48, // 39: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
+	27, // 40: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
+	32, // 41: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
+	36, // 42: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
+	38, // 43: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
+	40, // 44: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
+	44, // 45: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
+	46, // 46: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
+	2,  // 47: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 48: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 49: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	42, // 50: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	42, // 51: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	3,  // 52: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
+	11, // 53: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
+	13, // 54: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
+	49, // 55: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
+	51, // 56: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
+	4,  // 57: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
+	12, // 58: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
+	14, // 59: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
+	50, // 60: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
+	52, // 61: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
+	57, // [57:62] is the sub-list for method output_type
+	52, // [52:57] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -3725,7 +4177,13 @@ func file_plugin_proto_init() {
 		(*SessionResponse_Log)(nil),
 		(*SessionResponse_Call)(nil),
 	}
-	file_plugin_proto_msgTypes[21].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[13].OneofWrappers = []any{
+		(*Credential_Oauth2)(nil),
+		(*Credential_ApiKey)(nil),
+		(*Credential_UserPassword)(nil),
+		(*Credential_HostScoped)(nil),
+	}
+	file_plugin_proto_msgTypes[26].OneofWrappers = []any{
 		(*Call_GetKey)(nil),
 		(*Call_SetKey)(nil),
 		(*Call_DeleteKey)(nil),
@@ -3738,7 +4196,7 @@ func file_plugin_proto_init() {
 		(*Call_Write)(nil),
 		(*Call_Close)(nil),
 	}
-	file_plugin_proto_msgTypes[22].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[27].OneofWrappers = []any{
 		(*Reply_KeyValue)(nil),
 		(*Reply_Remembered)(nil),
 		(*Reply_FileCreated)(nil),
@@ -3752,7 +4210,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   47,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

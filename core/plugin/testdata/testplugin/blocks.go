@@ -59,8 +59,22 @@ func blocks() []sdk.Definition {
 			return out.Emit("output", fmt.Sprint(run.NodeExecutionID, " ", run.Attempt))
 		}),
 		define(14, "Keys", keys),
+		credentials(),
 		define(11, "Nothing", func(context.Context, in, sdk.Emitter) error { return nil }),
 	)
+}
+
+// credentials yields the secret that it is given: a test's.
+func credentials() sdk.Definition {
+	type in struct {
+		Credentials sdk.Credential `json:"credentials" providers:"vendor,other" types:"api_key,oauth2" optional:"true"`
+	}
+	return sdk.Block[in]{
+		ID: "aaaaaaaa-0000-4000-8000-000000000015", Name: "Credentials", Outputs: sdk.Outputs{sdk.Out("output", sdk.Any(""))},
+		Run: func(_ context.Context, in in, out sdk.Emitter) error {
+			return out.Emit("output", []any{in.Credentials, in.Credentials.Bearer()})
+		},
+	}
 }
 
 func settings() sdk.Definition {
