@@ -2,6 +2,7 @@ package blocktest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -16,6 +17,13 @@ import (
 // alternate between pins, all in order. Numbers are compared as they are written.
 func Examples(t *testing.T, blocks ...sdk.Definition) {
 	t.Helper()
+	ExamplesContext(t.Context(), t, blocks...)
+}
+
+// ExamplesContext is Examples in a context of the caller's, as RunContext is: with a Host that has a Transport, say,
+// which plays the service that the blocks call.
+func ExamplesContext(ctx context.Context, t *testing.T, blocks ...sdk.Definition) {
+	t.Helper()
 	for _, block := range blocks {
 		description, err := block.Describe()
 		if err != nil {
@@ -25,7 +33,7 @@ func Examples(t *testing.T, blocks ...sdk.Definition) {
 		for i, example := range description.Examples {
 			t.Run(fmt.Sprintf("%s/%d", description.Name, i+1), func(t *testing.T) {
 				t.Parallel()
-				got, err := Run(t, block, string(example.Input))
+				got, err := RunContext(ctx, t, block, string(example.Input))
 				if err != nil {
 					t.Fatalf("%s: %v", example.Input, err)
 				}

@@ -137,10 +137,14 @@ func pins(t *testing.T, schema []byte) []pin {
 		if err := d.Decode(&raw); err != nil {
 			t.Fatal(err)
 		}
-		p := pin{}
-		if err := json.Unmarshal(raw, &p); err != nil {
+		var property struct {
+			pin
+			Required json.RawMessage `json:"required"` // of an object's members: another thing
+		}
+		if err := json.Unmarshal(raw, &property); err != nil {
 			t.Fatalf("pin %s: %v", name, err)
 		}
+		p := property.pin
 		var branches struct {
 			AnyOf []pin `json:"anyOf"`
 		}
