@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"net/http"
 	"net/netip"
 
@@ -55,8 +56,12 @@ type API struct {
 
 // New builds the handlers.
 func New(c Config) (*API, error) {
+	document, err := rest.ParseDocument(Document)
+	if err != nil {
+		return nil, fmt.Errorf("read the API's document: %w", err)
+	}
 	r, err := rest.New(rest.Config{
-		Document: Document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
+		Document: document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
 		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies, Limiter: c.Limiter, Limits: c.Limits,

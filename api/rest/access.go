@@ -28,6 +28,7 @@ type access struct {
 	executes    bool   // it starts executions, which are limited by themselves: "x-limit: execution"
 	audit       string // how the audit log calls it: "x-audit: what.happens"
 	needs       string // what the operator must have switched on: "x-needs: local accounts"
+	successor   string // path of the operation that takes the place of this one: "x-successor: /path"
 }
 
 func accessOf(o *openapi3.Operation) (access, error) {
@@ -45,6 +46,7 @@ func accessOf(o *openapi3.Operation) (access, error) {
 	}
 	a.executes = o.Extensions["x-limit"] == "execution"
 	a.audit, _ = o.Extensions["x-audit"].(string)
+	a.successor, _ = o.Extensions["x-successor"].(string)
 	var names []any
 	switch value := o.Extensions["x-permission"].(type) {
 	case nil:
@@ -70,7 +72,7 @@ func accessOf(o *openapi3.Operation) (access, error) {
 }
 
 // accessOf is what the operation of a routed request asks.
-func (d *document) accessOf(r *http.Request) access {
+func (d *Document) accessOf(r *http.Request) access {
 	template, err := mux.CurrentRoute(r).GetPathTemplate()
 	operation, ok := d.access[routeKey{template, r.Method}]
 	if err != nil || !ok {
@@ -100,7 +102,7 @@ func (a access) allows(p auth.Principal) error {
 
 // authenticated lets only requests through whose sender is known and may call the operation. It comes before anything
 // that looks at parameters or at the body.
-func (s *server) authenticated(doc *document, authenticate func(*http.Request) (auth.Principal, error), limited *limited) mux.MiddlewareFunc {
+func (s *server) authenticated(doc *Document, authenticate func(*http.Request) (auth.Principal, error), limited *limited) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			access, ctx := doc.accessOf(r), r.Context()

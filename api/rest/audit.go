@@ -27,7 +27,7 @@ func audited(ctx context.Context, about string) {
 // audit writes a line for each request of an operation that changes rights, keys, credentials or listings, which the
 // document marks with "x-audit: what.happens". Lines tell of failed attempts too, by the status. They hold ids, never
 // bodies.
-func audit(log hclog.Logger, doc *document) mux.MiddlewareFunc {
+func audit(log hclog.Logger, doc *Document) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			event := doc.accessOf(r).audit

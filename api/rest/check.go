@@ -19,7 +19,7 @@ import (
 // declares "x-body: envelope". Such bodies hold values and may be large; of them only that they are one JSON document
 // is looked at, and their handlers look at the fields. A form ("x-body: multipart") is left to its handler, which reads it
 // as it comes.
-func (s *server) checked(doc *document, maxBody int64) mux.MiddlewareFunc {
+func (s *server) checked(doc *Document, maxBody int64) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			template, err := mux.CurrentRoute(r).GetPathTemplate()

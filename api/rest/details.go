@@ -6,7 +6,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/execution"
 )
 
-// detailsHead are the members that details have in every version of the API.
+// detailsHead are the members of Execution.
 func (j *jsonWriter) detailsHead(d *execution.Details) {
 	j.key("id")
 	j.string(d.ID)
@@ -22,11 +22,6 @@ func (j *jsonWriter) detailsHead(d *execution.Details) {
 	j.timeOrNull(d.StartedAt)
 	j.key("ended_at")
 	j.timeOrNull(d.EndedAt)
-}
-
-// details are the members of ExecutionDetails.
-func (j *jsonWriter) details(d *execution.Details) {
-	j.detailsHead(d)
 	j.key("parent_execution_id")
 	j.stringOrNull(d.ParentID)
 	j.key("retry_of")
@@ -35,6 +30,11 @@ func (j *jsonWriter) details(d *execution.Details) {
 	j.stats(d.Stats)
 	j.key("error")
 	j.failure(d.Error)
+}
+
+// details are the members of ExecutionDetails.
+func (j *jsonWriter) details(d *execution.Details) {
+	j.detailsHead(d)
 	j.key("inputs")
 	j.valueOrEmpty(d.Inputs)
 	j.key("outputs")

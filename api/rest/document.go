@@ -13,8 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// document is openapi.yaml, taken apart once: what is served as /openapi.json, and what requests are checked against.
-type document struct {
+// Document is openapi.yaml, taken apart once: what is served as /openapi.json, and what requests are checked against.
+type Document struct {
 	json   []byte
 	etag   string
 	routes map[routeKey]*routers.Route
@@ -23,7 +23,8 @@ type document struct {
 
 type routeKey struct{ path, method string }
 
-func parseDocument(source []byte) (*document, error) {
+// ParseDocument reads openapi.yaml.
+func ParseDocument(source []byte) (*Document, error) {
 	spec, err := openapi3.NewLoader().LoadFromData(source)
 	if err != nil {
 		return nil, err
@@ -35,7 +36,7 @@ func parseDocument(source []byte) (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("turn it into JSON: %w", err)
 	}
-	d := &document{json: text, etag: etagOf(text), routes: map[routeKey]*routers.Route{}, access: map[routeKey]access{}}
+	d := &Document{json: text, etag: etagOf(text), routes: map[routeKey]*routers.Route{}, access: map[routeKey]access{}}
 	for path, item := range spec.Paths.Map() {
 		for method, operation := range item.Operations() {
 			d.routes[routeKey{path, method}] = &routers.Route{
@@ -49,7 +50,7 @@ func parseDocument(source []byte) (*document, error) {
 	return d, nil
 }
 
-func (d *document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *Document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = answerTagged(w, r.Header.Get("If-None-Match"), d.json, d.etag) // an error is the client's, who has gone
 }
 

@@ -19,10 +19,7 @@ import (
 func TestEveryOperationDemandsACredentialFirst(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.MaxBody = 10 })
-	doc, err := parseDocument(mustRead(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := document(t)
 	if len(doc.routes) < 14 {
 		t.Fatalf("%d operations", len(doc.routes))
 	}
@@ -256,10 +253,7 @@ func TestDocument(t *testing.T) {
 
 func TestDocumentDescribesEverything(t *testing.T) {
 	t.Parallel()
-	doc, err := parseDocument(mustRead(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := document(t)
 	for key, route := range doc.routes {
 		o := route.Operation
 		if o.Description == "" || o.Summary == "" || len(o.Tags) != 1 || o.OperationID == "" {
@@ -337,10 +331,13 @@ func TestCORS(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
-	if _, err := New(Config{Document: []byte("openapi: 3.0.3"), MaxBody: 1}); err == nil {
+	if _, err := ParseDocument([]byte("openapi: 3.0.3")); err == nil {
 		t.Error("a broken document was accepted")
 	}
-	if _, err := New(Config{Document: mustRead(t)}); err == nil {
+	if _, err := New(Config{MaxBody: 1}); err == nil {
+		t.Error("no document was accepted")
+	}
+	if _, err := New(Config{Document: document(t)}); err == nil {
 		t.Error("no limit of bodies was accepted")
 	}
 }

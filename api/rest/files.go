@@ -29,29 +29,34 @@ type Files interface {
 
 // UploadFile is POST /api/v2/files/upload.
 func (s *server) UploadFile(ctx context.Context, r UploadFileRequestObject) (UploadFileResponseObject, error) {
+	f, err := s.uploadFile(ctx, r.Params.ExpirationHours, r.Body)
+	return UploadFile200JSONResponse(f), err
+}
+
+func (s *server) uploadFile(ctx context.Context, hours *ExpirationHours, form *multipart.Reader) (UploadedFile, error) {
 	lifetime := file.UploadLifetime
-	if hours := r.Params.ExpirationHours; hours != nil {
+	if hours != nil {
 		lifetime = time.Duration(*hours) * time.Hour
 	}
-	part, err := filePart(r.Body)
+	part, err := filePart(form)
 	if err != nil {
-		return nil, err
+		return UploadedFile{}, err
 	}
 	w, err := s.files.Create(ctx, file.New{
 		User: auth.From(ctx).UserID, Name: part.FileName(), MediaType: part.Header.Get("Content-Type"), Lifetime: lifetime,
 	})
 	if err != nil {
-		return nil, err
+		return UploadedFile{}, err
 	}
 	defer w.Abort()
 	if _, err := io.Copy(w, readable{part}); err != nil {
-		return nil, err
+		return UploadedFile{}, err
 	}
 	f, err := w.Commit()
 	if err != nil {
-		return nil, err
+		return UploadedFile{}, err
 	}
-	return UploadFile200JSONResponse{
+	return UploadedFile{
 		Id: f.ID.String(), FileUri: f.URI(), FileName: f.Name, Size: f.Size, ContentType: f.MediaType, ExpiresInHours: int(lifetime / time.Hour),
 	}, nil
 }

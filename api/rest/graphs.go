@@ -12,7 +12,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/graph"
 )
 
-// Graphs keeps graphs. Every method sees those of the user alone; version 0 is the latest one.
+// Graphs keeps graphs. Every method sees those of the user alone; version 0 is the latest one, for Fork the active one.
 type Graphs interface {
 	Create(ctx context.Context, user string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error)
 	Update(ctx context.Context, user, id string, body []byte, o graph.Options) (*graph.Graph, []graph.Missing, error)
@@ -20,6 +20,8 @@ type Graphs interface {
 	Fork(ctx context.Context, user, id string, version int) (*graph.Graph, []graph.Missing, error)
 	// Readable is a version that the user may look at.
 	Readable(ctx context.Context, user, id string, version int) (*graph.Graph, error)
+	// ReadableActive is the version that executes where none is named.
+	ReadableActive(ctx context.Context, user, id string) (*graph.Graph, error)
 	// Render is a graph as clients see it, Export a version of one as a file for others.
 	Render(ctx context.Context, user string, g *graph.Graph) (json.RawMessage, error)
 	Export(ctx context.Context, user, id string, version int) (json.RawMessage, error)
@@ -46,35 +48,51 @@ func (s *server) ListGraphs(ctx context.Context, r ListGraphsRequestObject) (Lis
 
 // CreateGraph is POST /api/v2/builder/graphs.
 func (s *server) CreateGraph(ctx context.Context, r CreateGraphRequestObject) (CreateGraphResponseObject, error) {
-	user, options := auth.From(ctx).UserID, saving(r.Params.AllowMissingBlocks)
+	return s.createGraph(ctx, r.Params.AllowMissingBlocks)
+}
+
+func (s *server) createGraph(ctx context.Context, allowMissing *AllowMissingBlocks) (graphAnswer, error) {
+	user, options := auth.From(ctx).UserID, saving(allowMissing)
 	g, missing, err := s.graphs.Create(ctx, user, bodyOf(ctx), options)
 	if err != nil {
-		return nil, err
+		return graphAnswer{}, err
 	}
 	return s.graph(ctx, user, http.StatusCreated, g, missing)
 }
 
 // GetGraph is GET /api/v2/builder/graphs/{graph_id}.
 func (s *server) GetGraph(ctx context.Context, r GetGraphRequestObject) (GetGraphResponseObject, error) {
-	user := auth.From(ctx).UserID
-	g, err := s.graphs.Readable(ctx, user, r.GraphId, versionOf(r.Params.Version))
+	return s.readGraph(ctx, r.GraphId, versionOf(r.Params.Version), r.Params.ForExport)
+}
+
+func (s *server) readGraph(ctx context.Context, id string, version int, forExport *ForExport) (graphAnswer, error) {
+	g, err := s.graphs.Readable(ctx, auth.From(ctx).UserID, id, version)
 	if err != nil {
-		return nil, err
+		return graphAnswer{}, err
 	}
-	if r.Params.ForExport == nil || !*r.Params.ForExport {
+	return s.showGraph(ctx, g, forExport)
+}
+
+func (s *server) showGraph(ctx context.Context, g *graph.Graph, forExport *ForExport) (graphAnswer, error) {
+	user := auth.From(ctx).UserID
+	if forExport == nil || !*forExport {
 		return s.graph(ctx, user, http.StatusOK, g, nil)
 	}
-	text, err := s.graphs.Export(ctx, user, r.GraphId, g.Version)
+	text, err := s.graphs.Export(ctx, user, g.ID, g.Version)
 	return graphAnswer{status: http.StatusOK, version: g.Version, text: text}, err
 }
 
 // UpdateGraph is PUT /api/v2/builder/graphs/{graph_id}.
 func (s *server) UpdateGraph(ctx context.Context, r UpdateGraphRequestObject) (UpdateGraphResponseObject, error) {
-	user, options := auth.From(ctx).UserID, saving(r.Params.AllowMissingBlocks)
-	options.ExpectedVersions = expectedVersions(r.Params.IfMatch)
-	g, missing, err := s.graphs.Update(ctx, user, r.GraphId, bodyOf(ctx), options)
+	return s.updateGraph(ctx, r.GraphId, r.Params.AllowMissingBlocks, r.Params.IfMatch)
+}
+
+func (s *server) updateGraph(ctx context.Context, id string, allowMissing *AllowMissingBlocks, match *IfMatch) (graphAnswer, error) {
+	user, options := auth.From(ctx).UserID, saving(allowMissing)
+	options.ExpectedVersions = expectedVersions(match)
+	g, missing, err := s.graphs.Update(ctx, user, id, bodyOf(ctx), options)
 	if err != nil {
-		return nil, err
+		return graphAnswer{}, err
 	}
 	return s.graph(ctx, user, http.StatusOK, g, missing)
 }

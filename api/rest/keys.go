@@ -26,27 +26,30 @@ func (s *server) ListAPIKeys(ctx context.Context, r ListAPIKeysRequestObject) (L
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]APIKey, len(list))
-	for i := range list {
-		shown[i] = apiKey(&list[i])
-	}
-	return ListAPIKeys200JSONResponse{ApiKeys: shown, Pagination: p.of(total)}, nil
+	return ListAPIKeys200JSONResponse{ApiKeys: apiKeys(list), Pagination: p.of(total)}, nil
 }
 
 // CreateAPIKey is POST /api/v2/api-keys.
 func (s *server) CreateAPIKey(ctx context.Context, r CreateAPIKeyRequestObject) (CreateAPIKeyResponseObject, error) {
-	k, text, err := s.keys.CreateKey(ctx, auth.From(ctx).UserID, account.Draft{
-		Name: &r.Body.Name, Description: r.Body.Description, Permissions: permissionsOf(r.Body.Permissions), ExpiresAt: r.Body.ExpiresAt,
-	})
+	k, text, err := s.createKey(ctx, r.Body)
 	if err != nil {
 		return nil, err
 	}
-	audited(ctx, k.ID)
 	shown := apiKey(k)
 	return CreateAPIKey201JSONResponse{
 		Id: shown.Id, Name: shown.Name, Description: shown.Description, Head: shown.Head, Tail: shown.Tail, Key: text,
 		Permissions: shown.Permissions, Status: NewAPIKeyStatus(shown.Status), CreatedAt: shown.CreatedAt, ExpiresAt: shown.ExpiresAt,
 	}, nil
+}
+
+func (s *server) createKey(ctx context.Context, r *APIKeyRequest) (*account.Key, string, error) {
+	k, text, err := s.keys.CreateKey(ctx, auth.From(ctx).UserID, account.Draft{
+		Name: &r.Name, Description: r.Description, Permissions: permissionsOf(r.Permissions), ExpiresAt: r.ExpiresAt,
+	})
+	if err == nil {
+		audited(ctx, k.ID)
+	}
+	return k, text, err
 }
 
 // GetAPIKey is GET /api/v2/api-keys/{key_id}.
@@ -100,6 +103,14 @@ func (s *server) ActivateAPIKey(ctx context.Context, r ActivateAPIKeyRequestObje
 		return nil, err
 	}
 	return ActivateAPIKey200JSONResponse(apiKey(k)), nil
+}
+
+func apiKeys(list []account.Key) []APIKey {
+	shown := make([]APIKey, len(list))
+	for i := range list {
+		shown[i] = apiKey(&list[i])
+	}
+	return shown
 }
 
 func apiKey(k *account.Key) APIKey {

@@ -40,21 +40,21 @@ func (e APIKeyStatus) Valid() bool {
 	}
 }
 
-// Defines values for BlockBlockType.
+// Defines values for BlockType.
 const (
-	AGENT          BlockBlockType = "AGENT"
-	AI             BlockBlockType = "AI"
-	HUMANINTHELOOP BlockBlockType = "HUMAN_IN_THE_LOOP"
-	INPUT          BlockBlockType = "INPUT"
-	NOTE           BlockBlockType = "NOTE"
-	OUTPUT         BlockBlockType = "OUTPUT"
-	STANDARD       BlockBlockType = "STANDARD"
-	WEBHOOK        BlockBlockType = "WEBHOOK"
-	WEBHOOKMANUAL  BlockBlockType = "WEBHOOK_MANUAL"
+	AGENT          BlockType = "AGENT"
+	AI             BlockType = "AI"
+	HUMANINTHELOOP BlockType = "HUMAN_IN_THE_LOOP"
+	INPUT          BlockType = "INPUT"
+	NOTE           BlockType = "NOTE"
+	OUTPUT         BlockType = "OUTPUT"
+	STANDARD       BlockType = "STANDARD"
+	WEBHOOK        BlockType = "WEBHOOK"
+	WEBHOOKMANUAL  BlockType = "WEBHOOK_MANUAL"
 )
 
-// Valid indicates whether the value is a known member of the BlockBlockType enum.
-func (e BlockBlockType) Valid() bool {
+// Valid indicates whether the value is a known member of the BlockType enum.
+func (e BlockType) Valid() bool {
 	switch e {
 	case AGENT:
 		return true
@@ -73,6 +73,27 @@ func (e BlockBlockType) Valid() bool {
 	case WEBHOOK:
 		return true
 	case WEBHOOKMANUAL:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreatorOrder.
+const (
+	AgentRating CreatorOrder = "agent_rating"
+	AgentRuns   CreatorOrder = "agent_runs"
+	NumAgents   CreatorOrder = "num_agents"
+)
+
+// Valid indicates whether the value is a known member of the CreatorOrder enum.
+func (e CreatorOrder) Valid() bool {
+	switch e {
+	case AgentRating:
+		return true
+	case AgentRuns:
+		return true
+	case NumAgents:
 		return true
 	default:
 		return false
@@ -289,6 +310,33 @@ func (e Status) Valid() bool {
 	}
 }
 
+// Defines values for StoreOrder.
+const (
+	StoreOrderName      StoreOrder = "name"
+	StoreOrderNewest    StoreOrder = "newest"
+	StoreOrderRating    StoreOrder = "rating"
+	StoreOrderRuns      StoreOrder = "runs"
+	StoreOrderUpdatedAt StoreOrder = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the StoreOrder enum.
+func (e StoreOrder) Valid() bool {
+	switch e {
+	case StoreOrderName:
+		return true
+	case StoreOrderNewest:
+		return true
+	case StoreOrderRating:
+		return true
+	case StoreOrderRuns:
+		return true
+	case StoreOrderUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SubmissionStatus.
 const (
 	APPROVED SubmissionStatus = "APPROVED"
@@ -352,81 +400,6 @@ func (e ListLibraryAgentsParamsSortBy) Valid() bool {
 	}
 }
 
-// Defines values for ListStoreAgentsParamsSortedBy.
-const (
-	ListStoreAgentsParamsSortedByName      ListStoreAgentsParamsSortedBy = "name"
-	ListStoreAgentsParamsSortedByNewest    ListStoreAgentsParamsSortedBy = "newest"
-	ListStoreAgentsParamsSortedByRating    ListStoreAgentsParamsSortedBy = "rating"
-	ListStoreAgentsParamsSortedByRuns      ListStoreAgentsParamsSortedBy = "runs"
-	ListStoreAgentsParamsSortedByUpdatedAt ListStoreAgentsParamsSortedBy = "updated_at"
-)
-
-// Valid indicates whether the value is a known member of the ListStoreAgentsParamsSortedBy enum.
-func (e ListStoreAgentsParamsSortedBy) Valid() bool {
-	switch e {
-	case ListStoreAgentsParamsSortedByName:
-		return true
-	case ListStoreAgentsParamsSortedByNewest:
-		return true
-	case ListStoreAgentsParamsSortedByRating:
-		return true
-	case ListStoreAgentsParamsSortedByRuns:
-		return true
-	case ListStoreAgentsParamsSortedByUpdatedAt:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ListStoreAgentsParamsSortBy.
-const (
-	ListStoreAgentsParamsSortByName      ListStoreAgentsParamsSortBy = "name"
-	ListStoreAgentsParamsSortByNewest    ListStoreAgentsParamsSortBy = "newest"
-	ListStoreAgentsParamsSortByRating    ListStoreAgentsParamsSortBy = "rating"
-	ListStoreAgentsParamsSortByRuns      ListStoreAgentsParamsSortBy = "runs"
-	ListStoreAgentsParamsSortByUpdatedAt ListStoreAgentsParamsSortBy = "updated_at"
-)
-
-// Valid indicates whether the value is a known member of the ListStoreAgentsParamsSortBy enum.
-func (e ListStoreAgentsParamsSortBy) Valid() bool {
-	switch e {
-	case ListStoreAgentsParamsSortByName:
-		return true
-	case ListStoreAgentsParamsSortByNewest:
-		return true
-	case ListStoreAgentsParamsSortByRating:
-		return true
-	case ListStoreAgentsParamsSortByRuns:
-		return true
-	case ListStoreAgentsParamsSortByUpdatedAt:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ListCreatorsParamsSortedBy.
-const (
-	AgentRating ListCreatorsParamsSortedBy = "agent_rating"
-	AgentRuns   ListCreatorsParamsSortedBy = "agent_runs"
-	NumAgents   ListCreatorsParamsSortedBy = "num_agents"
-)
-
-// Valid indicates whether the value is a known member of the ListCreatorsParamsSortedBy enum.
-func (e ListCreatorsParamsSortedBy) Valid() bool {
-	switch e {
-	case AgentRating:
-		return true
-	case AgentRuns:
-		return true
-	case NumAgents:
-		return true
-	default:
-		return false
-	}
-}
-
 // APIKey defines model for APIKey.
 type APIKey struct {
 	CreatedAt   time.Time  `json:"created_at"`
@@ -465,6 +438,42 @@ type APIKeyList struct {
 // APIKeyName defines model for APIKeyName.
 type APIKeyName = string
 
+// APIKeyRequest defines model for APIKeyRequest.
+type APIKeyRequest struct {
+	Description *APIKeyDescription `json:"description,omitempty"`
+
+	// ExpiresAt Without it the key does not expire.
+	ExpiresAt   *time.Time  `json:"expires_at,omitempty"`
+	Name        APIKeyName  `json:"name"`
+	Permissions Permissions `json:"permissions"`
+}
+
+// AcceptedExecutionV1 defines model for AcceptedExecutionV1.
+type AcceptedExecutionV1 struct {
+	CreatedAt time.Time  `json:"created_at"`
+	EndedAt   *time.Time `json:"ended_at"`
+
+	// Error Why the execution failed; null unless it did.
+	Error *Failure `json:"error"`
+
+	// GraphExecId The same as `id`.
+	GraphExecId  string `json:"graph_exec_id"`
+	GraphId      string `json:"graph_id"`
+	GraphVersion int    `json:"graph_version"`
+	Id           string `json:"id"`
+
+	// ParentExecutionId The execution in which this one is a nested agent.
+	ParentExecutionId *string `json:"parent_execution_id"`
+
+	// RetryOf The execution that this one repeats.
+	RetryOf   *string    `json:"retry_of"`
+	StartedAt *time.Time `json:"started_at"`
+
+	// Stats The execution's own node executions; those of nested agents count there.
+	Stats  Stats  `json:"stats"`
+	Status Status `json:"status"`
+}
+
 // Account defines model for Account.
 type Account struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -486,12 +495,17 @@ type AccountList struct {
 	Pagination Pagination `json:"pagination"`
 }
 
+// ActiveVersionRequest defines model for ActiveVersionRequest.
+type ActiveVersionRequest struct {
+	ActiveGraphVersion int `json:"active_graph_version"`
+}
+
 // Block defines model for Block.
 type Block struct {
-	BlockType   BlockBlockType `json:"block_type"`
-	Categories  []string       `json:"categories"`
-	Description string         `json:"description"`
-	Id          string         `json:"id"`
+	BlockType   BlockType `json:"block_type"`
+	Categories  []string  `json:"categories"`
+	Description string    `json:"description"`
+	Id          string    `json:"id"`
 
 	// InputSchema A value for each name.
 	InputSchema Values `json:"input_schema"`
@@ -504,11 +518,38 @@ type Block struct {
 	StaticOutput bool `json:"static_output"`
 }
 
-// BlockBlockType defines model for Block.BlockType.
-type BlockBlockType string
-
 // BlockList defines model for BlockList.
 type BlockList = json.RawMessage
+
+// BlockListV1 defines model for BlockListV1.
+type BlockListV1 = json.RawMessage
+
+// BlockType defines model for BlockType.
+type BlockType string
+
+// BlockV1 defines model for BlockV1.
+type BlockV1 struct {
+	Categories []struct {
+		Category string `json:"category"`
+
+		// Description Empty.
+		Description string `json:"description"`
+	} `json:"categories"`
+
+	// Costs Empty; blocks cost nothing here.
+	Costs       []map[string]interface{} `json:"costs"`
+	Description string                   `json:"description"`
+	Id          string                   `json:"id"`
+
+	// InputSchema A value for each name.
+	InputSchema Values `json:"inputSchema"`
+	Name        string `json:"name"`
+
+	// OutputSchema A value for each name.
+	OutputSchema Values    `json:"outputSchema"`
+	StaticOutput bool      `json:"staticOutput"`
+	UiType       BlockType `json:"uiType"`
+}
 
 // Creator defines model for Creator.
 type Creator struct {
@@ -537,6 +578,9 @@ type CreatorList struct {
 	Pagination Pagination `json:"pagination"`
 }
 
+// CreatorOrder defines model for CreatorOrder.
+type CreatorOrder string
+
 // Error defines model for Error.
 type Error struct {
 	Error struct {
@@ -554,6 +598,12 @@ type ErrorErrorCode string
 
 // ExecuteRequest defines model for ExecuteRequest.
 type ExecuteRequest = json.RawMessage
+
+// ExecuteRequestExternal defines model for ExecuteRequestExternal.
+type ExecuteRequestExternal = json.RawMessage
+
+// ExecuteRequestV1 defines model for ExecuteRequestV1.
+type ExecuteRequestV1 = json.RawMessage
 
 // ExecuteResponse The identifier; with `Prefer`, the details of the execution in the same object.
 type ExecuteResponse = json.RawMessage
@@ -584,6 +634,9 @@ type Execution struct {
 // ExecutionDetails defines model for ExecutionDetails.
 type ExecutionDetails = json.RawMessage
 
+// ExecutionDetailsV1 defines model for ExecutionDetailsV1.
+type ExecutionDetailsV1 = json.RawMessage
+
 // ExecutionList defines model for ExecutionList.
 type ExecutionList struct {
 	Executions []Execution `json:"executions"`
@@ -591,6 +644,20 @@ type ExecutionList struct {
 	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
 	Pagination Pagination `json:"pagination"`
 }
+
+// ExecutionListV1 defines model for ExecutionListV1.
+type ExecutionListV1 struct {
+	Executions []Execution `json:"executions"`
+	Pagination struct {
+		CurrentPage int `json:"current_page"`
+		PageSize    int `json:"page_size"`
+		TotalItems  int `json:"total_items"`
+		TotalPages  int `json:"total_pages"`
+	} `json:"pagination"`
+}
+
+// ExecutionResults defines model for ExecutionResults.
+type ExecutionResults = json.RawMessage
 
 // Failure Why the execution failed; null unless it did.
 type Failure struct {
@@ -777,6 +844,14 @@ type NewAPIKey struct {
 // NewAPIKeyStatus defines model for NewAPIKey.Status.
 type NewAPIKeyStatus string
 
+// NewAPIKeyV1 defines model for NewAPIKeyV1.
+type NewAPIKeyV1 struct {
+	ApiKey APIKey `json:"api_key"`
+
+	// PlainTextKey The key, shown this once.
+	PlainTextKey string `json:"plain_text_key"`
+}
+
 // Node defines model for Node.
 type Node struct {
 	BlockId string `json:"block_id"`
@@ -808,6 +883,27 @@ type NodeExecution = json.RawMessage
 
 // NodeExecutionList defines model for NodeExecutionList.
 type NodeExecutionList = json.RawMessage
+
+// NodeExecutionV1 defines model for NodeExecutionV1.
+type NodeExecutionV1 struct {
+	// AddTime The same as `start_time`.
+	AddTime *time.Time `json:"add_time"`
+	BlockId string     `json:"block_id"`
+	EndTime *time.Time `json:"end_time"`
+
+	// InputData A value for each name.
+	InputData  Values `json:"input_data"`
+	NodeExecId string `json:"node_exec_id"`
+	NodeId     string `json:"node_id"`
+
+	// OutputData For each name its values in order.
+	OutputData PinValues `json:"output_data"`
+
+	// QueueTime The same as `start_time`.
+	QueueTime *time.Time `json:"queue_time"`
+	StartTime *time.Time `json:"start_time"`
+	Status    Status     `json:"status"`
+}
 
 // Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
 type Pagination struct {
@@ -984,6 +1080,9 @@ type StoreAgentList struct {
 	Pagination Pagination `json:"pagination"`
 }
 
+// StoreOrder defines model for StoreOrder.
+type StoreOrder string
+
 // StoreReview defines model for StoreReview.
 type StoreReview struct {
 	Comments  *string   `json:"comments"`
@@ -1135,11 +1234,26 @@ type Waiting struct {
 // AllowMissingBlocks defines model for AllowMissingBlocks.
 type AllowMissingBlocks = bool
 
+// CreatorFeatured defines model for CreatorFeatured.
+type CreatorFeatured = bool
+
+// CreatorSearch defines model for CreatorSearch.
+type CreatorSearch = string
+
+// CreatorSortedBy defines model for CreatorSortedBy.
+type CreatorSortedBy = CreatorOrder
+
 // ExecutionID defines model for ExecutionID.
 type ExecutionID = string
 
+// ExpirationHours defines model for ExpirationHours.
+type ExpirationHours = int
+
 // FileID defines model for FileID.
 type FileID = string
+
+// ForExport defines model for ForExport.
+type ForExport = bool
 
 // GraphID defines model for GraphID.
 type GraphID = string
@@ -1162,6 +1276,9 @@ type Page = int
 // PageSize defines model for PageSize.
 type PageSize = int
 
+// PageSizeV1 defines model for PageSizeV1.
+type PageSizeV1 = int
+
 // Prefer defines model for Prefer.
 type Prefer = string
 
@@ -1170,6 +1287,30 @@ type Slug = string
 
 // StoreAgentID defines model for StoreAgentID.
 type StoreAgentID = string
+
+// StoreCategory defines model for StoreCategory.
+type StoreCategory = string
+
+// StoreCreator defines model for StoreCreator.
+type StoreCreator = string
+
+// StoreFeatured defines model for StoreFeatured.
+type StoreFeatured = bool
+
+// StoreSearch defines model for StoreSearch.
+type StoreSearch = string
+
+// StoreSearchQuery defines model for StoreSearchQuery.
+type StoreSearchQuery = string
+
+// StoreSearchTerm defines model for StoreSearchTerm.
+type StoreSearchTerm = string
+
+// StoreSortBy defines model for StoreSortBy.
+type StoreSortBy = StoreOrder
+
+// StoreSortedBy defines model for StoreSortedBy.
+type StoreSortedBy = StoreOrder
 
 // StoreVersionID defines model for StoreVersionID.
 type StoreVersionID = string
@@ -1185,6 +1326,9 @@ type Username = string
 
 // Version defines model for Version.
 type Version = int
+
+// VersionInPath defines model for VersionInPath.
+type VersionInPath = int
 
 // Conflict defines model for Conflict.
 type Conflict = Error
@@ -1219,9 +1363,116 @@ type Unavailable = Error
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Error
 
+// APIKeyToCreate defines model for APIKeyToCreate.
+type APIKeyToCreate = APIKeyRequest
+
+// ActiveVersion defines model for ActiveVersion.
+type ActiveVersion = ActiveVersionRequest
+
 // GraphToStore A graph to store. `name` is required, here or in `graph`; everything else has a default. Computed fields
 // of an exported file are ignored.
 type GraphToStore = GraphDocument
+
+// ListAPIKeysV1Params defines parameters for ListAPIKeysV1.
+type ListAPIKeysV1Params struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSizeV1 `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// SetAPIKeyPermissionsV1JSONBody defines parameters for SetAPIKeyPermissionsV1.
+type SetAPIKeyPermissionsV1JSONBody struct {
+	Permissions Permissions `json:"permissions"`
+}
+
+// ListExecutionsV1Params defines parameters for ListExecutionsV1.
+type ListExecutionsV1Params struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSizeV1 `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// UploadFileV1MultipartBody defines parameters for UploadFileV1.
+type UploadFileV1MultipartBody struct {
+	File openapi_types.File `json:"file"`
+}
+
+// UploadFileV1Params defines parameters for UploadFileV1.
+type UploadFileV1Params struct {
+	// ExpirationHours After how many hours the file is deleted.
+	ExpirationHours *ExpirationHours `form:"expiration_hours,omitempty" json:"expiration_hours,omitempty"`
+}
+
+// ListGraphsV1Params defines parameters for ListGraphsV1.
+type ListGraphsV1Params struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSizeV1 `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// CreateGraphV1Params defines parameters for CreateGraphV1.
+type CreateGraphV1Params struct {
+	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// not executed until all is there.
+	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
+}
+
+// GetGraphV1Params defines parameters for GetGraphV1.
+type GetGraphV1Params struct {
+	// Version Version of the graph.
+	Version *Version `form:"version,omitempty" json:"version,omitempty"`
+
+	// ForExport Answer with a file that can be imported elsewhere: with its sub-graphs, without secrets and without the user.
+	ForExport *ForExport `form:"for_export,omitempty" json:"for_export,omitempty"`
+}
+
+// UpdateGraphV1Params defines parameters for UpdateGraphV1.
+type UpdateGraphV1Params struct {
+	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// not executed until all is there.
+	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
+
+	// IfMatch The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
+	// changed and the answer is 409.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ExecuteGraphV1Params defines parameters for ExecuteGraphV1.
+type ExecuteGraphV1Params struct {
+	// IdempotencyKey The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
+	// body.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListGraphExecutionsV1Params defines parameters for ListGraphExecutionsV1.
+type ListGraphExecutionsV1Params struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// ListGraphVersionsV1Params defines parameters for ListGraphVersionsV1.
+type ListGraphVersionsV1Params struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSizeV1 `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// GetGraphVersionV1Params defines parameters for GetGraphVersionV1.
+type GetGraphVersionV1Params struct {
+	// ForExport Answer with a file that can be imported elsewhere: with its sub-graphs, without secrets and without the user.
+	ForExport *ForExport `form:"for_export,omitempty" json:"for_export,omitempty"`
+}
 
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
@@ -1256,16 +1507,6 @@ type ListAPIKeysParams struct {
 
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
-}
-
-// CreateAPIKeyJSONBody defines parameters for CreateAPIKey.
-type CreateAPIKeyJSONBody struct {
-	Description *APIKeyDescription `json:"description,omitempty"`
-
-	// ExpiresAt Without it the key does not expire.
-	ExpiresAt   *time.Time  `json:"expires_at,omitempty"`
-	Name        APIKeyName  `json:"name"`
-	Permissions Permissions `json:"permissions"`
 }
 
 // UpdateAPIKeyJSONBody defines parameters for UpdateAPIKey.
@@ -1337,7 +1578,7 @@ type GetGraphParams struct {
 	Version *Version `form:"version,omitempty" json:"version,omitempty"`
 
 	// ForExport Answer with a file that can be imported elsewhere: with its sub-graphs, without secrets and without the user.
-	ForExport *bool `form:"for_export,omitempty" json:"for_export,omitempty"`
+	ForExport *ForExport `form:"for_export,omitempty" json:"for_export,omitempty"`
 }
 
 // UpdateGraphParams defines parameters for UpdateGraph.
@@ -1375,11 +1616,6 @@ type ListGraphVersionsParams struct {
 
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
-}
-
-// SetActiveGraphVersionJSONBody defines parameters for SetActiveGraphVersion.
-type SetActiveGraphVersionJSONBody struct {
-	ActiveGraphVersion int `json:"active_graph_version"`
 }
 
 // ListExecutionsParams defines parameters for ListExecutions.
@@ -1446,7 +1682,7 @@ type UploadFileMultipartBody struct {
 // UploadFileParams defines parameters for UploadFile.
 type UploadFileParams struct {
 	// ExpirationHours After how many hours the file is deleted.
-	ExpirationHours *int `form:"expiration_hours,omitempty" json:"expiration_hours,omitempty"`
+	ExpirationHours *ExpirationHours `form:"expiration_hours,omitempty" json:"expiration_hours,omitempty"`
 }
 
 // DownloadFileParams defines parameters for DownloadFile.
@@ -1517,28 +1753,28 @@ type ListAllSubmissionsParams struct {
 // ListStoreAgentsParams defines parameters for ListStoreAgents.
 type ListStoreAgentsParams struct {
 	// Search Words to search for.
-	Search *string `form:"search,omitempty" json:"search,omitempty"`
+	Search *StoreSearch `form:"search,omitempty" json:"search,omitempty"`
 
 	// SearchQuery Another name of `search`.
-	SearchQuery *string `form:"search_query,omitempty" json:"search_query,omitempty"`
+	SearchQuery *StoreSearchQuery `form:"search_query,omitempty" json:"search_query,omitempty"`
 
 	// SearchTerm Another name of `search`.
-	SearchTerm *string `form:"search_term,omitempty" json:"search_term,omitempty"`
+	SearchTerm *StoreSearchTerm `form:"search_term,omitempty" json:"search_term,omitempty"`
 
 	// Category Only agents of this category, whatever its case.
-	Category *string `form:"category,omitempty" json:"category,omitempty"`
+	Category *StoreCategory `form:"category,omitempty" json:"category,omitempty"`
 
 	// Creator Only agents of the creator with this username.
-	Creator *string `form:"creator,omitempty" json:"creator,omitempty"`
+	Creator *StoreCreator `form:"creator,omitempty" json:"creator,omitempty"`
 
 	// Featured With true, only featured agents.
-	Featured *bool `form:"featured,omitempty" json:"featured,omitempty"`
+	Featured *StoreFeatured `form:"featured,omitempty" json:"featured,omitempty"`
 
 	// SortedBy `runs`, `rating` and `newest` begin with the most, `name` is ascending. `updated_at` is another name of `newest`.
-	SortedBy *ListStoreAgentsParamsSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
+	SortedBy *StoreSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
 
 	// SortBy Another name of `sorted_by`.
-	SortBy *ListStoreAgentsParamsSortBy `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+	SortBy *StoreSortBy `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 
 	// Page Number of the page, from 1.
 	Page *Page `form:"page,omitempty" json:"page,omitempty"`
@@ -1546,12 +1782,6 @@ type ListStoreAgentsParams struct {
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
-
-// ListStoreAgentsParamsSortedBy defines parameters for ListStoreAgents.
-type ListStoreAgentsParamsSortedBy string
-
-// ListStoreAgentsParamsSortBy defines parameters for ListStoreAgents.
-type ListStoreAgentsParamsSortBy string
 
 // ListStoreReviewsParams defines parameters for ListStoreReviews.
 type ListStoreReviewsParams struct {
@@ -1565,13 +1795,13 @@ type ListStoreReviewsParams struct {
 // ListCreatorsParams defines parameters for ListCreators.
 type ListCreatorsParams struct {
 	// Search Only creators whose name or username contains this text, whatever its case.
-	Search *string `form:"search,omitempty" json:"search,omitempty"`
+	Search *CreatorSearch `form:"search,omitempty" json:"search,omitempty"`
 
 	// Featured With true, only creators of featured agents.
-	Featured *bool `form:"featured,omitempty" json:"featured,omitempty"`
+	Featured *CreatorFeatured `form:"featured,omitempty" json:"featured,omitempty"`
 
 	// SortedBy The most first.
-	SortedBy *ListCreatorsParamsSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
+	SortedBy *CreatorSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
 
 	// Page Number of the page, from 1.
 	Page *Page `form:"page,omitempty" json:"page,omitempty"`
@@ -1579,9 +1809,6 @@ type ListCreatorsParams struct {
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
-
-// ListCreatorsParamsSortedBy defines parameters for ListCreators.
-type ListCreatorsParamsSortedBy string
 
 // ListSubmissionsParams defines parameters for ListSubmissions.
 type ListSubmissionsParams struct {
@@ -1598,6 +1825,106 @@ type ListSubmissionsParams struct {
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
 
+// CreateGraphExternalParams defines parameters for CreateGraphExternal.
+type CreateGraphExternalParams struct {
+	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// not executed until all is there.
+	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
+}
+
+// ExecuteGraphExternalParams defines parameters for ExecuteGraphExternal.
+type ExecuteGraphExternalParams struct {
+	// IdempotencyKey The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
+	// body.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListStoreAgentsExternalParams defines parameters for ListStoreAgentsExternal.
+type ListStoreAgentsExternalParams struct {
+	// Search Words to search for.
+	Search *StoreSearch `form:"search,omitempty" json:"search,omitempty"`
+
+	// SearchQuery Another name of `search`.
+	SearchQuery *StoreSearchQuery `form:"search_query,omitempty" json:"search_query,omitempty"`
+
+	// SearchTerm Another name of `search`.
+	SearchTerm *StoreSearchTerm `form:"search_term,omitempty" json:"search_term,omitempty"`
+
+	// Category Only agents of this category, whatever its case.
+	Category *StoreCategory `form:"category,omitempty" json:"category,omitempty"`
+
+	// Creator Only agents of the creator with this username.
+	Creator *StoreCreator `form:"creator,omitempty" json:"creator,omitempty"`
+
+	// Featured With true, only featured agents.
+	Featured *StoreFeatured `form:"featured,omitempty" json:"featured,omitempty"`
+
+	// SortedBy `runs`, `rating` and `newest` begin with the most, `name` is ascending. `updated_at` is another name of `newest`.
+	SortedBy *StoreSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
+
+	// SortBy Another name of `sorted_by`.
+	SortBy *StoreSortBy `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// ListCreatorsExternalParams defines parameters for ListCreatorsExternal.
+type ListCreatorsExternalParams struct {
+	// Search Only creators whose name or username contains this text, whatever its case.
+	Search *CreatorSearch `form:"search,omitempty" json:"search,omitempty"`
+
+	// Featured With true, only creators of featured agents.
+	Featured *CreatorFeatured `form:"featured,omitempty" json:"featured,omitempty"`
+
+	// SortedBy The most first.
+	SortedBy *CreatorSortedBy `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
+
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// CreateAPIKeyV1JSONRequestBody defines body for CreateAPIKeyV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type CreateAPIKeyV1JSONRequestBody = APIKeyRequest
+
+// SetAPIKeyPermissionsV1JSONRequestBody defines body for SetAPIKeyPermissionsV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type SetAPIKeyPermissionsV1JSONRequestBody SetAPIKeyPermissionsV1JSONBody
+
+// UploadFileV1MultipartRequestBody defines body for UploadFileV1 for multipart/form-data ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type UploadFileV1MultipartRequestBody UploadFileV1MultipartBody
+
+// CreateGraphV1JSONRequestBody defines body for CreateGraphV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type CreateGraphV1JSONRequestBody = GraphDocument
+
+// UpdateGraphV1JSONRequestBody defines body for UpdateGraphV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type UpdateGraphV1JSONRequestBody = GraphDocument
+
+// ExecuteGraphV1JSONRequestBody defines body for ExecuteGraphV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type ExecuteGraphV1JSONRequestBody = ExecuteRequestV1
+
+// SetActiveGraphVersionV1JSONRequestBody defines body for SetActiveGraphVersionV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type SetActiveGraphVersionV1JSONRequestBody = ActiveVersionRequest
+
 // CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
 type CreateAccountJSONRequestBody CreateAccountJSONBody
 
@@ -1605,7 +1932,7 @@ type CreateAccountJSONRequestBody CreateAccountJSONBody
 type UpdateAccountJSONRequestBody UpdateAccountJSONBody
 
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
-type CreateAPIKeyJSONRequestBody CreateAPIKeyJSONBody
+type CreateAPIKeyJSONRequestBody = APIKeyRequest
 
 // UpdateAPIKeyJSONRequestBody defines body for UpdateAPIKey for application/json ContentType.
 type UpdateAPIKeyJSONRequestBody UpdateAPIKeyJSONBody
@@ -1632,7 +1959,7 @@ type UpdateGraphJSONRequestBody = GraphDocument
 type ExecuteGraphJSONRequestBody = ExecuteRequest
 
 // SetActiveGraphVersionJSONRequestBody defines body for SetActiveGraphVersion for application/json ContentType.
-type SetActiveGraphVersionJSONRequestBody SetActiveGraphVersionJSONBody
+type SetActiveGraphVersionJSONRequestBody = ActiveVersionRequest
 
 // RetryExecutionJSONRequestBody defines body for RetryExecution for application/json ContentType.
 type RetryExecutionJSONRequestBody = RetryRequest
@@ -1667,8 +1994,128 @@ type SubmitAgentJSONRequestBody = SubmissionRequest
 // EditSubmissionJSONRequestBody defines body for EditSubmission for application/json ContentType.
 type EditSubmissionJSONRequestBody = SubmissionRequest
 
+// CreateGraphExternalJSONRequestBody defines body for CreateGraphExternal for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type CreateGraphExternalJSONRequestBody = GraphDocument
+
+// ExecuteGraphExternalJSONRequestBody defines body for ExecuteGraphExternal for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type ExecuteGraphExternalJSONRequestBody = ExecuteRequestExternal
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAPIKeysV1 List API keys
+	// (GET /api/v1/api-keys)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListAPIKeysV1(w http.ResponseWriter, r *http.Request, params ListAPIKeysV1Params)
+	// CreateAPIKeyV1 Create API key
+	// (POST /api/v1/api-keys)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateAPIKeyV1(w http.ResponseWriter, r *http.Request)
+	// RevokeAPIKeyV1 Revoke API key
+	// (DELETE /api/v1/api-keys/{key_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	RevokeAPIKeyV1(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// GetAPIKeyV1 Get API key
+	// (GET /api/v1/api-keys/{key_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetAPIKeyV1(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// SetAPIKeyPermissionsV1 Set permissions of API key
+	// (PUT /api/v1/api-keys/{key_id}/permissions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SetAPIKeyPermissionsV1(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// SuspendAPIKeyV1 Suspend API key
+	// (POST /api/v1/api-keys/{key_id}/suspend)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SuspendAPIKeyV1(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// ListBlocksV1 List blocks
+	// (GET /api/v1/blocks)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListBlocksV1(w http.ResponseWriter, r *http.Request)
+	// ListExecutionsV1 List executions
+	// (GET /api/v1/executions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListExecutionsV1(w http.ResponseWriter, r *http.Request, params ListExecutionsV1Params)
+	// DeleteExecutionV1 Delete execution
+	// (DELETE /api/v1/executions/{execution_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteExecutionV1(w http.ResponseWriter, r *http.Request, executionId ExecutionID)
+	// UploadFileV1 Upload file
+	// (POST /api/v1/files/upload)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	UploadFileV1(w http.ResponseWriter, r *http.Request, params UploadFileV1Params)
+	// ListGraphsV1 List graphs
+	// (GET /api/v1/graphs)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListGraphsV1(w http.ResponseWriter, r *http.Request, params ListGraphsV1Params)
+	// CreateGraphV1 Create graph
+	// (POST /api/v1/graphs)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateGraphV1(w http.ResponseWriter, r *http.Request, params CreateGraphV1Params)
+	// DeleteGraphV1 Delete graph
+	// (DELETE /api/v1/graphs/{graph_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID)
+	// GetGraphV1 Get graph
+	// (GET /api/v1/graphs/{graph_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params GetGraphV1Params)
+	// UpdateGraphV1 Update graph
+	// (PUT /api/v1/graphs/{graph_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	UpdateGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params UpdateGraphV1Params)
+	// ExecuteGraphV1 Execute graph
+	// (POST /api/v1/graphs/{graph_id}/execute/{version})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, version VersionInPath, params ExecuteGraphV1Params)
+	// ListGraphExecutionsV1 List executions of a graph
+	// (GET /api/v1/graphs/{graph_id}/executions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListGraphExecutionsV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphExecutionsV1Params)
+	// GetExecutionV1 Get execution details
+	// (GET /api/v1/graphs/{graph_id}/executions/{execution_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetExecutionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID)
+	// StopExecutionV1 Stop execution
+	// (POST /api/v1/graphs/{graph_id}/executions/{execution_id}/stop)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	StopExecutionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID)
+	// ListGraphVersionsV1 List versions of a graph
+	// (GET /api/v1/graphs/{graph_id}/versions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListGraphVersionsV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphVersionsV1Params)
+	// SetActiveGraphVersionV1 Set the active version
+	// (PUT /api/v1/graphs/{graph_id}/versions/active)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SetActiveGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID)
+	// GetGraphVersionV1 Get version of a graph
+	// (GET /api/v1/graphs/{graph_id}/versions/{version})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, version VersionInPath, params GetGraphVersionV1Params)
 	// ListAccounts List accounts
 	// (GET /api/v2/admin/accounts)
 	ListAccounts(w http.ResponseWriter, r *http.Request, params ListAccountsParams)
@@ -1855,6 +2302,46 @@ type ServerInterface interface {
 	// EditSubmission Edit submission
 	// (PUT /api/v2/store/submissions/{submission_id})
 	EditSubmission(w http.ResponseWriter, r *http.Request, submissionId SubmissionID)
+	// ListBlocksExternal List blocks
+	// (GET /external-api/v1/blocks)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListBlocksExternal(w http.ResponseWriter, r *http.Request)
+	// CreateGraphExternal Create graph
+	// (POST /external-api/v1/graphs)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateGraphExternal(w http.ResponseWriter, r *http.Request, params CreateGraphExternalParams)
+	// ExecuteGraphExternal Execute graph
+	// (POST /external-api/v1/graphs/{graph_id}/execute/{version})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteGraphExternal(w http.ResponseWriter, r *http.Request, graphId GraphID, version VersionInPath, params ExecuteGraphExternalParams)
+	// GetExecutionResultsExternal Get results of execution
+	// (GET /external-api/v1/graphs/{graph_id}/executions/{execution_id}/results)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetExecutionResultsExternal(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID)
+	// ListStoreAgentsExternal List store agents
+	// (GET /external-api/v1/store/agents)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListStoreAgentsExternal(w http.ResponseWriter, r *http.Request, params ListStoreAgentsExternalParams)
+	// GetStoreAgentBySlugExternal Get store agent by name
+	// (GET /external-api/v1/store/agents/{username}/{slug})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetStoreAgentBySlugExternal(w http.ResponseWriter, r *http.Request, username Username, slug Slug)
+	// ListCreatorsExternal List creators
+	// (GET /external-api/v1/store/creators)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListCreatorsExternal(w http.ResponseWriter, r *http.Request, params ListCreatorsExternalParams)
+	// GetCreatorExternal Get creator
+	// (GET /external-api/v1/store/creators/{username})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetCreatorExternal(w http.ResponseWriter, r *http.Request, username Username)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -1865,6 +2352,828 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListAPIKeysV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListAPIKeysV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAPIKeysV1Params
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAPIKeysV1(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateAPIKeyV1 operation middleware
+func (siw *ServerInterfaceWrapper) CreateAPIKeyV1(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateAPIKeyV1(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeAPIKeyV1 operation middleware
+func (siw *ServerInterfaceWrapper) RevokeAPIKeyV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeAPIKeyV1(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAPIKeyV1 operation middleware
+func (siw *ServerInterfaceWrapper) GetAPIKeyV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAPIKeyV1(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetAPIKeyPermissionsV1 operation middleware
+func (siw *ServerInterfaceWrapper) SetAPIKeyPermissionsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetAPIKeyPermissionsV1(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SuspendAPIKeyV1 operation middleware
+func (siw *ServerInterfaceWrapper) SuspendAPIKeyV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key_id" -------------
+	var keyId KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key_id", mux.Vars(r)["key_id"], &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SuspendAPIKeyV1(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListBlocksV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListBlocksV1(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListBlocksV1(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListExecutionsV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListExecutionsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListExecutionsV1Params
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListExecutionsV1(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteExecutionV1 operation middleware
+func (siw *ServerInterfaceWrapper) DeleteExecutionV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "execution_id" -------------
+	var executionId ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution_id", mux.Vars(r)["execution_id"], &executionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "execution_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteExecutionV1(w, r, executionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UploadFileV1 operation middleware
+func (siw *ServerInterfaceWrapper) UploadFileV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UploadFileV1Params
+
+	// ------------- Optional query parameter "expiration_hours" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "expiration_hours", r.URL.Query(), &params.ExpirationHours, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "expiration_hours"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "expiration_hours", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UploadFileV1(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGraphsV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListGraphsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGraphsV1Params
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGraphsV1(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateGraphV1 operation middleware
+func (siw *ServerInterfaceWrapper) CreateGraphV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateGraphV1Params
+
+	// ------------- Optional query parameter "allow_missing_blocks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allow_missing_blocks", r.URL.Query(), &params.AllowMissingBlocks, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "allow_missing_blocks"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "allow_missing_blocks", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateGraphV1(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGraphV1 operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGraphV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGraphV1(w, r, graphId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetGraphV1 operation middleware
+func (siw *ServerInterfaceWrapper) GetGraphV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGraphV1Params
+
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", r.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "for_export" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "for_export", r.URL.Query(), &params.ForExport, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "for_export"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "for_export", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetGraphV1(w, r, graphId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateGraphV1 operation middleware
+func (siw *ServerInterfaceWrapper) UpdateGraphV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateGraphV1Params
+
+	// ------------- Optional query parameter "allow_missing_blocks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allow_missing_blocks", r.URL.Query(), &params.AllowMissingBlocks, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "allow_missing_blocks"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "allow_missing_blocks", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateGraphV1(w, r, graphId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExecuteGraphV1 operation middleware
+func (siw *ServerInterfaceWrapper) ExecuteGraphV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version VersionInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", mux.Vars(r)["version"], &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExecuteGraphV1Params
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExecuteGraphV1(w, r, graphId, version, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGraphExecutionsV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListGraphExecutionsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGraphExecutionsV1Params
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGraphExecutionsV1(w, r, graphId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetExecutionV1 operation middleware
+func (siw *ServerInterfaceWrapper) GetExecutionV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "execution_id" -------------
+	var executionId ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution_id", mux.Vars(r)["execution_id"], &executionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "execution_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetExecutionV1(w, r, graphId, executionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// StopExecutionV1 operation middleware
+func (siw *ServerInterfaceWrapper) StopExecutionV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "execution_id" -------------
+	var executionId ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution_id", mux.Vars(r)["execution_id"], &executionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "execution_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StopExecutionV1(w, r, graphId, executionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGraphVersionsV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListGraphVersionsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGraphVersionsV1Params
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGraphVersionsV1(w, r, graphId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetActiveGraphVersionV1 operation middleware
+func (siw *ServerInterfaceWrapper) SetActiveGraphVersionV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetActiveGraphVersionV1(w, r, graphId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetGraphVersionV1 operation middleware
+func (siw *ServerInterfaceWrapper) GetGraphVersionV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version VersionInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", mux.Vars(r)["version"], &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGraphVersionV1Params
+
+	// ------------- Optional query parameter "for_export" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "for_export", r.URL.Query(), &params.ForExport, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "for_export"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "for_export", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetGraphVersionV1(w, r, graphId, version, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListAccounts operation middleware
 func (siw *ServerInterfaceWrapper) ListAccounts(w http.ResponseWriter, r *http.Request) {
@@ -4306,6 +5615,443 @@ func (siw *ServerInterfaceWrapper) EditSubmission(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListBlocksExternal operation middleware
+func (siw *ServerInterfaceWrapper) ListBlocksExternal(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListBlocksExternal(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateGraphExternal operation middleware
+func (siw *ServerInterfaceWrapper) CreateGraphExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateGraphExternalParams
+
+	// ------------- Optional query parameter "allow_missing_blocks" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allow_missing_blocks", r.URL.Query(), &params.AllowMissingBlocks, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "allow_missing_blocks"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "allow_missing_blocks", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateGraphExternal(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExecuteGraphExternal operation middleware
+func (siw *ServerInterfaceWrapper) ExecuteGraphExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "version" -------------
+	var version VersionInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "version", mux.Vars(r)["version"], &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExecuteGraphExternalParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExecuteGraphExternal(w, r, graphId, version, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetExecutionResultsExternal operation middleware
+func (siw *ServerInterfaceWrapper) GetExecutionResultsExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "execution_id" -------------
+	var executionId ExecutionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "execution_id", mux.Vars(r)["execution_id"], &executionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "execution_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetExecutionResultsExternal(w, r, graphId, executionId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListStoreAgentsExternal operation middleware
+func (siw *ServerInterfaceWrapper) ListStoreAgentsExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListStoreAgentsExternalParams
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search_query" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_query", r.URL.Query(), &params.SearchQuery, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search_query"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search_query", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "search_term" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_term", r.URL.Query(), &params.SearchTerm, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search_term"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search_term", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "category" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "category", r.URL.Query(), &params.Category, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "category"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "category", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "creator" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "creator", r.URL.Query(), &params.Creator, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "creator"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "creator", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "featured" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "featured", r.URL.Query(), &params.Featured, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "featured"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "featured", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sorted_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sorted_by", r.URL.Query(), &params.SortedBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sorted_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sorted_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort_by", r.URL.Query(), &params.SortBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListStoreAgentsExternal(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetStoreAgentBySlugExternal operation middleware
+func (siw *ServerInterfaceWrapper) GetStoreAgentBySlugExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "username" -------------
+	var username Username
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", mux.Vars(r)["username"], &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "username", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "slug" -------------
+	var slug Slug
+
+	err = runtime.BindStyledParameterWithOptions("simple", "slug", mux.Vars(r)["slug"], &slug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "slug", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetStoreAgentBySlugExternal(w, r, username, slug)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCreatorsExternal operation middleware
+func (siw *ServerInterfaceWrapper) ListCreatorsExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCreatorsExternalParams
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "featured" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "featured", r.URL.Query(), &params.Featured, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "featured"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "featured", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sorted_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sorted_by", r.URL.Query(), &params.SortedBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sorted_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sorted_by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCreatorsExternal(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCreatorExternal operation middleware
+func (siw *ServerInterfaceWrapper) GetCreatorExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "username" -------------
+	var username Username
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", mux.Vars(r)["username"], &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "username", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCreatorExternal(w, r, username)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -4543,6 +6289,66 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/store/admin/agents/{agent_id}", wrapper.FeatureStoreAgent).Methods(http.MethodPut)
 
+	r.HandleFunc(options.BaseURL+"/api/v1/blocks", wrapper.ListBlocksV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs", wrapper.ListGraphsV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs", wrapper.CreateGraphV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}", wrapper.DeleteGraphV1).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}", wrapper.GetGraphV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}", wrapper.UpdateGraphV1).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}/versions", wrapper.ListGraphVersionsV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}/versions/active", wrapper.SetActiveGraphVersionV1).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}/versions/{version}", wrapper.GetGraphVersionV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}/execute/{version}", wrapper.ExecuteGraphV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}/executions", wrapper.ListGraphExecutionsV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}/executions/{execution_id}", wrapper.GetExecutionV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/graphs/{graph_id}/executions/{execution_id}/stop", wrapper.StopExecutionV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/executions", wrapper.ListExecutionsV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/executions/{execution_id}", wrapper.DeleteExecutionV1).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/files/upload", wrapper.UploadFileV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/api-keys", wrapper.ListAPIKeysV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/api-keys", wrapper.CreateAPIKeyV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/api-keys/{key_id}", wrapper.RevokeAPIKeyV1).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/api-keys/{key_id}", wrapper.GetAPIKeyV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/api-keys/{key_id}/suspend", wrapper.SuspendAPIKeyV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/api-keys/{key_id}/permissions", wrapper.SetAPIKeyPermissionsV1).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/blocks", wrapper.ListBlocksExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/graphs", wrapper.CreateGraphExternal).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/graphs/{graph_id}/execute/{version}", wrapper.ExecuteGraphExternal).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/graphs/{graph_id}/executions/{execution_id}/results", wrapper.GetExecutionResultsExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/store/agents", wrapper.ListStoreAgentsExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/store/agents/{username}/{slug}", wrapper.GetStoreAgentBySlugExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/store/creators", wrapper.ListCreatorsExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/store/creators/{username}", wrapper.GetCreatorExternal).Methods(http.MethodGet)
+
 	return r
 }
 
@@ -4584,6 +6390,3138 @@ type UnauthorizedJSONResponse struct {
 type UnavailableJSONResponse Error
 
 type UnsupportedMediaTypeJSONResponse Error
+
+type ListAPIKeysV1RequestObject struct {
+	Params ListAPIKeysV1Params
+}
+
+type ListAPIKeysV1ResponseObject interface {
+	VisitListAPIKeysV1Response(w http.ResponseWriter) error
+}
+
+type ListAPIKeysV1200ResponseHeaders struct {
+	XTotalCount *int
+}
+
+type ListAPIKeysV1200JSONResponse struct {
+	Body    []APIKey
+	Headers ListAPIKeysV1200ResponseHeaders
+}
+
+func (response ListAPIKeysV1200JSONResponse) VisitListAPIKeysV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XTotalCount != nil {
+		w.Header().Set("X-Total-Count", fmt.Sprint(*response.Headers.XTotalCount))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeysV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListAPIKeysV1401JSONResponse) VisitListAPIKeysV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeysV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListAPIKeysV1403JSONResponse) VisitListAPIKeysV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeysV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListAPIKeysV1422JSONResponse) VisitListAPIKeysV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeysV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListAPIKeysV1429JSONResponse) VisitListAPIKeysV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeysV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListAPIKeysV1500JSONResponse) VisitListAPIKeysV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAPIKeysV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListAPIKeysV1503JSONResponse) VisitListAPIKeysV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1RequestObject struct {
+	Body *CreateAPIKeyV1JSONRequestBody
+}
+
+type CreateAPIKeyV1ResponseObject interface {
+	VisitCreateAPIKeyV1Response(w http.ResponseWriter) error
+}
+
+type CreateAPIKeyV1200JSONResponse NewAPIKeyV1
+
+func (response CreateAPIKeyV1200JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateAPIKeyV1401JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateAPIKeyV1403JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CreateAPIKeyV1409JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateAPIKeyV1413JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateAPIKeyV1415JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateAPIKeyV1422JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateAPIKeyV1429JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateAPIKeyV1500JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAPIKeyV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateAPIKeyV1503JSONResponse) VisitCreateAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyV1RequestObject struct {
+	KeyId KeyID `json:"key_id"`
+}
+
+type RevokeAPIKeyV1ResponseObject interface {
+	VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error
+}
+
+type RevokeAPIKeyV1200JSONResponse APIKey
+
+func (response RevokeAPIKeyV1200JSONResponse) VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RevokeAPIKeyV1401JSONResponse) VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RevokeAPIKeyV1403JSONResponse) VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RevokeAPIKeyV1404JSONResponse) VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RevokeAPIKeyV1429JSONResponse) VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response RevokeAPIKeyV1500JSONResponse) VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAPIKeyV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RevokeAPIKeyV1503JSONResponse) VisitRevokeAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyV1RequestObject struct {
+	KeyId KeyID `json:"key_id"`
+}
+
+type GetAPIKeyV1ResponseObject interface {
+	VisitGetAPIKeyV1Response(w http.ResponseWriter) error
+}
+
+type GetAPIKeyV1200JSONResponse APIKey
+
+func (response GetAPIKeyV1200JSONResponse) VisitGetAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetAPIKeyV1401JSONResponse) VisitGetAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetAPIKeyV1403JSONResponse) VisitGetAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetAPIKeyV1404JSONResponse) VisitGetAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetAPIKeyV1429JSONResponse) VisitGetAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetAPIKeyV1500JSONResponse) VisitGetAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAPIKeyV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetAPIKeyV1503JSONResponse) VisitGetAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1RequestObject struct {
+	KeyId KeyID `json:"key_id"`
+	Body  *SetAPIKeyPermissionsV1JSONRequestBody
+}
+
+type SetAPIKeyPermissionsV1ResponseObject interface {
+	VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error
+}
+
+type SetAPIKeyPermissionsV1200JSONResponse APIKey
+
+func (response SetAPIKeyPermissionsV1200JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SetAPIKeyPermissionsV1401JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetAPIKeyPermissionsV1403JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SetAPIKeyPermissionsV1404JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SetAPIKeyPermissionsV1409JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetAPIKeyPermissionsV1413JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SetAPIKeyPermissionsV1415JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetAPIKeyPermissionsV1422JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SetAPIKeyPermissionsV1429JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetAPIKeyPermissionsV1500JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAPIKeyPermissionsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetAPIKeyPermissionsV1503JSONResponse) VisitSetAPIKeyPermissionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1RequestObject struct {
+	KeyId KeyID `json:"key_id"`
+}
+
+type SuspendAPIKeyV1ResponseObject interface {
+	VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error
+}
+
+type SuspendAPIKeyV1200JSONResponse APIKey
+
+func (response SuspendAPIKeyV1200JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SuspendAPIKeyV1401JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SuspendAPIKeyV1403JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SuspendAPIKeyV1404JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SuspendAPIKeyV1409JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SuspendAPIKeyV1429JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response SuspendAPIKeyV1500JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAPIKeyV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SuspendAPIKeyV1503JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksV1RequestObject struct {
+}
+
+type ListBlocksV1ResponseObject interface {
+	VisitListBlocksV1Response(w http.ResponseWriter) error
+}
+
+type ListBlocksV1200JSONResponse BlockListV1
+
+func (response ListBlocksV1200JSONResponse) VisitListBlocksV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListBlocksV1401JSONResponse) VisitListBlocksV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListBlocksV1403JSONResponse) VisitListBlocksV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListBlocksV1429JSONResponse) VisitListBlocksV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListBlocksV1500JSONResponse) VisitListBlocksV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListBlocksV1503JSONResponse) VisitListBlocksV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutionsV1RequestObject struct {
+	Params ListExecutionsV1Params
+}
+
+type ListExecutionsV1ResponseObject interface {
+	VisitListExecutionsV1Response(w http.ResponseWriter) error
+}
+
+type ListExecutionsV1200ResponseHeaders struct {
+	XTotalCount *int
+}
+
+type ListExecutionsV1200JSONResponse struct {
+	Body    []Execution
+	Headers ListExecutionsV1200ResponseHeaders
+}
+
+func (response ListExecutionsV1200JSONResponse) VisitListExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XTotalCount != nil {
+		w.Header().Set("X-Total-Count", fmt.Sprint(*response.Headers.XTotalCount))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutionsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListExecutionsV1401JSONResponse) VisitListExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutionsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListExecutionsV1403JSONResponse) VisitListExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutionsV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListExecutionsV1422JSONResponse) VisitListExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutionsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListExecutionsV1429JSONResponse) VisitListExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutionsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListExecutionsV1500JSONResponse) VisitListExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExecutionsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListExecutionsV1503JSONResponse) VisitListExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecutionV1RequestObject struct {
+	ExecutionId ExecutionID `json:"execution_id"`
+}
+
+type DeleteExecutionV1ResponseObject interface {
+	VisitDeleteExecutionV1Response(w http.ResponseWriter) error
+}
+
+type DeleteExecutionV1204Response struct {
+}
+
+func (response DeleteExecutionV1204Response) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteExecutionV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteExecutionV1401JSONResponse) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecutionV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteExecutionV1403JSONResponse) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecutionV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteExecutionV1404JSONResponse) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecutionV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteExecutionV1409JSONResponse) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecutionV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteExecutionV1429JSONResponse) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecutionV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response DeleteExecutionV1500JSONResponse) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExecutionV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteExecutionV1503JSONResponse) VisitDeleteExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1RequestObject struct {
+	Params UploadFileV1Params
+	Body   *multipart.Reader
+}
+
+type UploadFileV1ResponseObject interface {
+	VisitUploadFileV1Response(w http.ResponseWriter) error
+}
+
+type UploadFileV1200JSONResponse UploadedFile
+
+func (response UploadFileV1200JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UploadFileV1401JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UploadFileV1403JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UploadFileV1413JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UploadFileV1415JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UploadFileV1422JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UploadFileV1429JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response UploadFileV1500JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UploadFileV1503JSONResponse) VisitUploadFileV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphsV1RequestObject struct {
+	Params ListGraphsV1Params
+}
+
+type ListGraphsV1ResponseObject interface {
+	VisitListGraphsV1Response(w http.ResponseWriter) error
+}
+
+type ListGraphsV1200ResponseHeaders struct {
+	XTotalCount *int
+}
+
+type ListGraphsV1200JSONResponse struct {
+	Body    []GraphSummary
+	Headers ListGraphsV1200ResponseHeaders
+}
+
+func (response ListGraphsV1200JSONResponse) VisitListGraphsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XTotalCount != nil {
+		w.Header().Set("X-Total-Count", fmt.Sprint(*response.Headers.XTotalCount))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListGraphsV1401JSONResponse) VisitListGraphsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListGraphsV1403JSONResponse) VisitListGraphsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphsV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListGraphsV1422JSONResponse) VisitListGraphsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListGraphsV1429JSONResponse) VisitListGraphsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListGraphsV1500JSONResponse) VisitListGraphsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListGraphsV1503JSONResponse) VisitListGraphsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1RequestObject struct {
+	Params CreateGraphV1Params
+	Body   *CreateGraphV1JSONRequestBody
+}
+
+type CreateGraphV1ResponseObject interface {
+	VisitCreateGraphV1Response(w http.ResponseWriter) error
+}
+
+type CreateGraphV1201ResponseHeaders struct {
+	ETag *string
+}
+
+type CreateGraphV1201JSONResponse struct {
+	Body    Graph
+	Headers CreateGraphV1201ResponseHeaders
+}
+
+func (response CreateGraphV1201JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateGraphV1401JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateGraphV1403JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateGraphV1413JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateGraphV1415JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateGraphV1422JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateGraphV1429JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateGraphV1500JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateGraphV1503JSONResponse) VisitCreateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1RequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+}
+
+type DeleteGraphV1ResponseObject interface {
+	VisitDeleteGraphV1Response(w http.ResponseWriter) error
+}
+
+type DeleteGraphV1200JSONResponse struct {
+	// VersionCounts How many versions the graph had.
+	VersionCounts int `json:"version_counts"`
+}
+
+func (response DeleteGraphV1200JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteGraphV1401JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteGraphV1403JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteGraphV1404JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGraphV1429JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response DeleteGraphV1500JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteGraphV1503JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1RequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Params  GetGraphV1Params
+}
+
+type GetGraphV1ResponseObject interface {
+	VisitGetGraphV1Response(w http.ResponseWriter) error
+}
+
+type GetGraphV1200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetGraphV1200JSONResponse struct {
+	Body    Graph
+	Headers GetGraphV1200ResponseHeaders
+}
+
+func (response GetGraphV1200JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetGraphV1401JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetGraphV1403JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetGraphV1404JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetGraphV1422JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetGraphV1429JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetGraphV1500JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetGraphV1503JSONResponse) VisitGetGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1RequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Params  UpdateGraphV1Params
+	Body    *UpdateGraphV1JSONRequestBody
+}
+
+type UpdateGraphV1ResponseObject interface {
+	VisitUpdateGraphV1Response(w http.ResponseWriter) error
+}
+
+type UpdateGraphV1200ResponseHeaders struct {
+	ETag *string
+}
+
+type UpdateGraphV1200JSONResponse struct {
+	Body    Graph
+	Headers UpdateGraphV1200ResponseHeaders
+}
+
+func (response UpdateGraphV1200JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateGraphV1401JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpdateGraphV1403JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response UpdateGraphV1404JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response UpdateGraphV1409JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UpdateGraphV1413JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UpdateGraphV1415JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UpdateGraphV1422JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UpdateGraphV1429JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpdateGraphV1500JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateGraphV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateGraphV1503JSONResponse) VisitUpdateGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1RequestObject struct {
+	GraphId GraphID       `json:"graph_id"`
+	Version VersionInPath `json:"version"`
+	Params  ExecuteGraphV1Params
+	Body    *ExecuteGraphV1JSONRequestBody
+}
+
+type ExecuteGraphV1ResponseObject interface {
+	VisitExecuteGraphV1Response(w http.ResponseWriter) error
+}
+
+type ExecuteGraphV1200JSONResponse AcceptedExecutionV1
+
+func (response ExecuteGraphV1200JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ExecuteGraphV1401JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ExecuteGraphV1403JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ExecuteGraphV1404JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response ExecuteGraphV1409JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ExecuteGraphV1413JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ExecuteGraphV1415JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ExecuteGraphV1422JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ExecuteGraphV1429JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ExecuteGraphV1500JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ExecuteGraphV1503JSONResponse) VisitExecuteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphExecutionsV1RequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Params  ListGraphExecutionsV1Params
+}
+
+type ListGraphExecutionsV1ResponseObject interface {
+	VisitListGraphExecutionsV1Response(w http.ResponseWriter) error
+}
+
+type ListGraphExecutionsV1200JSONResponse ExecutionListV1
+
+func (response ListGraphExecutionsV1200JSONResponse) VisitListGraphExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphExecutionsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListGraphExecutionsV1401JSONResponse) VisitListGraphExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphExecutionsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListGraphExecutionsV1403JSONResponse) VisitListGraphExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphExecutionsV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListGraphExecutionsV1422JSONResponse) VisitListGraphExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphExecutionsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListGraphExecutionsV1429JSONResponse) VisitListGraphExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphExecutionsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListGraphExecutionsV1500JSONResponse) VisitListGraphExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphExecutionsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListGraphExecutionsV1503JSONResponse) VisitListGraphExecutionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionV1RequestObject struct {
+	GraphId     GraphID     `json:"graph_id"`
+	ExecutionId ExecutionID `json:"execution_id"`
+}
+
+type GetExecutionV1ResponseObject interface {
+	VisitGetExecutionV1Response(w http.ResponseWriter) error
+}
+
+type GetExecutionV1200JSONResponse ExecutionDetailsV1
+
+func (response GetExecutionV1200JSONResponse) VisitGetExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetExecutionV1401JSONResponse) VisitGetExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetExecutionV1403JSONResponse) VisitGetExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetExecutionV1404JSONResponse) VisitGetExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetExecutionV1429JSONResponse) VisitGetExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetExecutionV1500JSONResponse) VisitGetExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetExecutionV1503JSONResponse) VisitGetExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecutionV1RequestObject struct {
+	GraphId     GraphID     `json:"graph_id"`
+	ExecutionId ExecutionID `json:"execution_id"`
+}
+
+type StopExecutionV1ResponseObject interface {
+	VisitStopExecutionV1Response(w http.ResponseWriter) error
+}
+
+type StopExecutionV1200JSONResponse Execution
+
+func (response StopExecutionV1200JSONResponse) VisitStopExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecutionV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response StopExecutionV1401JSONResponse) VisitStopExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecutionV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response StopExecutionV1403JSONResponse) VisitStopExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecutionV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response StopExecutionV1404JSONResponse) VisitStopExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecutionV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response StopExecutionV1429JSONResponse) VisitStopExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecutionV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response StopExecutionV1500JSONResponse) VisitStopExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopExecutionV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response StopExecutionV1503JSONResponse) VisitStopExecutionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1RequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Params  ListGraphVersionsV1Params
+}
+
+type ListGraphVersionsV1ResponseObject interface {
+	VisitListGraphVersionsV1Response(w http.ResponseWriter) error
+}
+
+type ListGraphVersionsV1200ResponseHeaders struct {
+	XTotalCount *int
+}
+
+type ListGraphVersionsV1200JSONResponse struct {
+	Body    []GraphSummary
+	Headers ListGraphVersionsV1200ResponseHeaders
+}
+
+func (response ListGraphVersionsV1200JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XTotalCount != nil {
+		w.Header().Set("X-Total-Count", fmt.Sprint(*response.Headers.XTotalCount))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListGraphVersionsV1401JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListGraphVersionsV1403JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ListGraphVersionsV1404JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListGraphVersionsV1422JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListGraphVersionsV1429JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListGraphVersionsV1500JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGraphVersionsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListGraphVersionsV1503JSONResponse) VisitListGraphVersionsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1RequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Body    *SetActiveGraphVersionV1JSONRequestBody
+}
+
+type SetActiveGraphVersionV1ResponseObject interface {
+	VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error
+}
+
+type SetActiveGraphVersionV1200JSONResponse GraphSummary
+
+func (response SetActiveGraphVersionV1200JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SetActiveGraphVersionV1401JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetActiveGraphVersionV1403JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SetActiveGraphVersionV1404JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetActiveGraphVersionV1413JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SetActiveGraphVersionV1415JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetActiveGraphVersionV1422JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SetActiveGraphVersionV1429JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetActiveGraphVersionV1500JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetActiveGraphVersionV1503JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1RequestObject struct {
+	GraphId GraphID       `json:"graph_id"`
+	Version VersionInPath `json:"version"`
+	Params  GetGraphVersionV1Params
+}
+
+type GetGraphVersionV1ResponseObject interface {
+	VisitGetGraphVersionV1Response(w http.ResponseWriter) error
+}
+
+type GetGraphVersionV1200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetGraphVersionV1200JSONResponse struct {
+	Body    Graph
+	Headers GetGraphVersionV1200ResponseHeaders
+}
+
+func (response GetGraphVersionV1200JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetGraphVersionV1401JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetGraphVersionV1403JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetGraphVersionV1404JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetGraphVersionV1422JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetGraphVersionV1429JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetGraphVersionV1500JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphVersionV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetGraphVersionV1503JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListAccountsRequestObject struct {
 	Params ListAccountsParams
@@ -13462,8 +18400,1175 @@ func (response EditSubmission503JSONResponse) VisitEditSubmissionResponse(w http
 	return err
 }
 
+type ListBlocksExternalRequestObject struct {
+}
+
+type ListBlocksExternalResponseObject interface {
+	VisitListBlocksExternalResponse(w http.ResponseWriter) error
+}
+
+type ListBlocksExternal200JSONResponse BlockListV1
+
+func (response ListBlocksExternal200JSONResponse) VisitListBlocksExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListBlocksExternal401JSONResponse) VisitListBlocksExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListBlocksExternal403JSONResponse) VisitListBlocksExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListBlocksExternal429JSONResponse) VisitListBlocksExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListBlocksExternal500JSONResponse) VisitListBlocksExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBlocksExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListBlocksExternal503JSONResponse) VisitListBlocksExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternalRequestObject struct {
+	Params CreateGraphExternalParams
+	Body   *CreateGraphExternalJSONRequestBody
+}
+
+type CreateGraphExternalResponseObject interface {
+	VisitCreateGraphExternalResponse(w http.ResponseWriter) error
+}
+
+type CreateGraphExternal201ResponseHeaders struct {
+	ETag *string
+}
+
+type CreateGraphExternal201JSONResponse struct {
+	Body    Graph
+	Headers CreateGraphExternal201ResponseHeaders
+}
+
+func (response CreateGraphExternal201JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateGraphExternal401JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateGraphExternal403JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateGraphExternal413JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateGraphExternal415JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateGraphExternal422JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateGraphExternal429JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateGraphExternal500JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateGraphExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateGraphExternal503JSONResponse) VisitCreateGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternalRequestObject struct {
+	GraphId GraphID       `json:"graph_id"`
+	Version VersionInPath `json:"version"`
+	Params  ExecuteGraphExternalParams
+	Body    *ExecuteGraphExternalJSONRequestBody
+}
+
+type ExecuteGraphExternalResponseObject interface {
+	VisitExecuteGraphExternalResponse(w http.ResponseWriter) error
+}
+
+type ExecuteGraphExternal200JSONResponse AcceptedExecutionV1
+
+func (response ExecuteGraphExternal200JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ExecuteGraphExternal401JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ExecuteGraphExternal403JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ExecuteGraphExternal404JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal409JSONResponse struct{ ConflictJSONResponse }
+
+func (response ExecuteGraphExternal409JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ExecuteGraphExternal413JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ExecuteGraphExternal415JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ExecuteGraphExternal422JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ExecuteGraphExternal429JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response ExecuteGraphExternal500JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteGraphExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ExecuteGraphExternal503JSONResponse) VisitExecuteGraphExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionResultsExternalRequestObject struct {
+	GraphId     GraphID     `json:"graph_id"`
+	ExecutionId ExecutionID `json:"execution_id"`
+}
+
+type GetExecutionResultsExternalResponseObject interface {
+	VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error
+}
+
+type GetExecutionResultsExternal200JSONResponse ExecutionResults
+
+func (response GetExecutionResultsExternal200JSONResponse) VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionResultsExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetExecutionResultsExternal401JSONResponse) VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionResultsExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetExecutionResultsExternal403JSONResponse) VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionResultsExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetExecutionResultsExternal404JSONResponse) VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionResultsExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetExecutionResultsExternal429JSONResponse) VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionResultsExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetExecutionResultsExternal500JSONResponse) VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecutionResultsExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetExecutionResultsExternal503JSONResponse) VisitGetExecutionResultsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsExternalRequestObject struct {
+	Params ListStoreAgentsExternalParams
+}
+
+type ListStoreAgentsExternalResponseObject interface {
+	VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error
+}
+
+type ListStoreAgentsExternal200JSONResponse StoreAgentList
+
+func (response ListStoreAgentsExternal200JSONResponse) VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListStoreAgentsExternal401JSONResponse) VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListStoreAgentsExternal403JSONResponse) VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListStoreAgentsExternal422JSONResponse) VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListStoreAgentsExternal429JSONResponse) VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListStoreAgentsExternal500JSONResponse) VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStoreAgentsExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListStoreAgentsExternal503JSONResponse) VisitListStoreAgentsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugExternalRequestObject struct {
+	Username Username `json:"username"`
+	Slug     Slug     `json:"slug"`
+}
+
+type GetStoreAgentBySlugExternalResponseObject interface {
+	VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error
+}
+
+type GetStoreAgentBySlugExternal200JSONResponse StoreAgentDetails
+
+func (response GetStoreAgentBySlugExternal200JSONResponse) VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetStoreAgentBySlugExternal401JSONResponse) VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetStoreAgentBySlugExternal403JSONResponse) VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetStoreAgentBySlugExternal404JSONResponse) VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetStoreAgentBySlugExternal429JSONResponse) VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetStoreAgentBySlugExternal500JSONResponse) VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStoreAgentBySlugExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetStoreAgentBySlugExternal503JSONResponse) VisitGetStoreAgentBySlugExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsExternalRequestObject struct {
+	Params ListCreatorsExternalParams
+}
+
+type ListCreatorsExternalResponseObject interface {
+	VisitListCreatorsExternalResponse(w http.ResponseWriter) error
+}
+
+type ListCreatorsExternal200JSONResponse CreatorList
+
+func (response ListCreatorsExternal200JSONResponse) VisitListCreatorsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListCreatorsExternal401JSONResponse) VisitListCreatorsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListCreatorsExternal403JSONResponse) VisitListCreatorsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListCreatorsExternal422JSONResponse) VisitListCreatorsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListCreatorsExternal429JSONResponse) VisitListCreatorsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListCreatorsExternal500JSONResponse) VisitListCreatorsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCreatorsExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListCreatorsExternal503JSONResponse) VisitListCreatorsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorExternalRequestObject struct {
+	Username Username `json:"username"`
+}
+
+type GetCreatorExternalResponseObject interface {
+	VisitGetCreatorExternalResponse(w http.ResponseWriter) error
+}
+
+type GetCreatorExternal200JSONResponse Creator
+
+func (response GetCreatorExternal200JSONResponse) VisitGetCreatorExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetCreatorExternal401JSONResponse) VisitGetCreatorExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetCreatorExternal403JSONResponse) VisitGetCreatorExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetCreatorExternal404JSONResponse) VisitGetCreatorExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetCreatorExternal429JSONResponse) VisitGetCreatorExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetCreatorExternal500JSONResponse) VisitGetCreatorExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCreatorExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetCreatorExternal503JSONResponse) VisitGetCreatorExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAPIKeysV1 List API keys
+	// (GET /api/v1/api-keys)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListAPIKeysV1(ctx context.Context, request ListAPIKeysV1RequestObject) (ListAPIKeysV1ResponseObject, error)
+	// CreateAPIKeyV1 Create API key
+	// (POST /api/v1/api-keys)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateAPIKeyV1(ctx context.Context, request CreateAPIKeyV1RequestObject) (CreateAPIKeyV1ResponseObject, error)
+	// RevokeAPIKeyV1 Revoke API key
+	// (DELETE /api/v1/api-keys/{key_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	RevokeAPIKeyV1(ctx context.Context, request RevokeAPIKeyV1RequestObject) (RevokeAPIKeyV1ResponseObject, error)
+	// GetAPIKeyV1 Get API key
+	// (GET /api/v1/api-keys/{key_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetAPIKeyV1(ctx context.Context, request GetAPIKeyV1RequestObject) (GetAPIKeyV1ResponseObject, error)
+	// SetAPIKeyPermissionsV1 Set permissions of API key
+	// (PUT /api/v1/api-keys/{key_id}/permissions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SetAPIKeyPermissionsV1(ctx context.Context, request SetAPIKeyPermissionsV1RequestObject) (SetAPIKeyPermissionsV1ResponseObject, error)
+	// SuspendAPIKeyV1 Suspend API key
+	// (POST /api/v1/api-keys/{key_id}/suspend)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SuspendAPIKeyV1(ctx context.Context, request SuspendAPIKeyV1RequestObject) (SuspendAPIKeyV1ResponseObject, error)
+	// ListBlocksV1 List blocks
+	// (GET /api/v1/blocks)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListBlocksV1(ctx context.Context, request ListBlocksV1RequestObject) (ListBlocksV1ResponseObject, error)
+	// ListExecutionsV1 List executions
+	// (GET /api/v1/executions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListExecutionsV1(ctx context.Context, request ListExecutionsV1RequestObject) (ListExecutionsV1ResponseObject, error)
+	// DeleteExecutionV1 Delete execution
+	// (DELETE /api/v1/executions/{execution_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteExecutionV1(ctx context.Context, request DeleteExecutionV1RequestObject) (DeleteExecutionV1ResponseObject, error)
+	// UploadFileV1 Upload file
+	// (POST /api/v1/files/upload)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	UploadFileV1(ctx context.Context, request UploadFileV1RequestObject) (UploadFileV1ResponseObject, error)
+	// ListGraphsV1 List graphs
+	// (GET /api/v1/graphs)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListGraphsV1(ctx context.Context, request ListGraphsV1RequestObject) (ListGraphsV1ResponseObject, error)
+	// CreateGraphV1 Create graph
+	// (POST /api/v1/graphs)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateGraphV1(ctx context.Context, request CreateGraphV1RequestObject) (CreateGraphV1ResponseObject, error)
+	// DeleteGraphV1 Delete graph
+	// (DELETE /api/v1/graphs/{graph_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteGraphV1(ctx context.Context, request DeleteGraphV1RequestObject) (DeleteGraphV1ResponseObject, error)
+	// GetGraphV1 Get graph
+	// (GET /api/v1/graphs/{graph_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetGraphV1(ctx context.Context, request GetGraphV1RequestObject) (GetGraphV1ResponseObject, error)
+	// UpdateGraphV1 Update graph
+	// (PUT /api/v1/graphs/{graph_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	UpdateGraphV1(ctx context.Context, request UpdateGraphV1RequestObject) (UpdateGraphV1ResponseObject, error)
+	// ExecuteGraphV1 Execute graph
+	// (POST /api/v1/graphs/{graph_id}/execute/{version})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteGraphV1(ctx context.Context, request ExecuteGraphV1RequestObject) (ExecuteGraphV1ResponseObject, error)
+	// ListGraphExecutionsV1 List executions of a graph
+	// (GET /api/v1/graphs/{graph_id}/executions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListGraphExecutionsV1(ctx context.Context, request ListGraphExecutionsV1RequestObject) (ListGraphExecutionsV1ResponseObject, error)
+	// GetExecutionV1 Get execution details
+	// (GET /api/v1/graphs/{graph_id}/executions/{execution_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetExecutionV1(ctx context.Context, request GetExecutionV1RequestObject) (GetExecutionV1ResponseObject, error)
+	// StopExecutionV1 Stop execution
+	// (POST /api/v1/graphs/{graph_id}/executions/{execution_id}/stop)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	StopExecutionV1(ctx context.Context, request StopExecutionV1RequestObject) (StopExecutionV1ResponseObject, error)
+	// ListGraphVersionsV1 List versions of a graph
+	// (GET /api/v1/graphs/{graph_id}/versions)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListGraphVersionsV1(ctx context.Context, request ListGraphVersionsV1RequestObject) (ListGraphVersionsV1ResponseObject, error)
+	// SetActiveGraphVersionV1 Set the active version
+	// (PUT /api/v1/graphs/{graph_id}/versions/active)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SetActiveGraphVersionV1(ctx context.Context, request SetActiveGraphVersionV1RequestObject) (SetActiveGraphVersionV1ResponseObject, error)
+	// GetGraphVersionV1 Get version of a graph
+	// (GET /api/v1/graphs/{graph_id}/versions/{version})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetGraphVersionV1(ctx context.Context, request GetGraphVersionV1RequestObject) (GetGraphVersionV1ResponseObject, error)
 	// ListAccounts List accounts
 	// (GET /api/v2/admin/accounts)
 	ListAccounts(ctx context.Context, request ListAccountsRequestObject) (ListAccountsResponseObject, error)
@@ -13650,6 +19755,46 @@ type StrictServerInterface interface {
 	// EditSubmission Edit submission
 	// (PUT /api/v2/store/submissions/{submission_id})
 	EditSubmission(ctx context.Context, request EditSubmissionRequestObject) (EditSubmissionResponseObject, error)
+	// ListBlocksExternal List blocks
+	// (GET /external-api/v1/blocks)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListBlocksExternal(ctx context.Context, request ListBlocksExternalRequestObject) (ListBlocksExternalResponseObject, error)
+	// CreateGraphExternal Create graph
+	// (POST /external-api/v1/graphs)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateGraphExternal(ctx context.Context, request CreateGraphExternalRequestObject) (CreateGraphExternalResponseObject, error)
+	// ExecuteGraphExternal Execute graph
+	// (POST /external-api/v1/graphs/{graph_id}/execute/{version})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteGraphExternal(ctx context.Context, request ExecuteGraphExternalRequestObject) (ExecuteGraphExternalResponseObject, error)
+	// GetExecutionResultsExternal Get results of execution
+	// (GET /external-api/v1/graphs/{graph_id}/executions/{execution_id}/results)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetExecutionResultsExternal(ctx context.Context, request GetExecutionResultsExternalRequestObject) (GetExecutionResultsExternalResponseObject, error)
+	// ListStoreAgentsExternal List store agents
+	// (GET /external-api/v1/store/agents)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListStoreAgentsExternal(ctx context.Context, request ListStoreAgentsExternalRequestObject) (ListStoreAgentsExternalResponseObject, error)
+	// GetStoreAgentBySlugExternal Get store agent by name
+	// (GET /external-api/v1/store/agents/{username}/{slug})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetStoreAgentBySlugExternal(ctx context.Context, request GetStoreAgentBySlugExternalRequestObject) (GetStoreAgentBySlugExternalResponseObject, error)
+	// ListCreatorsExternal List creators
+	// (GET /external-api/v1/store/creators)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListCreatorsExternal(ctx context.Context, request ListCreatorsExternalRequestObject) (ListCreatorsExternalResponseObject, error)
+	// GetCreatorExternal Get creator
+	// (GET /external-api/v1/store/creators/{username})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetCreatorExternal(ctx context.Context, request GetCreatorExternalRequestObject) (GetCreatorExternalResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -13689,6 +19834,636 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ListAPIKeysV1 operation middleware
+func (sh *strictHandler) ListAPIKeysV1(w http.ResponseWriter, r *http.Request, params ListAPIKeysV1Params) {
+	var request ListAPIKeysV1RequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAPIKeysV1(ctx, request.(ListAPIKeysV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAPIKeysV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAPIKeysV1ResponseObject); ok {
+		if err := validResponse.VisitListAPIKeysV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateAPIKeyV1 operation middleware
+func (sh *strictHandler) CreateAPIKeyV1(w http.ResponseWriter, r *http.Request) {
+	var request CreateAPIKeyV1RequestObject
+
+	var body CreateAPIKeyV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAPIKeyV1(ctx, request.(CreateAPIKeyV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAPIKeyV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateAPIKeyV1ResponseObject); ok {
+		if err := validResponse.VisitCreateAPIKeyV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeAPIKeyV1 operation middleware
+func (sh *strictHandler) RevokeAPIKeyV1(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request RevokeAPIKeyV1RequestObject
+
+	request.KeyId = keyId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeAPIKeyV1(ctx, request.(RevokeAPIKeyV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeAPIKeyV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeAPIKeyV1ResponseObject); ok {
+		if err := validResponse.VisitRevokeAPIKeyV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAPIKeyV1 operation middleware
+func (sh *strictHandler) GetAPIKeyV1(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request GetAPIKeyV1RequestObject
+
+	request.KeyId = keyId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAPIKeyV1(ctx, request.(GetAPIKeyV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAPIKeyV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAPIKeyV1ResponseObject); ok {
+		if err := validResponse.VisitGetAPIKeyV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetAPIKeyPermissionsV1 operation middleware
+func (sh *strictHandler) SetAPIKeyPermissionsV1(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request SetAPIKeyPermissionsV1RequestObject
+
+	request.KeyId = keyId
+
+	var body SetAPIKeyPermissionsV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetAPIKeyPermissionsV1(ctx, request.(SetAPIKeyPermissionsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetAPIKeyPermissionsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetAPIKeyPermissionsV1ResponseObject); ok {
+		if err := validResponse.VisitSetAPIKeyPermissionsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SuspendAPIKeyV1 operation middleware
+func (sh *strictHandler) SuspendAPIKeyV1(w http.ResponseWriter, r *http.Request, keyId KeyID) {
+	var request SuspendAPIKeyV1RequestObject
+
+	request.KeyId = keyId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SuspendAPIKeyV1(ctx, request.(SuspendAPIKeyV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SuspendAPIKeyV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SuspendAPIKeyV1ResponseObject); ok {
+		if err := validResponse.VisitSuspendAPIKeyV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBlocksV1 operation middleware
+func (sh *strictHandler) ListBlocksV1(w http.ResponseWriter, r *http.Request) {
+	var request ListBlocksV1RequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBlocksV1(ctx, request.(ListBlocksV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBlocksV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListBlocksV1ResponseObject); ok {
+		if err := validResponse.VisitListBlocksV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListExecutionsV1 operation middleware
+func (sh *strictHandler) ListExecutionsV1(w http.ResponseWriter, r *http.Request, params ListExecutionsV1Params) {
+	var request ListExecutionsV1RequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListExecutionsV1(ctx, request.(ListExecutionsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListExecutionsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListExecutionsV1ResponseObject); ok {
+		if err := validResponse.VisitListExecutionsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteExecutionV1 operation middleware
+func (sh *strictHandler) DeleteExecutionV1(w http.ResponseWriter, r *http.Request, executionId ExecutionID) {
+	var request DeleteExecutionV1RequestObject
+
+	request.ExecutionId = executionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteExecutionV1(ctx, request.(DeleteExecutionV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteExecutionV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteExecutionV1ResponseObject); ok {
+		if err := validResponse.VisitDeleteExecutionV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UploadFileV1 operation middleware
+func (sh *strictHandler) UploadFileV1(w http.ResponseWriter, r *http.Request, params UploadFileV1Params) {
+	var request UploadFileV1RequestObject
+
+	request.Params = params
+
+	if reader, err := r.MultipartReader(); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode multipart body: %w", err))
+		return
+	} else {
+		request.Body = reader
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UploadFileV1(ctx, request.(UploadFileV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UploadFileV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UploadFileV1ResponseObject); ok {
+		if err := validResponse.VisitUploadFileV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGraphsV1 operation middleware
+func (sh *strictHandler) ListGraphsV1(w http.ResponseWriter, r *http.Request, params ListGraphsV1Params) {
+	var request ListGraphsV1RequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGraphsV1(ctx, request.(ListGraphsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGraphsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGraphsV1ResponseObject); ok {
+		if err := validResponse.VisitListGraphsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateGraphV1 operation middleware
+func (sh *strictHandler) CreateGraphV1(w http.ResponseWriter, r *http.Request, params CreateGraphV1Params) {
+	var request CreateGraphV1RequestObject
+
+	request.Params = params
+
+	var body CreateGraphV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateGraphV1(ctx, request.(CreateGraphV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateGraphV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateGraphV1ResponseObject); ok {
+		if err := validResponse.VisitCreateGraphV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGraphV1 operation middleware
+func (sh *strictHandler) DeleteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+	var request DeleteGraphV1RequestObject
+
+	request.GraphId = graphId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGraphV1(ctx, request.(DeleteGraphV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGraphV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGraphV1ResponseObject); ok {
+		if err := validResponse.VisitDeleteGraphV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGraphV1 operation middleware
+func (sh *strictHandler) GetGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params GetGraphV1Params) {
+	var request GetGraphV1RequestObject
+
+	request.GraphId = graphId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGraphV1(ctx, request.(GetGraphV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGraphV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetGraphV1ResponseObject); ok {
+		if err := validResponse.VisitGetGraphV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateGraphV1 operation middleware
+func (sh *strictHandler) UpdateGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params UpdateGraphV1Params) {
+	var request UpdateGraphV1RequestObject
+
+	request.GraphId = graphId
+	request.Params = params
+
+	var body UpdateGraphV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateGraphV1(ctx, request.(UpdateGraphV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateGraphV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateGraphV1ResponseObject); ok {
+		if err := validResponse.VisitUpdateGraphV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExecuteGraphV1 operation middleware
+func (sh *strictHandler) ExecuteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, version VersionInPath, params ExecuteGraphV1Params) {
+	var request ExecuteGraphV1RequestObject
+
+	request.GraphId = graphId
+	request.Version = version
+	request.Params = params
+
+	var body ExecuteGraphV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExecuteGraphV1(ctx, request.(ExecuteGraphV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExecuteGraphV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExecuteGraphV1ResponseObject); ok {
+		if err := validResponse.VisitExecuteGraphV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGraphExecutionsV1 operation middleware
+func (sh *strictHandler) ListGraphExecutionsV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphExecutionsV1Params) {
+	var request ListGraphExecutionsV1RequestObject
+
+	request.GraphId = graphId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGraphExecutionsV1(ctx, request.(ListGraphExecutionsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGraphExecutionsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGraphExecutionsV1ResponseObject); ok {
+		if err := validResponse.VisitListGraphExecutionsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetExecutionV1 operation middleware
+func (sh *strictHandler) GetExecutionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID) {
+	var request GetExecutionV1RequestObject
+
+	request.GraphId = graphId
+	request.ExecutionId = executionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetExecutionV1(ctx, request.(GetExecutionV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetExecutionV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetExecutionV1ResponseObject); ok {
+		if err := validResponse.VisitGetExecutionV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StopExecutionV1 operation middleware
+func (sh *strictHandler) StopExecutionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID) {
+	var request StopExecutionV1RequestObject
+
+	request.GraphId = graphId
+	request.ExecutionId = executionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.StopExecutionV1(ctx, request.(StopExecutionV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StopExecutionV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StopExecutionV1ResponseObject); ok {
+		if err := validResponse.VisitStopExecutionV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGraphVersionsV1 operation middleware
+func (sh *strictHandler) ListGraphVersionsV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphVersionsV1Params) {
+	var request ListGraphVersionsV1RequestObject
+
+	request.GraphId = graphId
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGraphVersionsV1(ctx, request.(ListGraphVersionsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGraphVersionsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGraphVersionsV1ResponseObject); ok {
+		if err := validResponse.VisitListGraphVersionsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetActiveGraphVersionV1 operation middleware
+func (sh *strictHandler) SetActiveGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+	var request SetActiveGraphVersionV1RequestObject
+
+	request.GraphId = graphId
+
+	var body SetActiveGraphVersionV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetActiveGraphVersionV1(ctx, request.(SetActiveGraphVersionV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetActiveGraphVersionV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetActiveGraphVersionV1ResponseObject); ok {
+		if err := validResponse.VisitSetActiveGraphVersionV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGraphVersionV1 operation middleware
+func (sh *strictHandler) GetGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, version VersionInPath, params GetGraphVersionV1Params) {
+	var request GetGraphVersionV1RequestObject
+
+	request.GraphId = graphId
+	request.Version = version
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGraphVersionV1(ctx, request.(GetGraphVersionV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGraphVersionV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetGraphVersionV1ResponseObject); ok {
+		if err := validResponse.VisitGetGraphVersionV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListAccounts operation middleware
@@ -15454,6 +22229,233 @@ func (sh *strictHandler) EditSubmission(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(EditSubmissionResponseObject); ok {
 		if err := validResponse.VisitEditSubmissionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBlocksExternal operation middleware
+func (sh *strictHandler) ListBlocksExternal(w http.ResponseWriter, r *http.Request) {
+	var request ListBlocksExternalRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBlocksExternal(ctx, request.(ListBlocksExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBlocksExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListBlocksExternalResponseObject); ok {
+		if err := validResponse.VisitListBlocksExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateGraphExternal operation middleware
+func (sh *strictHandler) CreateGraphExternal(w http.ResponseWriter, r *http.Request, params CreateGraphExternalParams) {
+	var request CreateGraphExternalRequestObject
+
+	request.Params = params
+
+	var body CreateGraphExternalJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateGraphExternal(ctx, request.(CreateGraphExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateGraphExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateGraphExternalResponseObject); ok {
+		if err := validResponse.VisitCreateGraphExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExecuteGraphExternal operation middleware
+func (sh *strictHandler) ExecuteGraphExternal(w http.ResponseWriter, r *http.Request, graphId GraphID, version VersionInPath, params ExecuteGraphExternalParams) {
+	var request ExecuteGraphExternalRequestObject
+
+	request.GraphId = graphId
+	request.Version = version
+	request.Params = params
+
+	var body ExecuteGraphExternalJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExecuteGraphExternal(ctx, request.(ExecuteGraphExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExecuteGraphExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExecuteGraphExternalResponseObject); ok {
+		if err := validResponse.VisitExecuteGraphExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetExecutionResultsExternal operation middleware
+func (sh *strictHandler) GetExecutionResultsExternal(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID) {
+	var request GetExecutionResultsExternalRequestObject
+
+	request.GraphId = graphId
+	request.ExecutionId = executionId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetExecutionResultsExternal(ctx, request.(GetExecutionResultsExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetExecutionResultsExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetExecutionResultsExternalResponseObject); ok {
+		if err := validResponse.VisitGetExecutionResultsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListStoreAgentsExternal operation middleware
+func (sh *strictHandler) ListStoreAgentsExternal(w http.ResponseWriter, r *http.Request, params ListStoreAgentsExternalParams) {
+	var request ListStoreAgentsExternalRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListStoreAgentsExternal(ctx, request.(ListStoreAgentsExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListStoreAgentsExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListStoreAgentsExternalResponseObject); ok {
+		if err := validResponse.VisitListStoreAgentsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetStoreAgentBySlugExternal operation middleware
+func (sh *strictHandler) GetStoreAgentBySlugExternal(w http.ResponseWriter, r *http.Request, username Username, slug Slug) {
+	var request GetStoreAgentBySlugExternalRequestObject
+
+	request.Username = username
+	request.Slug = slug
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStoreAgentBySlugExternal(ctx, request.(GetStoreAgentBySlugExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStoreAgentBySlugExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetStoreAgentBySlugExternalResponseObject); ok {
+		if err := validResponse.VisitGetStoreAgentBySlugExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCreatorsExternal operation middleware
+func (sh *strictHandler) ListCreatorsExternal(w http.ResponseWriter, r *http.Request, params ListCreatorsExternalParams) {
+	var request ListCreatorsExternalRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCreatorsExternal(ctx, request.(ListCreatorsExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCreatorsExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCreatorsExternalResponseObject); ok {
+		if err := validResponse.VisitListCreatorsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCreatorExternal operation middleware
+func (sh *strictHandler) GetCreatorExternal(w http.ResponseWriter, r *http.Request, username Username) {
+	var request GetCreatorExternalRequestObject
+
+	request.Username = username
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCreatorExternal(ctx, request.(GetCreatorExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCreatorExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCreatorExternalResponseObject); ok {
+		if err := validResponse.VisitGetCreatorExternalResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -7,7 +7,6 @@ package rest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 
@@ -20,7 +19,7 @@ import (
 
 // Config is what the API needs.
 type Config struct {
-	Document     []byte // openapi.yaml
+	Document     *Document
 	Logger       hclog.Logger
 	Audit        hclog.Logger // of what changes rights, keys, credentials and listings
 	Authenticate func(*http.Request) (auth.Principal, error)
@@ -51,9 +50,9 @@ type API struct {
 
 // New builds the API.
 func New(c Config) (*API, error) {
-	doc, err := parseDocument(c.Document)
-	if err != nil {
-		return nil, fmt.Errorf("read the API's document: %w", err)
+	doc := c.Document
+	if doc == nil {
+		return nil, errors.New("there is no document")
 	}
 	if c.MaxBody <= 0 {
 		return nil, errors.New("the limit of request bodies is not set")
@@ -70,14 +69,13 @@ func New(c Config) (*API, error) {
 	}
 
 	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
-	routeLegacy(router)
 	operations := router.NewRoute().Subrouter()
 	operations.Use(
 		located(c.TrustedProxies),
+		superseded(doc),
 		audit(c.Audit, doc),
 		s.authenticated(doc, c.Authenticate, &limited{c.Limiter, c.Limits}),
 		s.checked(doc, c.MaxBody),
-		s.inShape,
 	)
 	HandlerWithOptions(
 		NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{

@@ -40,7 +40,12 @@ type Store interface {
 
 // ListStoreAgents is GET /api/v2/store/agents.
 func (s *server) ListStoreAgents(ctx context.Context, r ListStoreAgentsRequestObject) (ListStoreAgentsResponseObject, error) {
-	q, p := r.Params, pageOf(r.Params.Page, r.Params.PageSize)
+	list, err := s.listStoreAgents(ctx, r.Params)
+	return ListStoreAgents200JSONResponse(list), err
+}
+
+func (s *server) listStoreAgents(ctx context.Context, q ListStoreAgentsParams) (StoreAgentList, error) {
+	p := pageOf(q.Page, q.PageSize)
 	f := store.Filter{
 		Search: firstOf(q.Search, q.SearchQuery, q.SearchTerm), Category: firstOf(q.Category), Creator: firstOf(q.Creator),
 		Featured: q.Featured != nil && *q.Featured, Offset: p.offset(), Limit: p.size,
@@ -50,18 +55,18 @@ func (s *server) ListStoreAgents(ctx context.Context, r ListStoreAgentsRequestOb
 	} else if q.SortBy != nil {
 		f.Sort = store.Sort(*q.SortBy)
 	}
-	if f.Sort == store.Sort(ListStoreAgentsParamsSortedByUpdatedAt) {
+	if f.Sort == store.Sort(StoreOrderUpdatedAt) {
 		f.Sort = store.ByNewest
 	}
 	found, total, err := s.store.List(ctx, f)
 	if err != nil {
-		return nil, err
+		return StoreAgentList{}, err
 	}
 	list := make([]StoreAgent, len(found))
 	for i := range found {
 		list[i] = storeAgent(&found[i])
 	}
-	return ListStoreAgents200JSONResponse{Agents: list, Pagination: p.of(total)}, nil
+	return StoreAgentList{Agents: list, Pagination: p.of(total)}, nil
 }
 
 // GetStoreAgent is GET /api/v2/store/agents/{agent_id}.
@@ -124,20 +129,25 @@ func (s *server) RateStoreAgent(ctx context.Context, r RateStoreAgentRequestObje
 
 // ListCreators is GET /api/v2/store/creators.
 func (s *server) ListCreators(ctx context.Context, r ListCreatorsRequestObject) (ListCreatorsResponseObject, error) {
-	q, p := r.Params, pageOf(r.Params.Page, r.Params.PageSize)
+	list, err := s.listCreators(ctx, r.Params)
+	return ListCreators200JSONResponse(list), err
+}
+
+func (s *server) listCreators(ctx context.Context, q ListCreatorsParams) (CreatorList, error) {
+	p := pageOf(q.Page, q.PageSize)
 	f := store.CreatorFilter{Search: firstOf(q.Search), Featured: q.Featured != nil && *q.Featured, Offset: p.offset(), Limit: p.size}
 	if q.SortedBy != nil {
 		f.Sort = store.Sort(*q.SortedBy)
 	}
 	found, total, err := s.store.Creators(ctx, f)
 	if err != nil {
-		return nil, err
+		return CreatorList{}, err
 	}
 	list := make([]Creator, len(found))
 	for i := range found {
 		list[i] = creator(&found[i])
 	}
-	return ListCreators200JSONResponse{Creators: list, Pagination: p.of(total)}, nil
+	return CreatorList{Creators: list, Pagination: p.of(total)}, nil
 }
 
 // GetCreator is GET /api/v2/store/creators/{username}.

@@ -119,4 +119,17 @@ func TestForkCopiesTheWholeAgent(t *testing.T) {
 	if after, _ := s.Render(ctx, "u", again); string(after) != string(before) {
 		t.Errorf("the origin changed:\n%s\n%s", before, after)
 	}
+
+	// What executes where no version is named is what is copied then.
+	if _, _, err := s.Update(ctx, "u", g.ID, []byte(`{"name":"Newer","nodes":[],"links":[]}`), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SetActive(ctx, "u", g.ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[int]string{0: "Parent (copy)", 1: "Parent (copy)", 2: "Newer (copy)"} {
+		if fork, _, err := s.Fork(ctx, "u", g.ID, version); err != nil || fork.Name != want {
+			t.Errorf("the fork of version %d is %+v, %v", version, fork, err)
+		}
+	}
 }

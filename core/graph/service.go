@@ -100,6 +100,15 @@ func (s *Service) Readable(ctx context.Context, user, id string, version int) (*
 	return g, err
 }
 
+// ReadableActive is the version of a graph that executes where none is named, as far as the user may look at it.
+func (s *Service) ReadableActive(ctx context.Context, user, id string) (*Graph, error) {
+	g, err := s.Active(ctx, user, id)
+	if errors.Is(err, ErrNotFound) {
+		g, err = s.ofOthers(ctx, user, id, 0, Sharing.MayRead)
+	}
+	return g, err
+}
+
 // Render is a graph as the API shows it.
 func (s *Service) Render(ctx context.Context, user string, g *Graph) (json.RawMessage, error) {
 	g, err := s.withSubGraphs(ctx, user, g)
@@ -125,10 +134,16 @@ func (s *Service) Export(ctx context.Context, user, id string, version int) (jso
 	return renderExport(g, s.blocks), nil
 }
 
-// Fork stores a copy of a version of a graph, the latest one for version 0, as a new graph of the user, with copies of
+// Fork stores a copy of a version of a graph, the active one for version 0, as a new graph of the user, with copies of
 // its sub-graphs. One of somebody else's comes without secrets. What the origin lacks the copy lacks too, and it is told.
 func (s *Service) Fork(ctx context.Context, user, id string, version int) (*Graph, []Missing, error) {
-	origin, err := s.Readable(ctx, user, id, version)
+	read := s.Readable
+	if version == 0 {
+		read = func(ctx context.Context, user, id string, _ int) (*Graph, error) {
+			return s.ReadableActive(ctx, user, id)
+		}
+	}
+	origin, err := read(ctx, user, id, version)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -117,6 +117,15 @@ func TestStore(t *testing.T) {
 			t.Errorf("creators %+v", c)
 		}
 	}
+
+	// The earlier version shows the same.
+	creator := i.store("", "GET", "creators", "", 200).Creators[0].Username
+	for _, path := range []string{"agents?search=agent", "agents/" + creator + "/my-agent", "creators", "creators/" + creator} {
+		_, want := i.call("", "GET", "/api/v2/store/"+path, nil)
+		if status, got := i.call("", "GET", "/external-api/v1/store/"+path, nil); status != 200 || string(got) != string(want) {
+			t.Errorf("%s of the earlier version: %d %s, want %s", path, status, got, want)
+		}
+	}
 	if status, text := i.call("", "GET", "/api/v2/store/agents", nil, "Authorization", "Bearer nonsense"); status != 401 {
 		t.Errorf("a bad token reads: %d %s", status, text)
 	}
