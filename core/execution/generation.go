@@ -31,6 +31,7 @@ type generation struct {
 	idle     *sync.Cond
 	trees    sync.WaitGroup
 	live     live
+	claims   keyClaims
 }
 
 // entry is a root execution that this server owns and that has not ended.

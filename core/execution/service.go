@@ -2,7 +2,6 @@ package execution
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -220,94 +219,67 @@ func (s *Service) start(ctx context.Context, g *graph.Graph, r Request, repeats 
 	if err != nil {
 		return "", fmt.Errorf("make an execution id: %w", err)
 	}
+	gen, err := s.generation()
+	if err != nil {
+		return "", err
+	}
+	var claimed *keyClaim
 	if r.IdempotencyKey != "" {
-		known, err := s.claimKey(ctx, r, id)
-		if err != nil || known != "" {
+		var known string
+		if claimed, known, err = gen.claimKey(ctx, r, id); err != nil || known != "" {
 			return known, err
 		}
 	}
-	if err := s.accept(ctx, id, g, r, repeats); err != nil {
-		if r.IdempotencyKey != "" {
-			s.dropKey(context.WithoutCancel(ctx), r)
-		}
+	root, err := s.newRoot(ctx, id, g, r, repeats)
+	if err != nil {
+		claimed.refused(ctx)
+		return "", err
+	}
+	if err := gen.accept(ctx, root, claimed); err != nil {
 		return "", err
 	}
 	return id.String(), nil
 }
 
-func (s *Service) accept(ctx context.Context, id uuid.UUID, g *graph.Graph, r Request, repeats *retry) error {
+// newRoot makes the execution that was asked for, unless it could not run.
+func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r Request, repeats *retry) (*run, error) {
 	if err := graph.ValidateForRun(g, s.blocks, r.Inputs); err != nil {
-		return err
+		return nil, err
 	}
 	p, err := s.plan(ctx, g)
 	if err != nil {
-		return err
-	}
-	gen, err := s.generation()
-	if err != nil {
-		return err
+		return nil, err
 	}
 	root := newRun(id, r.UserID, p, r.Inputs)
 	root.retry = repeats
 	root.createdAt = time.Now().UTC().Truncate(time.Microsecond) // what Postgres keeps: the day it counts under must not differ
+	return root, nil
+}
+
+// accept returns when the execution is committed, or will not be. When ctx ends first, neither is known.
+func (g *generation) accept(ctx context.Context, root *run, claimed *keyClaim) error {
 	accepted := make(chan error, 1)
-	gen.enqueue(&entry{id: id, root: root, accepted: func(err error) { accepted <- err }})
+	g.enqueue(&entry{id: root.id, root: root, accepted: func(err error) {
+		claimed.settled(err)
+		accepted <- err
+	}})
 	select {
 	case err := <-accepted:
-		if errors.Is(err, errFenced) || errors.Is(err, context.Canceled) {
+		switch {
+		case err == nil:
+			return nil
+		case uncertain(err):
 			return ErrUnavailable
 		}
+		claimed.refused(ctx)
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// claimKey reserves an idempotency key for an execution that is about to be accepted, or finds the one it stands for.
-func (s *Service) claimKey(ctx context.Context, r Request, id uuid.UUID) (string, error) {
-	digest := sha256.Sum256(append([]byte(r.GraphID+"\n"), r.Body...))
-	for range 3 {
-		res, err := s.db.ExecContext(ctx, `
-			INSERT INTO idempotency_key (user_id, key, request, execution_id) VALUES (?, ?, ?, ?)
-			ON CONFLICT (user_id, key) DO UPDATE SET request = excluded.request, execution_id = excluded.execution_id, created_at = now()
-			WHERE idempotency_key.created_at < now() - interval '24 hours'`, r.UserID, r.IdempotencyKey, digest[:], id)
-		if err != nil {
-			return "", fmt.Errorf("claim idempotency key: %w", err)
-		}
-		if n, _ := res.RowsAffected(); n == 1 {
-			return "", nil
-		}
-		var request []byte
-		var known uuid.UUID
-		var accepted, stale bool
-		err = s.db.QueryRowContext(ctx, `
-			SELECT k.request, k.execution_id, k.created_at < now() - interval '1 minute', EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id)
-			FROM idempotency_key k WHERE k.user_id = ? AND k.key = ?`, r.UserID, r.IdempotencyKey).Scan(&request, &known, &stale, &accepted)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			continue
-		case err != nil:
-			return "", fmt.Errorf("read idempotency key: %w", err)
-		case string(request) != string(digest[:]):
-			return "", fmt.Errorf("%w: the idempotency key was used with another request", ErrConflict)
-		case accepted:
-			return known.String(), nil
-		case stale: // its server died before it accepted anything
-			s.dropKey(ctx, r)
-		default:
-			return "", fmt.Errorf("%w: a request with this idempotency key is in flight", ErrConflict)
-		}
-	}
-	return "", fmt.Errorf("%w: the idempotency key is contended", ErrConflict)
-}
-
-func (s *Service) dropKey(ctx context.Context, r Request) {
-	if _, err := s.db.ExecContext(ctx, `
-		DELETE FROM idempotency_key k WHERE user_id = ? AND key = ? AND NOT EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id)`,
-		r.UserID, r.IdempotencyKey); err != nil {
-		s.log.Warn("could not give an idempotency key back", "error", err)
-	}
-}
+// uncertain says that an error leaves it open whether something was committed.
+func uncertain(err error) bool { return errors.Is(err, errFenced) || errors.Is(err, context.Canceled) }
 
 // Wait returns when the execution has ended, or with ctx's error.
 func (s *Service) Wait(ctx context.Context, userID, id string) error {
