@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates all generated code: the plugin protocol, the journal's rows, the REST API.
+# Generates all generated code: the plugin protocol, the journal's rows, the REST API; and which plugin brings which block.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 .ci/tools.sh protoc-gen-go protoc-gen-go-grpc oapi-codegen
@@ -8,3 +8,4 @@ export PATH="$PWD/bin/tools:$PATH"
 protogen sdk/proto plugin.proto -grpc
 protogen core/execution/journal journal.proto
 oapi-codegen -config api/oapi-codegen.yaml api/openapi.yaml
+"${GO:-go}" run ./.ci/knownblocks plugins/testdata/blocks-facts.json core/graph/known_blocks.txt

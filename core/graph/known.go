@@ -6,20 +6,22 @@ import (
 	"sync"
 )
 
-// knownBlocks names the blocks that agent files refer to, so that a missing one can be told by its name.
+// knownList names the blocks that agent files refer to, a line each: id, space, name; then, behind a tab, the plugin
+// that brings it, where one is known. make generate fills in the plugins of this repository.
 //
 //go:embed known_blocks.txt
-var knownBlocks string
+var knownList string
 
-var blockNames = sync.OnceValue(func() map[string]string {
-	names := map[string]string{}
-	for line := range strings.Lines(knownBlocks) {
-		if id, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
-			names[id] = name
-		}
+// knownBlock is what can be said of a block that is not there.
+type knownBlock struct{ name, plugin string }
+
+// knownBlocks finds them by id.
+var knownBlocks = sync.OnceValue(func() map[string]knownBlock {
+	known := map[string]knownBlock{}
+	for line := range strings.Lines(knownList) {
+		id, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		name, plugin, _ := strings.Cut(rest, "\t")
+		known[id] = knownBlock{name, plugin}
 	}
-	return names
+	return known
 })
-
-// knownBlock is the name of a block by its id, empty for one that is not known.
-func knownBlock(id string) string { return blockNames()[id] }

@@ -147,16 +147,20 @@ func validateIDs(g *Graph, r *report) {
 	}
 }
 
-// unknownBlock says which block no plugin provides, by name where the name is known.
+// unknownBlock says which block no plugin provides, by name, and which plugin would, where that is known.
 func unknownBlock(n *Node) string {
-	name := "block " + n.BlockID
-	if known := knownBlock(n.BlockID); known != "" {
-		name = fmt.Sprintf("block %q (%s)", known, n.BlockID)
+	name, of, by := "block "+n.BlockID, "", ""
+	known := knownBlocks()[n.BlockID]
+	if known.name != "" {
+		name = fmt.Sprintf("block %q (%s)", known.name, n.BlockID)
 	}
 	if custom, ok := jsonscan.Find(n.Metadata, "customized_name"); ok && jsonscan.Unquote(custom) != "" {
-		return fmt.Sprintf("no installed plugin provides %s of node %q", name, jsonscan.Unquote(custom))
+		of = fmt.Sprintf(" of node %q", jsonscan.Unquote(custom))
 	}
-	return "no installed plugin provides " + name
+	if known.plugin != "" {
+		by = fmt.Sprintf("; the plugin %q brings it", known.plugin)
+	}
+	return "no installed plugin provides " + name + of + by
 }
 
 // nodeView is a node with its block and its linked pins.

@@ -98,8 +98,28 @@ func TestMissingIsNoError(t *testing.T) {
 	if err != nil || len(missing) != 2 {
 		t.Fatalf("%v, %v", missing, err)
 	}
-	if !strings.Contains(missing[1].Message, `"`+knownBlock("5ebe6768-8e5d-41e3-9134-1c7bd89a8d52")+`"`) || missing[1].NodeID != "b" {
-		t.Errorf("the block is not told by its name: %+v", missing[1])
+	if missing[1].NodeID != "b" {
+		t.Errorf("%+v", missing[1])
+	}
+}
+
+func TestMissingBlocksAreToldByNameAndPlugin(t *testing.T) {
+	t.Parallel()
+	const custom = `{"customized_name":"mine"}`
+	for _, c := range []struct{ id, metadata, want string }{
+		{"00000000-aaaa-4000-8000-000000000000", "{}", "no installed plugin provides block 00000000-aaaa-4000-8000-000000000000"},
+		{"5ebe6768-8e5d-41e3-9134-1c7bd89a8d52", "{}", `no installed plugin provides block "Read RSS Feed" (5ebe6768-8e5d-41e3-9134-1c7bd89a8d52)`},
+		{"b1ab9b19-67a6-406d-abf5-2dba76d00c79", "{}", `no installed plugin provides block "Calculator" (b1ab9b19-67a6-406d-abf5-2dba76d00c79); the plugin "logic" brings it`},
+		{"b1ab9b19-67a6-406d-abf5-2dba76d00c79", custom, `no installed plugin provides block "Calculator" (b1ab9b19-67a6-406d-abf5-2dba76d00c79) of node "mine"; the plugin "logic" brings it`},
+	} {
+		if got := unknownBlock(&Node{BlockID: c.id, Metadata: json.RawMessage(c.metadata)}); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s\nwant %s", got, c.want)
+		}
+	}
+	for id, known := range knownBlocks() {
+		if len(id) != 36 || known.name == "" || strings.ContainsAny(known.plugin, " \t") {
+			t.Errorf("%q: %+v", id, known)
+		}
 	}
 }
 

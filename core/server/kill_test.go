@@ -24,20 +24,18 @@ import (
 )
 
 // TestRandomAgentsSurviveRandomKills makes random agents, kills random processes at random moments of their executions,
-// and expects what would have come without. It runs with PATCHBAY_LONG, and
-// PATCHBAY_SEED repeats one round.
+// and expects what would have come without. PATCHBAY_LONG lets it do many rounds, and PATCHBAY_SEED repeats one.
 func TestRandomAgentsSurviveRandomKills(t *testing.T) {
 	t.Parallel()
-	seed, rounds := rand.Uint64(), 1
+	seed, rounds := rand.Uint64(), 2
 	if s := os.Getenv("PATCHBAY_SEED"); s != "" {
 		var err error
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
 			t.Fatal(err)
 		}
+		rounds = 1
 	} else if os.Getenv("PATCHBAY_LONG") != "" {
 		rounds = 20
-	} else {
-		t.Skip("set PATCHBAY_LONG, or PATCHBAY_SEED for one round")
 	}
 	for round := range rounds {
 		seed := seed + uint64(round)
@@ -73,7 +71,9 @@ func surviveKills(t *testing.T, r *rand.Rand) {
 	}
 	go func() { left.Wait(); close(over) }()
 	k := killer{instance: i, Rand: r, plugins: map[string]int{}}
-	for range 2 + r.IntN(3) {
+	kills := 2 + r.IntN(3)
+	server := r.IntN(kills) // is always among the dead
+	for n := range kills {
 		want := c.seen.Load() + int64(1+r.IntN(400))
 		eventually(t, "the executions get on", func() bool {
 			select {
@@ -83,7 +83,11 @@ func surviveKills(t *testing.T, r *rand.Rand) {
 				return c.seen.Load() >= want
 			}
 		})
-		k.kill()
+		if n == server {
+			k.killServer()
+		} else {
+			k.kill()
+		}
 	}
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
@@ -123,17 +127,7 @@ type killer struct {
 func (k *killer) kill() {
 	switch roll := k.IntN(6); {
 	case roll < 2 && k.servers < 2:
-		k.servers++
-		k.t.Log("kill the server")
-		if k.IntN(2) == 0 {
-			k.killAll("/bin/postgres -D ")
-			k.t.Log("and Postgres just before")
-		}
-		k.instance.kill()
-		if k.IntN(2) == 0 { // else it meets those that are about to go
-			eventually(k.t, "nothing outlives the server", func() bool { return len(k.processes()) == 0 })
-		}
-		k.start()
+		k.killServer()
 	case roll == 2:
 		k.t.Log("kill Postgres: ", k.killAll("/bin/postgres -D "))
 	default:
@@ -142,6 +136,20 @@ func (k *killer) kill() {
 			k.t.Log("kill plugin ", name, ": ", k.killAll("/plugins/"+name+"/"+name))
 		}
 	}
+}
+
+func (k *killer) killServer() {
+	k.servers++
+	k.t.Log("kill the server")
+	if k.IntN(2) == 0 {
+		k.killAll("/bin/postgres -D ")
+		k.t.Log("and Postgres just before")
+	}
+	k.instance.kill()
+	if k.IntN(2) == 0 { // else it meets those that are about to go
+		eventually(k.t, "nothing outlives the server", func() bool { return len(k.processes()) == 0 })
+	}
+	k.start()
 }
 
 // crowd are clients who go on over whatever happens to the server.
