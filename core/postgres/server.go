@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,6 +51,10 @@ const (
 	quickStopLimit = 3 * time.Second
 	longestPause   = time.Second
 )
+
+// memoryInUse is what Postgres says while processes of a killed postmaster are still about: they notice its end when
+// they have done what they are at.
+const memoryInUse = "pre-existing shared memory block"
 
 // Start makes a cluster where there is none, starts Postgres on it and returns when it takes connections.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
@@ -143,7 +148,7 @@ func (s *Server) run() {
 			return
 		default:
 		}
-		if !s.ready.Load() {
+		if !s.ready.Load() && !strings.Contains(err.Error(), memoryInUse) {
 			s.failure = err
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -206,6 +207,69 @@ func TestServerStopsAnOrphanAndIgnoresAReusedPID(t *testing.T) {
 		}
 	}
 	start(t, dir).Stop()
+}
+
+// The processes of a postmaster that is killed live on for as long as they are busy.
+func TestServerWaitsForTheProcessesOfADeadPostgres(t *testing.T) {
+	t.Parallel()
+	dir := room(t)
+	holder, pid := startHolder(t, dir)
+	c, err := openCluster(t.Context(), dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := &Server{cluster: c}
+	if dead.password, err = c.password(); err == nil {
+		dead.socket, dead.temporary, err = c.socketFolder()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, dead.DSN())
+	var backend int
+	if err := db.QueryRowContext(t.Context(), "SELECT pg_backend_pid()").Scan(&backend); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(backend, syscall.SIGSTOP); err != nil { // it is as busy as can be
+		t.Fatal(err)
+	}
+	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil { // it would start another one
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	goOn := func() { _ = syscall.Kill(backend, syscall.SIGCONT) }
+	t.Cleanup(goOn)
+	log := &matches{text: memoryInUse, first: goOn}
+	s, err := Start(t.Context(), Config{Dir: dir, Logger: hclog.New(&hclog.LoggerOptions{Output: log}), Throwaway: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	if !log.seen.Load() {
+		t.Error("nothing was in the way")
+	}
+	if err := Check(t.Context(), open(t, s.DSN())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// matches does something when a text comes for the first time.
+type matches struct {
+	text  string
+	first func()
+	seen  atomic.Bool
+}
+
+func (m *matches) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), m.text) && !m.seen.Swap(true) {
+		m.first()
+	}
+	return len(p), nil
 }
 
 func startHolder(t *testing.T, dir string) (holder *exec.Cmd, postgres int) {
