@@ -28,8 +28,10 @@ var reverseList = sdk.Block[reverseListInput]{
 	Examples: []sdk.Example{{Input: `{"input_list": [1, 2, 3]}`, Output: `{"reversed_list": [[3, 2, 1]]}`}},
 }
 
+// The elements of lists are of any type: the block itself skips nulls, and names what is no list, which the server
+// would refuse or turn into one.
 type concatenateListsInput struct {
-	Lists json.RawMessage `json:"lists" schema:"{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{}}}" required:"true" placeholder:"e.g., [[1, 2], [3, 4], [5, 6]]" doc:"Lists to put one behind the other"`
+	Lists json.RawMessage `json:"lists" type:"array" required:"true" placeholder:"e.g., [[1, 2], [3, 4], [5, 6]]" doc:"Lists to put one behind the other"`
 }
 
 var concatenateLists = sdk.Block[concatenateListsInput]{
