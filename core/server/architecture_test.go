@@ -23,6 +23,7 @@ var rooms = map[string]string{
 	"api":              "core/account core/block core/file core/graph core/limit core/execution core/library core/store",
 	"core/account":     "",
 	"core/limit":       "core/postgres",
+	"core/credential":  "core/postgres",
 	"core/block":       "",
 	"core/graph":       "core/block core/postgres",
 	"core/store":       "core/block core/graph",
