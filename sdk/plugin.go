@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
@@ -17,6 +18,7 @@ type Plugin struct {
 	Version     string // semantic version
 	Description string
 	Blocks      []Definition
+	Providers   []Provider
 	Settings    []PluginSetting
 }
 
@@ -64,7 +66,25 @@ func (p Plugin) Describe() (*proto.DescribeResponse, error) {
 		ids[block.Id] = block.Name
 		description.Blocks = append(description.Blocks, block)
 	}
-	for _, s := range p.Settings {
+	providers := map[string]bool{}
+	for _, provider := range p.Providers {
+		described, err := provider.describe(p.Name)
+		if err == nil && providers[provider.Name] {
+			err = fmt.Errorf("provider %q is there twice", provider.Name)
+		}
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		providers[provider.Name] = true
+		description.Providers = append(description.Providers, described)
+	}
+	settings := map[string]bool{}
+	for _, s := range p.settings() {
+		if settings[s.Name] {
+			wrong = append(wrong, fmt.Errorf("setting %q is there twice", s.Name))
+		}
+		settings[s.Name] = true
 		if !plainName.MatchString(s.Name) {
 			wrong = append(wrong, fmt.Errorf("setting %q: a name takes lower-case letters, digits and _", s.Name))
 		}
@@ -73,6 +93,15 @@ func (p Plugin) Describe() (*proto.DescribeResponse, error) {
 		})
 	}
 	return description, errors.Join(wrong...)
+}
+
+// settings are those of the plugin and of its providers.
+func (p Plugin) settings() []PluginSetting {
+	all := slices.Clone(p.Settings)
+	for _, provider := range p.Providers {
+		all = append(all, provider.settings(p.Name)...)
+	}
+	return all
 }
 
 // Manifest is the file plugin.json beside a plugin's binary: what the host knows before it starts anything.

@@ -24,6 +24,7 @@ type server struct {
 
 	description *proto.DescribeResponse
 	blocks      map[string]bound // by id
+	providers   map[string]Provider
 	logger      hclog.Logger
 	grpc        *grpc.Server
 	bulk        *bulk
@@ -40,7 +41,7 @@ type server struct {
 func newServer(p Plugin, description *proto.DescribeResponse, logger hclog.Logger) (*server, error) {
 	s := &server{
 		description: description, logger: logger, bulk: newBulk(),
-		blocks: make(map[string]bound, len(p.Blocks)), settings: map[string]string{},
+		blocks: make(map[string]bound, len(p.Blocks)), providers: make(map[string]Provider, len(p.Providers)), settings: map[string]string{},
 	}
 	for i, definition := range p.Blocks {
 		block, err := bind(definition, description.Blocks[i])
@@ -49,7 +50,10 @@ func newServer(p Plugin, description *proto.DescribeResponse, logger hclog.Logge
 		}
 		s.blocks[description.Blocks[i].Id] = block
 	}
-	for _, setting := range p.Settings {
+	for _, provider := range p.Providers {
+		s.providers[provider.Name] = provider
+	}
+	for _, setting := range p.settings() {
 		s.settings[setting.Name] = setting.Default
 	}
 	return s, nil

@@ -160,7 +160,13 @@ func (s *session) spawn(job func()) {
 
 // do runs a block and reports its end.
 func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
-	err := s.execute(ctx, r, start)
+	var result *proto.ProviderResult
+	var err error
+	if start.Provider != nil {
+		result, err = s.provide(ctx, r, start)
+	} else {
+		err = s.execute(ctx, r, start)
+	}
 	failure := protoError(ctx, err)
 	cancelled := r.end()
 	s.mu.Lock()
@@ -169,7 +175,7 @@ func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
 	if cancelled {
 		s.server.bulk.drop(r.number)
 	}
-	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{Run: r.number, Error: failure}}}
+	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{Run: r.number, Error: failure, Provider: result}}}
 	_ = s.send(s.ctx, done) // it fails when the session has ended, and nobody asks any more
 }
 
@@ -191,11 +197,36 @@ func (s *session) execute(ctx context.Context, r *run, start *proto.Start) error
 		host: r, nth: &nth{}, credentials: start.Credentials,
 	})
 	err := block.execute(r.ctx, input, r)
+	s.logPanic(r.ctx, err)
+	return err
+}
+
+// provide does an operation of a provider.
+func (s *session) provide(ctx context.Context, r *run, start *proto.Start) (*proto.ProviderResult, error) {
+	provider, ok := s.server.providers[start.Provider.GetProvider()]
+	if !ok {
+		return nil, InvalidInput("plugin %s has no provider %q", s.server.description.Name, start.Provider.GetProvider())
+	}
+	r.block.name = "provider " + provider.Name
+	r.ctx = context.WithValue(ctx, scopeKey{}, scope{
+		run: runOf(start, nil), block: r.block.name, settings: s.server.settings, logger: s.server.logger, host: r, nth: &nth{},
+	})
+	result, err := provider.provide(r.ctx, s.server.description.Name, start.Provider)
+	if err != nil {
+		result = nil
+	}
+	var panicked *panicError
+	if errors.As(err, &panicked) { // its value may hold a secret
+		Logger(r.ctx).Error("a provider panicked", "stack", panicked.stack)
+	}
+	return result, err
+}
+
+func (s *session) logPanic(ctx context.Context, err error) {
 	var panicked *panicError
 	if errors.As(err, &panicked) {
-		Logger(r.ctx).Error("a block panicked", "panic", panicked.Error(), "stack", panicked.stack)
+		Logger(ctx).Error("a block panicked", "panic", panicked.Error(), "stack", panicked.stack)
 	}
-	return err
 }
 
 // send queues a frame; it fails when ctx or the session ends first.

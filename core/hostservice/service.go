@@ -51,6 +51,8 @@ type Attempt struct {
 	run *proto.RunContext
 	// streaming says that the block's writes commit with its outputs, and not all with its end.
 	streaming bool
+	// requestsOnly says that there is no node execution, and so nothing that could keep anything.
+	requestsOnly bool
 
 	mu      sync.Mutex
 	closed  bool
@@ -62,6 +64,12 @@ type Attempt struct {
 // Open begins the services of an attempt. End must follow; ctx ends no earlier than the attempt.
 func (s *Service) Open(ctx context.Context, run *proto.RunContext, streaming bool) *Attempt {
 	return &Attempt{s: s, ctx: ctx, run: run, streaming: streaming}
+}
+
+// OpenRequests begins the services of something that is no attempt: it may make requests and nothing else. End must
+// follow.
+func (s *Service) OpenRequests(ctx context.Context) *Attempt {
+	return &Attempt{s: s, ctx: ctx, run: &proto.RunContext{}, requestsOnly: true}
 }
 
 // End gives up what is open and hands over the writes that no output has taken, in order. No call may go on.
@@ -89,6 +97,13 @@ func (a *Attempt) Call(ctx context.Context, from *block.Block, c *proto.Call) *p
 }
 
 func (a *Attempt) answer(ctx context.Context, from *block.Block, c *proto.Call) (*proto.Reply, error) {
+	switch c.GetService().(type) {
+	case *proto.Call_HttpRequest, *proto.Call_AwaitResponse, *proto.Call_Read, *proto.Call_Write:
+	default:
+		if a.requestsOnly {
+			return nil, refuse("only requests can be made here")
+		}
+	}
 	switch s := c.GetService().(type) {
 	case *proto.Call_GetKey:
 		return postgres.Lasting(ctx, func() (*proto.Reply, error) { return a.getKey(ctx, from, s.GetKey) })

@@ -21,6 +21,7 @@ func (s *session) start(ctx context.Context, r *run) (*proto.SessionRequest, err
 	start := &proto.Start{
 		Run:      r.number,
 		Block:    r.spec.Block,
+		Provider: r.spec.Provider,
 		Input:    r.spec.Input,
 		Credit:   credit,
 		Context:  r.spec.Context,

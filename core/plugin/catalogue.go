@@ -9,10 +9,13 @@ import (
 	"github.com/patchbay-io/patchbay/core/block"
 )
 
-// catalogue is all blocks at one moment. It is never changed: a new one takes its place.
+// catalogue is all blocks and providers at one moment. It is never changed: a new one takes its place.
 type catalogue struct {
 	byID   map[string]entry
 	sorted []*block.Block
+
+	providers       map[string]providerEntry // by name
+	providersSorted []*Provider
 }
 
 type entry struct {
@@ -30,7 +33,7 @@ func (h *Host) Block(id string) (*block.Block, bool) {
 func (h *Host) Blocks() []*block.Block { return h.catalogue.Load().sorted }
 
 func newCatalogue(builtin []*block.Block) (*catalogue, error) {
-	c := &catalogue{byID: make(map[string]entry, len(builtin))}
+	c := &catalogue{byID: make(map[string]entry, len(builtin)), providers: map[string]providerEntry{}}
 	for _, b := range builtin {
 		if _, ok := c.byID[b.ID]; ok {
 			return nil, fmt.Errorf("two built-in blocks have the id %s", b.ID)
@@ -49,6 +52,7 @@ func (c *catalogue) sort() {
 	slices.SortFunc(c.sorted, func(a, b *block.Block) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
+	c.nameProviders()
 }
 
 // register puts what a plugin offers in the place of what it offered before. Blocks stay while their plugin is
@@ -57,8 +61,9 @@ func (h *Host) register(s *supervisor, o *offer) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	old := h.catalogue.Load()
-	next := &catalogue{byID: maps.Clone(old.byID)}
+	next := &catalogue{byID: maps.Clone(old.byID), providers: maps.Clone(old.providers)}
 	maps.DeleteFunc(next.byID, func(_ string, e entry) bool { return e.plugin == s })
+	maps.DeleteFunc(next.providers, func(_ string, p providerEntry) bool { return p.plugin == s || p.plugin == nil })
 	for _, b := range o.blocks {
 		if other, ok := next.byID[b.ID]; ok {
 			owner := "the core"
@@ -68,6 +73,13 @@ func (h *Host) register(s *supervisor, o *offer) error {
 			return permanent(fmt.Errorf("block %q has the id %s of %q, which %s offers", b.Name, b.ID, other.block.Name, owner))
 		}
 		next.byID[b.ID] = entry{block: b, plugin: s}
+	}
+	settings, _, err := settingsFor(o.description, s.set())
+	if err != nil {
+		return err
+	}
+	if err := next.addProviders(s, o.configured(settings)); err != nil {
+		return err
 	}
 	next.sort()
 	h.catalogue.Store(next)

@@ -22,6 +22,7 @@ const (
 type offer struct {
 	description *proto.DescribeResponse
 	blocks      []*block.Block
+	providers   []*Provider
 }
 
 // permanentError is a failure that another start of the same plugin cannot cure.
@@ -63,7 +64,7 @@ func check(m manifest, d *proto.DescribeResponse) (*offer, error) {
 		}
 		settings[s.GetName()] = true
 	}
-	o := &offer{description: d}
+	o := &offer{description: d, providers: checkProviders(d, settings, bad)}
 	ids := make(map[string]string)
 	for i, bd := range d.GetBlocks() {
 		b, err := compile(m, bd)

@@ -17,8 +17,9 @@ import (
 
 // Run is one run of a block.
 type Run struct {
-	Block    string          // id
-	Input    json.RawMessage // object; it must not change during the run
+	Block    string              // id
+	Provider *proto.ProviderCall // in place of a block, nil otherwise
+	Input    json.RawMessage     // object; it must not change during the run
 	Context  *proto.RunContext
 	Recorded []*proto.PinValue // streaming blocks: the outputs of earlier attempts
 	// Credentials are what the pins for credentials refer to. What the plugin says of the run is cleared of them:
@@ -39,8 +40,9 @@ type Run struct {
 
 // Result is how a run ended: well if both are nil.
 type Result struct {
-	Err     *proto.Error
-	Crashed *Crash // the process ended under the run, which has told neither success nor failure
+	Provider *proto.ProviderResult // of a provider\'s operation
+	Err      *proto.Error
+	Crashed  *Crash // the process ended under the run, which has told neither success nor failure
 }
 
 // Crash is the end of a process under a run.

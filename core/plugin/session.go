@@ -192,7 +192,7 @@ func (s *session) handle(frame *proto.SessionResponse) error {
 		}
 		s.served.Store(true)
 		s.remove(r)
-		r.finish(Result{Err: f.Done.GetError()})
+		r.finish(Result{Err: f.Done.GetError(), Provider: f.Done.GetProvider()})
 	case *proto.SessionResponse_Call:
 		r := s.find(f.Call.GetRun())
 		if r == nil {

@@ -184,12 +184,16 @@ func (s *supervisor) examine(d *proto.DescribeResponse) (*offer, error) {
 	return o, nil
 }
 
-func (s *supervisor) settings(d *proto.DescribeResponse) (map[string]string, error) {
-	var set map[string]string
-	if s.host.config.Settings != nil {
-		set = s.host.config.Settings(s.name)
+// set are the settings that somebody has set.
+func (s *supervisor) set() map[string]string {
+	if s.host.config.Settings == nil {
+		return nil
 	}
-	settings, unknown, err := settingsFor(d, set)
+	return s.host.config.Settings(s.name)
+}
+
+func (s *supervisor) settings(d *proto.DescribeResponse) (map[string]string, error) {
+	settings, unknown, err := settingsFor(d, s.set())
 	for _, name := range unknown {
 		s.log.Warn("plugin has no such setting", "setting", name)
 	}

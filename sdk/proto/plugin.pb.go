@@ -244,6 +244,7 @@ type DescribeResponse struct {
 	Blocks          []*BlockDescription    `protobuf:"bytes,6,rep,name=blocks,proto3" json:"blocks,omitempty"`
 	Settings        []*SettingDescription  `protobuf:"bytes,7,rep,name=settings,proto3" json:"settings,omitempty"`
 	BulkValues      bool                   `protobuf:"varint,8,opt,name=bulk_values,json=bulkValues,proto3" json:"bulk_values,omitempty"` // Put and Fetch are implemented
+	Providers       []*ProviderDescription `protobuf:"bytes,9,rep,name=providers,proto3" json:"providers,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -332,6 +333,13 @@ func (x *DescribeResponse) GetBulkValues() bool {
 		return x.BulkValues
 	}
 	return false
+}
+
+func (x *DescribeResponse) GetProviders() []*ProviderDescription {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
 }
 
 type BlockDescription struct {
@@ -717,6 +725,167 @@ func (x *PinValue) GetValue() []byte {
 	return nil
 }
 
+// ProviderDescription is a service whose accounts or keys users connect. Blocks name it in their credentials fields.
+type ProviderDescription struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // [a-z][a-z0-9_]*, unique among the providers of a host
+	DisplayName   string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Oauth         *OAuthDescription      `protobuf:"bytes,3,opt,name=oauth,proto3" json:"oauth,omitempty"`                  // absent: accounts are not connected by OAuth
+	ApiKey        bool                   `protobuf:"varint,4,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"` // the kinds of credentials that users may type in
+	UserPassword  bool                   `protobuf:"varint,5,opt,name=user_password,json=userPassword,proto3" json:"user_password,omitempty"`
+	HostScoped    bool                   `protobuf:"varint,6,opt,name=host_scoped,json=hostScoped,proto3" json:"host_scoped,omitempty"`
+	Serialised    bool                   `protobuf:"varint,7,opt,name=serialised,proto3" json:"serialised,omitempty"` // credentials are used by one run at a time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProviderDescription) Reset() {
+	*x = ProviderDescription{}
+	mi := &file_plugin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProviderDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProviderDescription) ProtoMessage() {}
+
+func (x *ProviderDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProviderDescription.ProtoReflect.Descriptor instead.
+func (*ProviderDescription) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ProviderDescription) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ProviderDescription) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *ProviderDescription) GetOauth() *OAuthDescription {
+	if x != nil {
+		return x.Oauth
+	}
+	return nil
+}
+
+func (x *ProviderDescription) GetApiKey() bool {
+	if x != nil {
+		return x.ApiKey
+	}
+	return false
+}
+
+func (x *ProviderDescription) GetUserPassword() bool {
+	if x != nil {
+		return x.UserPassword
+	}
+	return false
+}
+
+func (x *ProviderDescription) GetHostScoped() bool {
+	if x != nil {
+		return x.HostScoped
+	}
+	return false
+}
+
+func (x *ProviderDescription) GetSerialised() bool {
+	if x != nil {
+		return x.Serialised
+	}
+	return false
+}
+
+type OAuthDescription struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	DefaultScopes    []string               `protobuf:"bytes,1,rep,name=default_scopes,json=defaultScopes,proto3" json:"default_scopes,omitempty"`          // asked for when nobody names others
+	RequiredSettings []string               `protobuf:"bytes,2,rep,name=required_settings,json=requiredSettings,proto3" json:"required_settings,omitempty"` // without all of them the provider is not configured
+	Pkce             bool                   `protobuf:"varint,3,opt,name=pkce,proto3" json:"pkce,omitempty"`                                                // AuthorizationURL takes a code_challenge
+	Revokes          bool                   `protobuf:"varint,4,opt,name=revokes,proto3" json:"revokes,omitempty"`                                          // RevokeToken is there
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *OAuthDescription) Reset() {
+	*x = OAuthDescription{}
+	mi := &file_plugin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OAuthDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OAuthDescription) ProtoMessage() {}
+
+func (x *OAuthDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OAuthDescription.ProtoReflect.Descriptor instead.
+func (*OAuthDescription) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OAuthDescription) GetDefaultScopes() []string {
+	if x != nil {
+		return x.DefaultScopes
+	}
+	return nil
+}
+
+func (x *OAuthDescription) GetRequiredSettings() []string {
+	if x != nil {
+		return x.RequiredSettings
+	}
+	return nil
+}
+
+func (x *OAuthDescription) GetPkce() bool {
+	if x != nil {
+		return x.Pkce
+	}
+	return false
+}
+
+func (x *OAuthDescription) GetRevokes() bool {
+	if x != nil {
+		return x.Revokes
+	}
+	return false
+}
+
 type SettingDescription struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // [a-z][a-z0-9_]*
@@ -730,7 +899,7 @@ type SettingDescription struct {
 
 func (x *SettingDescription) Reset() {
 	*x = SettingDescription{}
-	mi := &file_plugin_proto_msgTypes[7]
+	mi := &file_plugin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +911,7 @@ func (x *SettingDescription) String() string {
 func (*SettingDescription) ProtoMessage() {}
 
 func (x *SettingDescription) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[7]
+	mi := &file_plugin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +924,7 @@ func (x *SettingDescription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingDescription.ProtoReflect.Descriptor instead.
 func (*SettingDescription) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{7}
+	return file_plugin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SettingDescription) GetName() string {
@@ -802,7 +971,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_plugin_proto_msgTypes[8]
+	mi := &file_plugin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +983,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[8]
+	mi := &file_plugin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +996,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{8}
+	return file_plugin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConfigureRequest) GetSettings() map[string]string {
@@ -845,7 +1014,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_plugin_proto_msgTypes[9]
+	mi := &file_plugin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1026,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[9]
+	mi := &file_plugin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1039,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{9}
+	return file_plugin_proto_rawDescGZIP(), []int{11}
 }
 
 type SessionRequest struct {
@@ -888,7 +1057,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_plugin_proto_msgTypes[10]
+	mi := &file_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1069,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[10]
+	mi := &file_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1082,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{10}
+	return file_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SessionRequest) GetFrame() isSessionRequest_Frame {
@@ -1003,7 +1172,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1184,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1197,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{11}
+	return file_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SessionResponse) GetFrame() isSessionResponse_Frame {
@@ -1129,13 +1298,14 @@ type Start struct {
 	Recorded      []*PinValue            `protobuf:"bytes,7,rep,name=recorded,proto3" json:"recorded,omitempty"`       // streaming blocks after an interruption: the outputs that earlier attempts left
 	Calls         uint32                 `protobuf:"varint,8,opt,name=calls,proto3" json:"calls,omitempty"`            // calls that may be open at once; 0: the host answers none
 	Credentials   []*Credential          `protobuf:"bytes,9,rep,name=credentials,proto3" json:"credentials,omitempty"` // what the pins for credentials refer to, for this run alone
+	Provider      *ProviderCall          `protobuf:"bytes,10,opt,name=provider,proto3" json:"provider,omitempty"`      // in place of block and input
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1317,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1330,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{12}
+	return file_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Start) GetRun() uint64 {
@@ -1226,6 +1396,13 @@ func (x *Start) GetCredentials() []*Credential {
 	return nil
 }
 
+func (x *Start) GetProvider() *ProviderCall {
+	if x != nil {
+		return x.Provider
+	}
+	return nil
+}
+
 // Credential is what a pin for credentials refers to. It is for the run that it came with: a plugin keeps it no longer,
 // writes it to no log and sends it to nobody but its provider.
 type Credential struct {
@@ -1247,7 +1424,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1436,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1449,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{13}
+	return file_plugin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Credential) GetPin() string {
@@ -1389,7 +1566,7 @@ type OAuth2Secret struct {
 
 func (x *OAuth2Secret) Reset() {
 	*x = OAuth2Secret{}
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1578,7 @@ func (x *OAuth2Secret) String() string {
 func (*OAuth2Secret) ProtoMessage() {}
 
 func (x *OAuth2Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1591,7 @@ func (x *OAuth2Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OAuth2Secret.ProtoReflect.Descriptor instead.
 func (*OAuth2Secret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{14}
+	return file_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OAuth2Secret) GetAccessToken() string {
@@ -1461,7 +1638,7 @@ type ApiKeySecret struct {
 
 func (x *ApiKeySecret) Reset() {
 	*x = ApiKeySecret{}
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1650,7 @@ func (x *ApiKeySecret) String() string {
 func (*ApiKeySecret) ProtoMessage() {}
 
 func (x *ApiKeySecret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1663,7 @@ func (x *ApiKeySecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeySecret.ProtoReflect.Descriptor instead.
 func (*ApiKeySecret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{15}
+	return file_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ApiKeySecret) GetKey() string {
@@ -1506,7 +1683,7 @@ type UserPasswordSecret struct {
 
 func (x *UserPasswordSecret) Reset() {
 	*x = UserPasswordSecret{}
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1695,7 @@ func (x *UserPasswordSecret) String() string {
 func (*UserPasswordSecret) ProtoMessage() {}
 
 func (x *UserPasswordSecret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1708,7 @@ func (x *UserPasswordSecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserPasswordSecret.ProtoReflect.Descriptor instead.
 func (*UserPasswordSecret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{16}
+	return file_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UserPasswordSecret) GetUsername() string {
@@ -1559,7 +1736,7 @@ type HostScopedSecret struct {
 
 func (x *HostScopedSecret) Reset() {
 	*x = HostScopedSecret{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1748,7 @@ func (x *HostScopedSecret) String() string {
 func (*HostScopedSecret) ProtoMessage() {}
 
 func (x *HostScopedSecret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1761,7 @@ func (x *HostScopedSecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostScopedSecret.ProtoReflect.Descriptor instead.
 func (*HostScopedSecret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HostScopedSecret) GetHost() string {
@@ -1599,6 +1776,587 @@ func (x *HostScopedSecret) GetHeaders() map[string]string {
 		return x.Headers
 	}
 	return nil
+}
+
+// ProviderCall is an operation of an OAuth provider, which a Start asks for in place of a block.
+type ProviderCall struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Provider string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"` // name
+	// Types that are valid to be assigned to Operation:
+	//
+	//	*ProviderCall_AuthorizationUrl
+	//	*ProviderCall_ExchangeCode
+	//	*ProviderCall_RefreshToken
+	//	*ProviderCall_RevokeToken
+	Operation     isProviderCall_Operation `protobuf_oneof:"operation"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProviderCall) Reset() {
+	*x = ProviderCall{}
+	mi := &file_plugin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProviderCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProviderCall) ProtoMessage() {}
+
+func (x *ProviderCall) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProviderCall.ProtoReflect.Descriptor instead.
+func (*ProviderCall) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ProviderCall) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ProviderCall) GetOperation() isProviderCall_Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *ProviderCall) GetAuthorizationUrl() *AuthorizationUrl {
+	if x != nil {
+		if x, ok := x.Operation.(*ProviderCall_AuthorizationUrl); ok {
+			return x.AuthorizationUrl
+		}
+	}
+	return nil
+}
+
+func (x *ProviderCall) GetExchangeCode() *ExchangeCode {
+	if x != nil {
+		if x, ok := x.Operation.(*ProviderCall_ExchangeCode); ok {
+			return x.ExchangeCode
+		}
+	}
+	return nil
+}
+
+func (x *ProviderCall) GetRefreshToken() *RefreshToken {
+	if x != nil {
+		if x, ok := x.Operation.(*ProviderCall_RefreshToken); ok {
+			return x.RefreshToken
+		}
+	}
+	return nil
+}
+
+func (x *ProviderCall) GetRevokeToken() *RevokeToken {
+	if x != nil {
+		if x, ok := x.Operation.(*ProviderCall_RevokeToken); ok {
+			return x.RevokeToken
+		}
+	}
+	return nil
+}
+
+type isProviderCall_Operation interface {
+	isProviderCall_Operation()
+}
+
+type ProviderCall_AuthorizationUrl struct {
+	AuthorizationUrl *AuthorizationUrl `protobuf:"bytes,2,opt,name=authorization_url,json=authorizationUrl,proto3,oneof"`
+}
+
+type ProviderCall_ExchangeCode struct {
+	ExchangeCode *ExchangeCode `protobuf:"bytes,3,opt,name=exchange_code,json=exchangeCode,proto3,oneof"`
+}
+
+type ProviderCall_RefreshToken struct {
+	RefreshToken *RefreshToken `protobuf:"bytes,4,opt,name=refresh_token,json=refreshToken,proto3,oneof"`
+}
+
+type ProviderCall_RevokeToken struct {
+	RevokeToken *RevokeToken `protobuf:"bytes,5,opt,name=revoke_token,json=revokeToken,proto3,oneof"`
+}
+
+func (*ProviderCall_AuthorizationUrl) isProviderCall_Operation() {}
+
+func (*ProviderCall_ExchangeCode) isProviderCall_Operation() {}
+
+func (*ProviderCall_RefreshToken) isProviderCall_Operation() {}
+
+func (*ProviderCall_RevokeToken) isProviderCall_Operation() {}
+
+// AuthorizationUrl asks where to send a user who connects an account.
+type AuthorizationUrl struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RedirectUri   string                 `protobuf:"bytes,1,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Scopes        []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`                                    // empty: the default ones
+	CodeChallenge string                 `protobuf:"bytes,4,opt,name=code_challenge,json=codeChallenge,proto3" json:"code_challenge,omitempty"` // S256; empty without PKCE
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorizationUrl) Reset() {
+	*x = AuthorizationUrl{}
+	mi := &file_plugin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorizationUrl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorizationUrl) ProtoMessage() {}
+
+func (x *AuthorizationUrl) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorizationUrl.ProtoReflect.Descriptor instead.
+func (*AuthorizationUrl) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AuthorizationUrl) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+func (x *AuthorizationUrl) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *AuthorizationUrl) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *AuthorizationUrl) GetCodeChallenge() string {
+	if x != nil {
+		return x.CodeChallenge
+	}
+	return ""
+}
+
+// ExchangeCode asks for the tokens of a code that the provider gave, and whose account it is.
+type ExchangeCode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	RedirectUri   string                 `protobuf:"bytes,2,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`    // that of the AuthorizationUrl
+	Scopes        []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`                                 // asked for
+	CodeVerifier  string                 `protobuf:"bytes,4,opt,name=code_verifier,json=codeVerifier,proto3" json:"code_verifier,omitempty"` // empty without PKCE
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeCode) Reset() {
+	*x = ExchangeCode{}
+	mi := &file_plugin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeCode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeCode) ProtoMessage() {}
+
+func (x *ExchangeCode) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeCode.ProtoReflect.Descriptor instead.
+func (*ExchangeCode) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ExchangeCode) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *ExchangeCode) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+func (x *ExchangeCode) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ExchangeCode) GetCodeVerifier() string {
+	if x != nil {
+		return x.CodeVerifier
+	}
+	return ""
+}
+
+// RefreshToken asks for new tokens. The account is not looked up again.
+type RefreshToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RefreshToken  string                 `protobuf:"bytes,1,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	Scopes        []string               `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"` // granted so far
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshToken) Reset() {
+	*x = RefreshToken{}
+	mi := &file_plugin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshToken) ProtoMessage() {}
+
+func (x *RefreshToken) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshToken.ProtoReflect.Descriptor instead.
+func (*RefreshToken) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RefreshToken) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+func (x *RefreshToken) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+// RevokeToken asks the provider to forget tokens.
+type RevokeToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AccessToken   string                 `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	RefreshToken  string                 `protobuf:"bytes,2,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"` // empty: there is none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeToken) Reset() {
+	*x = RevokeToken{}
+	mi := &file_plugin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeToken) ProtoMessage() {}
+
+func (x *RevokeToken) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
+func (*RevokeToken) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RevokeToken) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *RevokeToken) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+// ProviderResult is what a ProviderCall yielded.
+type ProviderResult struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AuthorizationUrl string                 `protobuf:"bytes,1,opt,name=authorization_url,json=authorizationUrl,proto3" json:"authorization_url,omitempty"` // of AuthorizationUrl
+	Tokens           *Tokens                `protobuf:"bytes,2,opt,name=tokens,proto3" json:"tokens,omitempty"`                                             // of ExchangeCode and RefreshToken
+	Revoked          bool                   `protobuf:"varint,3,opt,name=revoked,proto3" json:"revoked,omitempty"`                                          // of RevokeToken
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ProviderResult) Reset() {
+	*x = ProviderResult{}
+	mi := &file_plugin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProviderResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProviderResult) ProtoMessage() {}
+
+func (x *ProviderResult) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProviderResult.ProtoReflect.Descriptor instead.
+func (*ProviderResult) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ProviderResult) GetAuthorizationUrl() string {
+	if x != nil {
+		return x.AuthorizationUrl
+	}
+	return ""
+}
+
+func (x *ProviderResult) GetTokens() *Tokens {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *ProviderResult) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+type Tokens struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AccessToken      string                 `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	TokenType        string                 `protobuf:"bytes,2,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`          // "Bearer" where it is empty
+	RefreshToken     string                 `protobuf:"bytes,3,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"` // empty: there is none, or the one that was used stays
+	ExpiresAt        int64                  `protobuf:"varint,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`         // unix seconds; 0: never, or not known
+	RefreshExpiresAt int64                  `protobuf:"varint,5,opt,name=refresh_expires_at,json=refreshExpiresAt,proto3" json:"refresh_expires_at,omitempty"`
+	Scopes           []string               `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`   // granted
+	Account          *Account               `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"` // of ExchangeCode
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Tokens) Reset() {
+	*x = Tokens{}
+	mi := &file_plugin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tokens) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tokens) ProtoMessage() {}
+
+func (x *Tokens) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tokens.ProtoReflect.Descriptor instead.
+func (*Tokens) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Tokens) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *Tokens) GetTokenType() string {
+	if x != nil {
+		return x.TokenType
+	}
+	return ""
+}
+
+func (x *Tokens) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+func (x *Tokens) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *Tokens) GetRefreshExpiresAt() int64 {
+	if x != nil {
+		return x.RefreshExpiresAt
+	}
+	return 0
+}
+
+func (x *Tokens) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *Tokens) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+// Account is whose tokens they are.
+type Account struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`             // never changes; empty: the provider does not tell
+	Username      string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"` // for people
+	Title         string                 `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`       // for people; empty: the host makes one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Account) Reset() {
+	*x = Account{}
+	mi := &file_plugin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Account) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Account) ProtoMessage() {}
+
+func (x *Account) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Account.ProtoReflect.Descriptor instead.
+func (*Account) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Account) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Account) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Account) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
 }
 
 type RunContext struct {
@@ -1620,7 +2378,7 @@ type RunContext struct {
 
 func (x *RunContext) Reset() {
 	*x = RunContext{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +2390,7 @@ func (x *RunContext) String() string {
 func (*RunContext) ProtoMessage() {}
 
 func (x *RunContext) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +2403,7 @@ func (x *RunContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunContext.ProtoReflect.Descriptor instead.
 func (*RunContext) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RunContext) GetUserId() string {
@@ -1735,7 +2493,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +2505,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +2518,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Cancel) GetRun() uint64 {
@@ -1781,7 +2539,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +2551,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +2564,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Credit) GetRun() uint64 {
@@ -1836,7 +2594,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2606,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2619,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Output) GetRun() uint64 {
@@ -1912,7 +2670,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2682,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2695,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Progress) GetRun() uint64 {
@@ -1972,14 +2730,15 @@ func (x *Progress) GetDelta() string {
 type Done struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`
-	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"` // absent: success
+	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`       // absent: success
+	Provider      *ProviderResult        `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"` // of a ProviderCall that succeeded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2750,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2763,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Done) GetRun() uint64 {
@@ -2021,6 +2780,13 @@ func (x *Done) GetError() *Error {
 	return nil
 }
 
+func (x *Done) GetProvider() *ProviderResult {
+	if x != nil {
+		return x.Provider
+	}
+	return nil
+}
+
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          ErrorKind              `protobuf:"varint,1,opt,name=kind,proto3,enum=patchbay.plugin.v1.ErrorKind" json:"kind,omitempty"`
@@ -2032,7 +2798,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2810,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2823,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Error) GetKind() ErrorKind {
@@ -2093,7 +2859,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2871,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2884,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Log) GetRun() uint64 {
@@ -2174,7 +2940,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2952,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2965,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Call) GetRun() uint64 {
@@ -2412,7 +3178,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2424,7 +3190,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2437,7 +3203,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Reply) GetRun() uint64 {
@@ -2572,7 +3338,7 @@ type GetKey struct {
 
 func (x *GetKey) Reset() {
 	*x = GetKey{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +3350,7 @@ func (x *GetKey) String() string {
 func (*GetKey) ProtoMessage() {}
 
 func (x *GetKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +3363,7 @@ func (x *GetKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKey.ProtoReflect.Descriptor instead.
 func (*GetKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetKey) GetScope() KeyScope {
@@ -2624,7 +3390,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +3402,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +3415,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KeyValue) GetFound() bool {
@@ -2678,7 +3444,7 @@ type SetKey struct {
 
 func (x *SetKey) Reset() {
 	*x = SetKey{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +3456,7 @@ func (x *SetKey) String() string {
 func (*SetKey) ProtoMessage() {}
 
 func (x *SetKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +3469,7 @@ func (x *SetKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKey.ProtoReflect.Descriptor instead.
 func (*SetKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SetKey) GetScope() KeyScope {
@@ -2737,7 +3503,7 @@ type DeleteKey struct {
 
 func (x *DeleteKey) Reset() {
 	*x = DeleteKey{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +3515,7 @@ func (x *DeleteKey) String() string {
 func (*DeleteKey) ProtoMessage() {}
 
 func (x *DeleteKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +3528,7 @@ func (x *DeleteKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKey.ProtoReflect.Descriptor instead.
 func (*DeleteKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeleteKey) GetScope() KeyScope {
@@ -2791,7 +3557,7 @@ type Remember struct {
 
 func (x *Remember) Reset() {
 	*x = Remember{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3569,7 @@ func (x *Remember) String() string {
 func (*Remember) ProtoMessage() {}
 
 func (x *Remember) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3582,7 @@ func (x *Remember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remember.ProtoReflect.Descriptor instead.
 func (*Remember) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Remember) GetNth() uint32 {
@@ -2842,7 +3608,7 @@ type Remembered struct {
 
 func (x *Remembered) Reset() {
 	*x = Remembered{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +3620,7 @@ func (x *Remembered) String() string {
 func (*Remembered) ProtoMessage() {}
 
 func (x *Remembered) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +3633,7 @@ func (x *Remembered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remembered.ProtoReflect.Descriptor instead.
 func (*Remembered) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Remembered) GetValue() []byte {
@@ -2890,7 +3656,7 @@ type CreateFile struct {
 
 func (x *CreateFile) Reset() {
 	*x = CreateFile{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3668,7 @@ func (x *CreateFile) String() string {
 func (*CreateFile) ProtoMessage() {}
 
 func (x *CreateFile) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3681,7 @@ func (x *CreateFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFile.ProtoReflect.Descriptor instead.
 func (*CreateFile) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreateFile) GetNth() uint32 {
@@ -2948,7 +3714,7 @@ type FileCreated struct {
 
 func (x *FileCreated) Reset() {
 	*x = FileCreated{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3726,7 @@ func (x *FileCreated) String() string {
 func (*FileCreated) ProtoMessage() {}
 
 func (x *FileCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3739,7 @@ func (x *FileCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileCreated.ProtoReflect.Descriptor instead.
 func (*FileCreated) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FileCreated) GetUri() string {
@@ -2992,7 +3758,7 @@ type OpenFile struct {
 
 func (x *OpenFile) Reset() {
 	*x = OpenFile{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3770,7 @@ func (x *OpenFile) String() string {
 func (*OpenFile) ProtoMessage() {}
 
 func (x *OpenFile) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3783,7 @@ func (x *OpenFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenFile.ProtoReflect.Descriptor instead.
 func (*OpenFile) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OpenFile) GetUri() string {
@@ -3038,7 +3804,7 @@ type FileOpened struct {
 
 func (x *FileOpened) Reset() {
 	*x = FileOpened{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3816,7 @@ func (x *FileOpened) String() string {
 func (*FileOpened) ProtoMessage() {}
 
 func (x *FileOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3829,7 @@ func (x *FileOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileOpened.ProtoReflect.Descriptor instead.
 func (*FileOpened) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FileOpened) GetName() string {
@@ -3103,7 +3869,7 @@ type HttpRequest struct {
 
 func (x *HttpRequest) Reset() {
 	*x = HttpRequest{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3115,7 +3881,7 @@ func (x *HttpRequest) String() string {
 func (*HttpRequest) ProtoMessage() {}
 
 func (x *HttpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3128,7 +3894,7 @@ func (x *HttpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRequest.ProtoReflect.Descriptor instead.
 func (*HttpRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HttpRequest) GetMethod() string {
@@ -3183,7 +3949,7 @@ type HttpHeader struct {
 
 func (x *HttpHeader) Reset() {
 	*x = HttpHeader{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3961,7 @@ func (x *HttpHeader) String() string {
 func (*HttpHeader) ProtoMessage() {}
 
 func (x *HttpHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3974,7 @@ func (x *HttpHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpHeader.ProtoReflect.Descriptor instead.
 func (*HttpHeader) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HttpHeader) GetName() string {
@@ -3235,7 +4001,7 @@ type AwaitResponse struct {
 
 func (x *AwaitResponse) Reset() {
 	*x = AwaitResponse{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +4013,7 @@ func (x *AwaitResponse) String() string {
 func (*AwaitResponse) ProtoMessage() {}
 
 func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +4026,7 @@ func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
 func (*AwaitResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AwaitResponse) GetHandle() uint64 {
@@ -3281,7 +4047,7 @@ type HttpResponse struct {
 
 func (x *HttpResponse) Reset() {
 	*x = HttpResponse{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +4059,7 @@ func (x *HttpResponse) String() string {
 func (*HttpResponse) ProtoMessage() {}
 
 func (x *HttpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +4072,7 @@ func (x *HttpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpResponse.ProtoReflect.Descriptor instead.
 func (*HttpResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *HttpResponse) GetStatus() uint32 {
@@ -3342,7 +4108,7 @@ type Read struct {
 
 func (x *Read) Reset() {
 	*x = Read{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +4120,7 @@ func (x *Read) String() string {
 func (*Read) ProtoMessage() {}
 
 func (x *Read) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +4133,7 @@ func (x *Read) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Read.ProtoReflect.Descriptor instead.
 func (*Read) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Read) GetHandle() uint64 {
@@ -3394,7 +4160,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +4172,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +4185,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Piece) GetData() []byte {
@@ -3448,7 +4214,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3460,7 +4226,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3473,7 +4239,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Write) GetHandle() uint64 {
@@ -3508,7 +4274,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3520,7 +4286,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3533,7 +4299,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Close) GetHandle() uint64 {
@@ -3553,7 +4319,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +4331,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +4344,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PutRequest) GetBulk() string {
@@ -3603,7 +4369,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +4381,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +4394,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 type FetchRequest struct {
@@ -3640,7 +4406,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +4418,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +4431,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *FetchRequest) GetBulk() string {
@@ -3684,7 +4450,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +4462,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3709,7 +4475,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *FetchResponse) GetPiece() []byte {
@@ -3724,7 +4490,7 @@ var File_plugin_proto protoreflect.FileDescriptor
 const file_plugin_proto_rawDesc = "" +
 	"\n" +
 	"\fplugin.proto\x12\x12patchbay.plugin.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\xc2\x02\n" +
+	"\x0fDescribeRequest\"\x89\x03\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12)\n" +
@@ -3734,7 +4500,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06blocks\x18\x06 \x03(\v2$.patchbay.plugin.v1.BlockDescriptionR\x06blocks\x12B\n" +
 	"\bsettings\x18\a \x03(\v2&.patchbay.plugin.v1.SettingDescriptionR\bsettings\x12\x1f\n" +
 	"\vbulk_values\x18\b \x01(\bR\n" +
-	"bulkValues\"\xcd\x03\n" +
+	"bulkValues\x12E\n" +
+	"\tproviders\x18\t \x03(\v2'.patchbay.plugin.v1.ProviderDescriptionR\tproviders\"\xcd\x03\n" +
 	"\x10BlockDescription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -3770,7 +4537,23 @@ const file_plugin_proto_rawDesc = "" +
 	"\aoutputs\x18\x02 \x03(\v2\x1c.patchbay.plugin.v1.PinValueR\aoutputs\"2\n" +
 	"\bPinValue\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\x98\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\x87\x02\n" +
+	"\x13ProviderDescription\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12:\n" +
+	"\x05oauth\x18\x03 \x01(\v2$.patchbay.plugin.v1.OAuthDescriptionR\x05oauth\x12\x17\n" +
+	"\aapi_key\x18\x04 \x01(\bR\x06apiKey\x12#\n" +
+	"\ruser_password\x18\x05 \x01(\bR\fuserPassword\x12\x1f\n" +
+	"\vhost_scoped\x18\x06 \x01(\bR\n" +
+	"hostScoped\x12\x1e\n" +
+	"\n" +
+	"serialised\x18\a \x01(\bR\n" +
+	"serialised\"\x94\x01\n" +
+	"\x10OAuthDescription\x12%\n" +
+	"\x0edefault_scopes\x18\x01 \x03(\tR\rdefaultScopes\x12+\n" +
+	"\x11required_settings\x18\x02 \x03(\tR\x10requiredSettings\x12\x12\n" +
+	"\x04pkce\x18\x03 \x01(\bR\x04pkce\x12\x18\n" +
+	"\arevokes\x18\x04 \x01(\bR\arevokes\"\x98\x01\n" +
 	"\x12SettingDescription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x18\n" +
@@ -3795,7 +4578,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04done\x18\x03 \x01(\v2\x18.patchbay.plugin.v1.DoneH\x00R\x04done\x12+\n" +
 	"\x03log\x18\x04 \x01(\v2\x17.patchbay.plugin.v1.LogH\x00R\x03log\x12.\n" +
 	"\x04call\x18\x05 \x01(\v2\x18.patchbay.plugin.v1.CallH\x00R\x04callB\a\n" +
-	"\x05frame\"\xc8\x02\n" +
+	"\x05frame\"\x86\x03\n" +
 	"\x05Start\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\tR\x05block\x12\x14\n" +
@@ -3806,7 +4589,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\acontext\x18\x06 \x01(\v2\x1e.patchbay.plugin.v1.RunContextR\acontext\x128\n" +
 	"\brecorded\x18\a \x03(\v2\x1c.patchbay.plugin.v1.PinValueR\brecorded\x12\x14\n" +
 	"\x05calls\x18\b \x01(\rR\x05calls\x12@\n" +
-	"\vcredentials\x18\t \x03(\v2\x1e.patchbay.plugin.v1.CredentialR\vcredentials\"\xfb\x02\n" +
+	"\vcredentials\x18\t \x03(\v2\x1e.patchbay.plugin.v1.CredentialR\vcredentials\x12<\n" +
+	"\bprovider\x18\n" +
+	" \x01(\v2 .patchbay.plugin.v1.ProviderCallR\bprovider\"\xfb\x02\n" +
 	"\n" +
 	"Credential\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x0e\n" +
@@ -3837,7 +4622,48 @@ const file_plugin_proto_rawDesc = "" +
 	"\aheaders\x18\x02 \x03(\v21.patchbay.plugin.v1.HostScopedSecret.HeadersEntryB\x03\x80\x01\x01R\aheaders\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\x02\n" +
+	"\fProviderCall\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12S\n" +
+	"\x11authorization_url\x18\x02 \x01(\v2$.patchbay.plugin.v1.AuthorizationUrlH\x00R\x10authorizationUrl\x12G\n" +
+	"\rexchange_code\x18\x03 \x01(\v2 .patchbay.plugin.v1.ExchangeCodeH\x00R\fexchangeCode\x12G\n" +
+	"\rrefresh_token\x18\x04 \x01(\v2 .patchbay.plugin.v1.RefreshTokenH\x00R\frefreshToken\x12D\n" +
+	"\frevoke_token\x18\x05 \x01(\v2\x1f.patchbay.plugin.v1.RevokeTokenH\x00R\vrevokeTokenB\v\n" +
+	"\toperation\"\x8f\x01\n" +
+	"\x10AuthorizationUrl\x12!\n" +
+	"\fredirect_uri\x18\x01 \x01(\tR\vredirectUri\x12\x19\n" +
+	"\x05state\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05state\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x12%\n" +
+	"\x0ecode_challenge\x18\x04 \x01(\tR\rcodeChallenge\"\x8c\x01\n" +
+	"\fExchangeCode\x12\x17\n" +
+	"\x04code\x18\x01 \x01(\tB\x03\x80\x01\x01R\x04code\x12!\n" +
+	"\fredirect_uri\x18\x02 \x01(\tR\vredirectUri\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x12(\n" +
+	"\rcode_verifier\x18\x04 \x01(\tB\x03\x80\x01\x01R\fcodeVerifier\"P\n" +
+	"\fRefreshToken\x12(\n" +
+	"\rrefresh_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\frefreshToken\x12\x16\n" +
+	"\x06scopes\x18\x02 \x03(\tR\x06scopes\"_\n" +
+	"\vRevokeToken\x12&\n" +
+	"\faccess_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\vaccessToken\x12(\n" +
+	"\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01R\frefreshToken\"\x90\x01\n" +
+	"\x0eProviderResult\x120\n" +
+	"\x11authorization_url\x18\x01 \x01(\tB\x03\x80\x01\x01R\x10authorizationUrl\x122\n" +
+	"\x06tokens\x18\x02 \x01(\v2\x1a.patchbay.plugin.v1.TokensR\x06tokens\x12\x18\n" +
+	"\arevoked\x18\x03 \x01(\bR\arevoked\"\x95\x02\n" +
+	"\x06Tokens\x12&\n" +
+	"\faccess_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\vaccessToken\x12\x1d\n" +
+	"\n" +
+	"token_type\x18\x02 \x01(\tR\ttokenType\x12(\n" +
+	"\rrefresh_token\x18\x03 \x01(\tB\x03\x80\x01\x01R\frefreshToken\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\x03R\texpiresAt\x12,\n" +
+	"\x12refresh_expires_at\x18\x05 \x01(\x03R\x10refreshExpiresAt\x12\x16\n" +
+	"\x06scopes\x18\x06 \x03(\tR\x06scopes\x125\n" +
+	"\aaccount\x18\a \x01(\v2\x1b.patchbay.plugin.v1.AccountR\aaccount\"K\n" +
+	"\aAccount\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\"\x82\x03\n" +
 	"\n" +
 	"RunContext\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x19\n" +
@@ -3867,10 +4693,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
 	"\apercent\x18\x03 \x01(\x01R\apercent\x12\x14\n" +
-	"\x05delta\x18\x04 \x01(\tR\x05delta\"I\n" +
+	"\x05delta\x18\x04 \x01(\tR\x05delta\"\x89\x01\n" +
 	"\x04Done\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12/\n" +
-	"\x05error\x18\x02 \x01(\v2\x19.patchbay.plugin.v1.ErrorR\x05error\"z\n" +
+	"\x05error\x18\x02 \x01(\v2\x19.patchbay.plugin.v1.ErrorR\x05error\x12>\n" +
+	"\bprovider\x18\x03 \x01(\v2\".patchbay.plugin.v1.ProviderResultR\bprovider\"z\n" +
 	"\x05Error\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.patchbay.plugin.v1.ErrorKindR\x04kind\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
@@ -4029,134 +4856,154 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_plugin_proto_goTypes = []any{
-	(BlockType)(0),             // 0: patchbay.plugin.v1.BlockType
-	(ErrorKind)(0),             // 1: patchbay.plugin.v1.ErrorKind
-	(KeyScope)(0),              // 2: patchbay.plugin.v1.KeyScope
-	(*DescribeRequest)(nil),    // 3: patchbay.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil),   // 4: patchbay.plugin.v1.DescribeResponse
-	(*BlockDescription)(nil),   // 5: patchbay.plugin.v1.BlockDescription
-	(*Traits)(nil),             // 6: patchbay.plugin.v1.Traits
-	(*CredentialsField)(nil),   // 7: patchbay.plugin.v1.CredentialsField
-	(*Example)(nil),            // 8: patchbay.plugin.v1.Example
-	(*PinValue)(nil),           // 9: patchbay.plugin.v1.PinValue
-	(*SettingDescription)(nil), // 10: patchbay.plugin.v1.SettingDescription
-	(*ConfigureRequest)(nil),   // 11: patchbay.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),  // 12: patchbay.plugin.v1.ConfigureResponse
-	(*SessionRequest)(nil),     // 13: patchbay.plugin.v1.SessionRequest
-	(*SessionResponse)(nil),    // 14: patchbay.plugin.v1.SessionResponse
-	(*Start)(nil),              // 15: patchbay.plugin.v1.Start
-	(*Credential)(nil),         // 16: patchbay.plugin.v1.Credential
-	(*OAuth2Secret)(nil),       // 17: patchbay.plugin.v1.OAuth2Secret
-	(*ApiKeySecret)(nil),       // 18: patchbay.plugin.v1.ApiKeySecret
-	(*UserPasswordSecret)(nil), // 19: patchbay.plugin.v1.UserPasswordSecret
-	(*HostScopedSecret)(nil),   // 20: patchbay.plugin.v1.HostScopedSecret
-	(*RunContext)(nil),         // 21: patchbay.plugin.v1.RunContext
-	(*Cancel)(nil),             // 22: patchbay.plugin.v1.Cancel
-	(*Credit)(nil),             // 23: patchbay.plugin.v1.Credit
-	(*Output)(nil),             // 24: patchbay.plugin.v1.Output
-	(*Progress)(nil),           // 25: patchbay.plugin.v1.Progress
-	(*Done)(nil),               // 26: patchbay.plugin.v1.Done
-	(*Error)(nil),              // 27: patchbay.plugin.v1.Error
-	(*Log)(nil),                // 28: patchbay.plugin.v1.Log
-	(*Call)(nil),               // 29: patchbay.plugin.v1.Call
-	(*Reply)(nil),              // 30: patchbay.plugin.v1.Reply
-	(*GetKey)(nil),             // 31: patchbay.plugin.v1.GetKey
-	(*KeyValue)(nil),           // 32: patchbay.plugin.v1.KeyValue
-	(*SetKey)(nil),             // 33: patchbay.plugin.v1.SetKey
-	(*DeleteKey)(nil),          // 34: patchbay.plugin.v1.DeleteKey
-	(*Remember)(nil),           // 35: patchbay.plugin.v1.Remember
-	(*Remembered)(nil),         // 36: patchbay.plugin.v1.Remembered
-	(*CreateFile)(nil),         // 37: patchbay.plugin.v1.CreateFile
-	(*FileCreated)(nil),        // 38: patchbay.plugin.v1.FileCreated
-	(*OpenFile)(nil),           // 39: patchbay.plugin.v1.OpenFile
-	(*FileOpened)(nil),         // 40: patchbay.plugin.v1.FileOpened
-	(*HttpRequest)(nil),        // 41: patchbay.plugin.v1.HttpRequest
-	(*HttpHeader)(nil),         // 42: patchbay.plugin.v1.HttpHeader
-	(*AwaitResponse)(nil),      // 43: patchbay.plugin.v1.AwaitResponse
-	(*HttpResponse)(nil),       // 44: patchbay.plugin.v1.HttpResponse
-	(*Read)(nil),               // 45: patchbay.plugin.v1.Read
-	(*Piece)(nil),              // 46: patchbay.plugin.v1.Piece
-	(*Write)(nil),              // 47: patchbay.plugin.v1.Write
-	(*Close)(nil),              // 48: patchbay.plugin.v1.Close
-	(*PutRequest)(nil),         // 49: patchbay.plugin.v1.PutRequest
-	(*PutResponse)(nil),        // 50: patchbay.plugin.v1.PutResponse
-	(*FetchRequest)(nil),       // 51: patchbay.plugin.v1.FetchRequest
-	(*FetchResponse)(nil),      // 52: patchbay.plugin.v1.FetchResponse
-	nil,                        // 53: patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
-	nil,                        // 54: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
-	nil,                        // 55: patchbay.plugin.v1.HostScopedSecret.HeadersEntry
-	nil,                        // 56: patchbay.plugin.v1.Log.FieldsEntry
+	(BlockType)(0),              // 0: patchbay.plugin.v1.BlockType
+	(ErrorKind)(0),              // 1: patchbay.plugin.v1.ErrorKind
+	(KeyScope)(0),               // 2: patchbay.plugin.v1.KeyScope
+	(*DescribeRequest)(nil),     // 3: patchbay.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil),    // 4: patchbay.plugin.v1.DescribeResponse
+	(*BlockDescription)(nil),    // 5: patchbay.plugin.v1.BlockDescription
+	(*Traits)(nil),              // 6: patchbay.plugin.v1.Traits
+	(*CredentialsField)(nil),    // 7: patchbay.plugin.v1.CredentialsField
+	(*Example)(nil),             // 8: patchbay.plugin.v1.Example
+	(*PinValue)(nil),            // 9: patchbay.plugin.v1.PinValue
+	(*ProviderDescription)(nil), // 10: patchbay.plugin.v1.ProviderDescription
+	(*OAuthDescription)(nil),    // 11: patchbay.plugin.v1.OAuthDescription
+	(*SettingDescription)(nil),  // 12: patchbay.plugin.v1.SettingDescription
+	(*ConfigureRequest)(nil),    // 13: patchbay.plugin.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),   // 14: patchbay.plugin.v1.ConfigureResponse
+	(*SessionRequest)(nil),      // 15: patchbay.plugin.v1.SessionRequest
+	(*SessionResponse)(nil),     // 16: patchbay.plugin.v1.SessionResponse
+	(*Start)(nil),               // 17: patchbay.plugin.v1.Start
+	(*Credential)(nil),          // 18: patchbay.plugin.v1.Credential
+	(*OAuth2Secret)(nil),        // 19: patchbay.plugin.v1.OAuth2Secret
+	(*ApiKeySecret)(nil),        // 20: patchbay.plugin.v1.ApiKeySecret
+	(*UserPasswordSecret)(nil),  // 21: patchbay.plugin.v1.UserPasswordSecret
+	(*HostScopedSecret)(nil),    // 22: patchbay.plugin.v1.HostScopedSecret
+	(*ProviderCall)(nil),        // 23: patchbay.plugin.v1.ProviderCall
+	(*AuthorizationUrl)(nil),    // 24: patchbay.plugin.v1.AuthorizationUrl
+	(*ExchangeCode)(nil),        // 25: patchbay.plugin.v1.ExchangeCode
+	(*RefreshToken)(nil),        // 26: patchbay.plugin.v1.RefreshToken
+	(*RevokeToken)(nil),         // 27: patchbay.plugin.v1.RevokeToken
+	(*ProviderResult)(nil),      // 28: patchbay.plugin.v1.ProviderResult
+	(*Tokens)(nil),              // 29: patchbay.plugin.v1.Tokens
+	(*Account)(nil),             // 30: patchbay.plugin.v1.Account
+	(*RunContext)(nil),          // 31: patchbay.plugin.v1.RunContext
+	(*Cancel)(nil),              // 32: patchbay.plugin.v1.Cancel
+	(*Credit)(nil),              // 33: patchbay.plugin.v1.Credit
+	(*Output)(nil),              // 34: patchbay.plugin.v1.Output
+	(*Progress)(nil),            // 35: patchbay.plugin.v1.Progress
+	(*Done)(nil),                // 36: patchbay.plugin.v1.Done
+	(*Error)(nil),               // 37: patchbay.plugin.v1.Error
+	(*Log)(nil),                 // 38: patchbay.plugin.v1.Log
+	(*Call)(nil),                // 39: patchbay.plugin.v1.Call
+	(*Reply)(nil),               // 40: patchbay.plugin.v1.Reply
+	(*GetKey)(nil),              // 41: patchbay.plugin.v1.GetKey
+	(*KeyValue)(nil),            // 42: patchbay.plugin.v1.KeyValue
+	(*SetKey)(nil),              // 43: patchbay.plugin.v1.SetKey
+	(*DeleteKey)(nil),           // 44: patchbay.plugin.v1.DeleteKey
+	(*Remember)(nil),            // 45: patchbay.plugin.v1.Remember
+	(*Remembered)(nil),          // 46: patchbay.plugin.v1.Remembered
+	(*CreateFile)(nil),          // 47: patchbay.plugin.v1.CreateFile
+	(*FileCreated)(nil),         // 48: patchbay.plugin.v1.FileCreated
+	(*OpenFile)(nil),            // 49: patchbay.plugin.v1.OpenFile
+	(*FileOpened)(nil),          // 50: patchbay.plugin.v1.FileOpened
+	(*HttpRequest)(nil),         // 51: patchbay.plugin.v1.HttpRequest
+	(*HttpHeader)(nil),          // 52: patchbay.plugin.v1.HttpHeader
+	(*AwaitResponse)(nil),       // 53: patchbay.plugin.v1.AwaitResponse
+	(*HttpResponse)(nil),        // 54: patchbay.plugin.v1.HttpResponse
+	(*Read)(nil),                // 55: patchbay.plugin.v1.Read
+	(*Piece)(nil),               // 56: patchbay.plugin.v1.Piece
+	(*Write)(nil),               // 57: patchbay.plugin.v1.Write
+	(*Close)(nil),               // 58: patchbay.plugin.v1.Close
+	(*PutRequest)(nil),          // 59: patchbay.plugin.v1.PutRequest
+	(*PutResponse)(nil),         // 60: patchbay.plugin.v1.PutResponse
+	(*FetchRequest)(nil),        // 61: patchbay.plugin.v1.FetchRequest
+	(*FetchResponse)(nil),       // 62: patchbay.plugin.v1.FetchResponse
+	nil,                         // 63: patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
+	nil,                         // 64: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	nil,                         // 65: patchbay.plugin.v1.HostScopedSecret.HeadersEntry
+	nil,                         // 66: patchbay.plugin.v1.Log.FieldsEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	5,  // 0: patchbay.plugin.v1.DescribeResponse.blocks:type_name -> patchbay.plugin.v1.BlockDescription
-	10, // 1: patchbay.plugin.v1.DescribeResponse.settings:type_name -> patchbay.plugin.v1.SettingDescription
-	0,  // 2: patchbay.plugin.v1.BlockDescription.type:type_name -> patchbay.plugin.v1.BlockType
-	6,  // 3: patchbay.plugin.v1.BlockDescription.traits:type_name -> patchbay.plugin.v1.Traits
-	7,  // 4: patchbay.plugin.v1.BlockDescription.credentials:type_name -> patchbay.plugin.v1.CredentialsField
-	8,  // 5: patchbay.plugin.v1.BlockDescription.examples:type_name -> patchbay.plugin.v1.Example
-	53, // 6: patchbay.plugin.v1.CredentialsField.discriminator_mapping:type_name -> patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
-	9,  // 7: patchbay.plugin.v1.Example.outputs:type_name -> patchbay.plugin.v1.PinValue
-	54, // 8: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
-	15, // 9: patchbay.plugin.v1.SessionRequest.start:type_name -> patchbay.plugin.v1.Start
-	22, // 10: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
-	23, // 11: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
-	30, // 12: patchbay.plugin.v1.SessionRequest.reply:type_name -> patchbay.plugin.v1.Reply
-	24, // 13: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
-	25, // 14: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
-	26, // 15: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
-	28, // 16: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
-	29, // 17: patchbay.plugin.v1.SessionResponse.call:type_name -> patchbay.plugin.v1.Call
-	21, // 18: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
-	9,  // 19: patchbay.plugin.v1.Start.recorded:type_name -> patchbay.plugin.v1.PinValue
-	16, // 20: patchbay.plugin.v1.Start.credentials:type_name -> patchbay.plugin.v1.Credential
-	17, // 21: patchbay.plugin.v1.Credential.oauth2:type_name -> patchbay.plugin.v1.OAuth2Secret
-	18, // 22: patchbay.plugin.v1.Credential.api_key:type_name -> patchbay.plugin.v1.ApiKeySecret
-	19, // 23: patchbay.plugin.v1.Credential.user_password:type_name -> patchbay.plugin.v1.UserPasswordSecret
-	20, // 24: patchbay.plugin.v1.Credential.host_scoped:type_name -> patchbay.plugin.v1.HostScopedSecret
-	55, // 25: patchbay.plugin.v1.HostScopedSecret.headers:type_name -> patchbay.plugin.v1.HostScopedSecret.HeadersEntry
-	27, // 26: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
-	1,  // 27: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
-	56, // 28: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
-	31, // 29: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
-	33, // 30: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
-	34, // 31: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
-	35, // 32: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
-	37, // 33: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
-	39, // 34: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
-	41, // 35: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
-	43, // 36: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
-	45, // 37: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
-	47, // 38: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
-	48, // 39: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
-	27, // 40: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
-	32, // 41: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
-	36, // 42: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
-	38, // 43: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
-	40, // 44: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
-	44, // 45: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
-	46, // 46: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
-	2,  // 47: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 48: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 49: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	42, // 50: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	42, // 51: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	3,  // 52: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
-	11, // 53: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
-	13, // 54: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
-	49, // 55: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
-	51, // 56: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
-	4,  // 57: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
-	12, // 58: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
-	14, // 59: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
-	50, // 60: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
-	52, // 61: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
-	57, // [57:62] is the sub-list for method output_type
-	52, // [52:57] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	12, // 1: patchbay.plugin.v1.DescribeResponse.settings:type_name -> patchbay.plugin.v1.SettingDescription
+	10, // 2: patchbay.plugin.v1.DescribeResponse.providers:type_name -> patchbay.plugin.v1.ProviderDescription
+	0,  // 3: patchbay.plugin.v1.BlockDescription.type:type_name -> patchbay.plugin.v1.BlockType
+	6,  // 4: patchbay.plugin.v1.BlockDescription.traits:type_name -> patchbay.plugin.v1.Traits
+	7,  // 5: patchbay.plugin.v1.BlockDescription.credentials:type_name -> patchbay.plugin.v1.CredentialsField
+	8,  // 6: patchbay.plugin.v1.BlockDescription.examples:type_name -> patchbay.plugin.v1.Example
+	63, // 7: patchbay.plugin.v1.CredentialsField.discriminator_mapping:type_name -> patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
+	9,  // 8: patchbay.plugin.v1.Example.outputs:type_name -> patchbay.plugin.v1.PinValue
+	11, // 9: patchbay.plugin.v1.ProviderDescription.oauth:type_name -> patchbay.plugin.v1.OAuthDescription
+	64, // 10: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	17, // 11: patchbay.plugin.v1.SessionRequest.start:type_name -> patchbay.plugin.v1.Start
+	32, // 12: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
+	33, // 13: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
+	40, // 14: patchbay.plugin.v1.SessionRequest.reply:type_name -> patchbay.plugin.v1.Reply
+	34, // 15: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
+	35, // 16: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
+	36, // 17: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
+	38, // 18: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
+	39, // 19: patchbay.plugin.v1.SessionResponse.call:type_name -> patchbay.plugin.v1.Call
+	31, // 20: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
+	9,  // 21: patchbay.plugin.v1.Start.recorded:type_name -> patchbay.plugin.v1.PinValue
+	18, // 22: patchbay.plugin.v1.Start.credentials:type_name -> patchbay.plugin.v1.Credential
+	23, // 23: patchbay.plugin.v1.Start.provider:type_name -> patchbay.plugin.v1.ProviderCall
+	19, // 24: patchbay.plugin.v1.Credential.oauth2:type_name -> patchbay.plugin.v1.OAuth2Secret
+	20, // 25: patchbay.plugin.v1.Credential.api_key:type_name -> patchbay.plugin.v1.ApiKeySecret
+	21, // 26: patchbay.plugin.v1.Credential.user_password:type_name -> patchbay.plugin.v1.UserPasswordSecret
+	22, // 27: patchbay.plugin.v1.Credential.host_scoped:type_name -> patchbay.plugin.v1.HostScopedSecret
+	65, // 28: patchbay.plugin.v1.HostScopedSecret.headers:type_name -> patchbay.plugin.v1.HostScopedSecret.HeadersEntry
+	24, // 29: patchbay.plugin.v1.ProviderCall.authorization_url:type_name -> patchbay.plugin.v1.AuthorizationUrl
+	25, // 30: patchbay.plugin.v1.ProviderCall.exchange_code:type_name -> patchbay.plugin.v1.ExchangeCode
+	26, // 31: patchbay.plugin.v1.ProviderCall.refresh_token:type_name -> patchbay.plugin.v1.RefreshToken
+	27, // 32: patchbay.plugin.v1.ProviderCall.revoke_token:type_name -> patchbay.plugin.v1.RevokeToken
+	29, // 33: patchbay.plugin.v1.ProviderResult.tokens:type_name -> patchbay.plugin.v1.Tokens
+	30, // 34: patchbay.plugin.v1.Tokens.account:type_name -> patchbay.plugin.v1.Account
+	37, // 35: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
+	28, // 36: patchbay.plugin.v1.Done.provider:type_name -> patchbay.plugin.v1.ProviderResult
+	1,  // 37: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
+	66, // 38: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
+	41, // 39: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
+	43, // 40: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
+	44, // 41: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
+	45, // 42: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
+	47, // 43: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
+	49, // 44: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
+	51, // 45: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
+	53, // 46: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
+	55, // 47: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
+	57, // 48: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
+	58, // 49: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
+	37, // 50: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
+	42, // 51: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
+	46, // 52: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
+	48, // 53: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
+	50, // 54: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
+	54, // 55: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
+	56, // 56: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
+	2,  // 57: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 58: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 59: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	52, // 60: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	52, // 61: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	3,  // 62: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
+	13, // 63: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
+	15, // 64: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
+	59, // 65: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
+	61, // 66: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
+	4,  // 67: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
+	14, // 68: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
+	16, // 69: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
+	60, // 70: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
+	62, // 71: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
+	67, // [67:72] is the sub-list for method output_type
+	62, // [62:67] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4164,26 +5011,32 @@ func file_plugin_proto_init() {
 	if File_plugin_proto != nil {
 		return
 	}
-	file_plugin_proto_msgTypes[10].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[12].OneofWrappers = []any{
 		(*SessionRequest_Start)(nil),
 		(*SessionRequest_Cancel)(nil),
 		(*SessionRequest_Credit)(nil),
 		(*SessionRequest_Reply)(nil),
 	}
-	file_plugin_proto_msgTypes[11].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[13].OneofWrappers = []any{
 		(*SessionResponse_Output)(nil),
 		(*SessionResponse_Progress)(nil),
 		(*SessionResponse_Done)(nil),
 		(*SessionResponse_Log)(nil),
 		(*SessionResponse_Call)(nil),
 	}
-	file_plugin_proto_msgTypes[13].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[15].OneofWrappers = []any{
 		(*Credential_Oauth2)(nil),
 		(*Credential_ApiKey)(nil),
 		(*Credential_UserPassword)(nil),
 		(*Credential_HostScoped)(nil),
 	}
-	file_plugin_proto_msgTypes[26].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[20].OneofWrappers = []any{
+		(*ProviderCall_AuthorizationUrl)(nil),
+		(*ProviderCall_ExchangeCode)(nil),
+		(*ProviderCall_RefreshToken)(nil),
+		(*ProviderCall_RevokeToken)(nil),
+	}
+	file_plugin_proto_msgTypes[36].OneofWrappers = []any{
 		(*Call_GetKey)(nil),
 		(*Call_SetKey)(nil),
 		(*Call_DeleteKey)(nil),
@@ -4196,7 +5049,7 @@ func file_plugin_proto_init() {
 		(*Call_Write)(nil),
 		(*Call_Close)(nil),
 	}
-	file_plugin_proto_msgTypes[27].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[37].OneofWrappers = []any{
 		(*Reply_KeyValue)(nil),
 		(*Reply_Remembered)(nil),
 		(*Reply_FileCreated)(nil),
@@ -4210,7 +5063,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   54,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

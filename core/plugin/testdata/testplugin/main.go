@@ -39,6 +39,8 @@ func main() {
 		p.Blocks = sdk.Blocks(settings())
 	case "shortlived":
 		p.Blocks = sdk.Blocks(echo("cccccccc-0000-4000-8000-000000000001"))
+	case "idp", "idptwin":
+		p.Providers = providers(name)
 	case "twin":
 		p.Blocks = sdk.Blocks(echo("aaaaaaaa-0000-4000-8000-000000000001"))
 	default:
