@@ -2,7 +2,7 @@
 package main
 
 import (
-	"github.com/patchbay-io/patchbay/plugins/text/jinja"
+	"github.com/patchbay-io/patchbay/plugins/internal/jinja"
 	"github.com/patchbay-io/patchbay/sdk"
 )
 

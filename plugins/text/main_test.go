@@ -8,8 +8,8 @@ import (
 	"github.com/dlclark/regexp2"
 	"go.uber.org/goleak"
 
+	"github.com/patchbay-io/patchbay/plugins/internal/jinja"
 	"github.com/patchbay-io/patchbay/plugins/internal/plugintest"
-	"github.com/patchbay-io/patchbay/plugins/text/jinja"
 	"github.com/patchbay-io/patchbay/sdk/blocktest"
 )
 

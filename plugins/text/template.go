@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/patchbay-io/patchbay/plugins/text/jinja"
+	"github.com/patchbay-io/patchbay/plugins/internal/jinja"
 	"github.com/patchbay-io/patchbay/sdk"
 )
 
