@@ -82,6 +82,7 @@ type scope struct {
 	logger   hclog.Logger // of the plugin
 	host     Host         // nil: none
 	nth      *nth         // where there is a host
+	stats    *stats       // nil: nobody reads them
 
 	credentials []*proto.Credential
 }

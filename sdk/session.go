@@ -175,7 +175,13 @@ func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
 	if cancelled {
 		s.server.bulk.drop(r.number)
 	}
+<<<<<<< HEAD
 	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{Run: r.number, Error: failure, Provider: result}}}
+=======
+	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{
+		Run: r.number, Error: failure, Stats: r.stats.all(),
+	}}}
+>>>>>>> 8105089 (Show what blocks count with their node executions)
 	_ = s.send(s.ctx, done) // it fails when the session has ended, and nobody asks any more
 }
 
@@ -194,7 +200,7 @@ func (s *session) execute(ctx context.Context, r *run, start *proto.Start) error
 	r.block = block
 	r.ctx = context.WithValue(ctx, scopeKey{}, scope{
 		run: runOf(start, input), block: block.name, settings: s.server.settings, logger: s.server.logger,
-		host: r, nth: &nth{}, credentials: start.Credentials,
+		host: r, nth: &nth{}, stats: &r.stats, credentials: start.Credentials,
 	})
 	err := block.execute(r.ctx, input, r)
 	s.logPanic(r.ctx, err)

@@ -18,6 +18,7 @@ type run struct {
 	cancel  context.CancelCauseFunc
 	credit  *credit
 	calls   *calls
+	stats   stats
 	// cancelled is the context that cancel ends, whatever the deadline does.
 	cancelled context.Context
 

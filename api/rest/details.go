@@ -2,6 +2,8 @@ package rest
 
 import (
 	"iter"
+	"maps"
+	"slices"
 
 	"github.com/patchbay-io/patchbay/core/execution"
 )
@@ -138,16 +140,27 @@ func (j *jsonWriter) nodeExecution(n *execution.NodeExecution) {
 		j.key("error")
 		j.stringOrNull(n.Error)
 		j.key("plugin")
-		if n.PluginName == "" {
-			j.null()
-			return
-		}
+		j.plugin(n)
+		j.key("stats")
 		j.object(func() {
-			j.key("name")
-			j.string(n.PluginName)
-			j.key("version")
-			j.string(n.PluginVersion)
+			for _, name := range slices.Sorted(maps.Keys(n.Stats)) {
+				j.key(name)
+				j.int(int(n.Stats[name]))
+			}
 		})
+	})
+}
+
+func (j *jsonWriter) plugin(n *execution.NodeExecution) {
+	if n.PluginName == "" {
+		j.null()
+		return
+	}
+	j.object(func() {
+		j.key("name")
+		j.string(n.PluginName)
+		j.key("version")
+		j.string(n.PluginVersion)
 	})
 }
 

@@ -64,7 +64,7 @@ func TestDetails(t *testing.T) {
 		`"parent_execution_id":null,"retry_of":null,"stats":{"total_nodes":0,"completed_nodes":0,"failed_nodes":0,"total_run_time":0},"error":null,` +
 		`"inputs":{"a":1},"outputs":{"out":[{"a":1}]},` +
 		`"node_executions":[{"id":"1","node_id":"n","block_id":"b","status":"COMPLETED","attempt":1,"taken_over":false,"input_data":{"a":1},"output_data":{"a\"b":[{"a":1},null]},` +
-		`"started_at":"2024-01-15T10:30:00Z","ended_at":"2024-01-15T10:30:00Z","error":null,"plugin":{"name":"basic","version":"1.0.0"}}],"node_executions_total":1,` +
+		`"started_at":"2024-01-15T10:30:00Z","ended_at":"2024-01-15T10:30:00Z","error":null,"plugin":{"name":"basic","version":"1.0.0"},"stats":{"input_token_count":12,"tokens":-1}}],"node_executions_total":1,` +
 		`"waiting":[{"node_id":"w","have":["a"],"missing":["b"]}],"waiting_total":1}`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -211,7 +211,7 @@ func (m runs) Execute(_ context.Context, r execution.Request) (string, error) {
 		NodeExecutions: taken(&execution.NodeExecution{
 			ID: "1", NodeID: "n", BlockID: "b", Status: execution.Completed, Attempt: 1, Input: r.Inputs,
 			Outputs:   []execution.PinValues{{Name: "a\"b", Values: []json.RawMessage{r.Inputs, json.RawMessage("null")}}},
-			StartedAt: &at, EndedAt: &at, PluginName: "basic", PluginVersion: "1.0.0",
+			StartedAt: &at, EndedAt: &at, PluginName: "basic", PluginVersion: "1.0.0", Stats: map[string]int64{"tokens": -1, "input_token_count": 12},
 		}),
 		NodeExecutionsTotal: 1,
 		Waiting:             []execution.Waiting{{NodeID: "w", Have: []string{"a"}, Missing: []string{"b"}}},

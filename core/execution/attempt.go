@@ -86,6 +86,7 @@ func (a *attempt) run() any {
 	if ctx.Err() != nil {
 		return nil
 	}
+	ev.stats = result.Stats
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if result.Crashed != nil && a.problem == "" {

@@ -129,3 +129,29 @@ func TestStatsAreLive(t *testing.T) {
 		}
 	}
 }
+
+// What a block has counted stands with its node execution, also when it failed, and when another server reads it.
+func TestWhatBlocksCountIsShown(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	id := h.execute(h.add([]string{`in AgentInput {"name":"x"}`, `f Fails {"b":"xx"}`, `p Effect {"a":1}`}, []string{"in.result -> f.a", "f.error -> p.b"}), `{"x":"y"}`)
+	h.finished(id)
+	for range 2 {
+		d, err := h.Details(t.Context(), "u", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := map[string]map[string]int64{}
+		for n, err := range d.NodeExecutions {
+			if err != nil {
+				t.Fatal(err)
+			}
+			counted[n.NodeID] = n.Stats
+		}
+		if counted["f"]["tries"] != 2 || counted["p"]["bytes"] == 0 || counted["in"] != nil {
+			t.Errorf("counted %v", counted)
+		}
+		h.kill()
+		h.start()
+	}
+}

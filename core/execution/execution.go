@@ -72,6 +72,8 @@ type NodeExecution struct {
 	TakenOver bool // its outputs are those of the execution that is retried, and nothing ran
 	// Plugin that ran the block; empty for structural blocks.
 	PluginName, PluginVersion string
+	// Stats are what the block has counted, such as the tokens of a model.
+	Stats map[string]int64
 
 	number uint32
 	node   int

@@ -132,6 +132,7 @@ type (
 		failed                bool
 		message               string
 		plugin, pluginVersion string
+		stats                 map[string]int64
 	}
 	crashEvent struct {
 		run     uuid.UUID
@@ -188,7 +189,7 @@ func (m *machine) handle(now time.Time, event any) *unit {
 		}
 	case doneEvent:
 		if r, e := m.find(ev.run, ev.exec, ev.attempt); e != nil {
-			e.plugin, e.pluginVersion = ev.plugin, ev.pluginVersion
+			e.plugin, e.pluginVersion, e.stats = ev.plugin, ev.pluginVersion, ev.stats
 			m.done(r, e, ev)
 		}
 	case crashEvent:
@@ -297,7 +298,7 @@ func (m *machine) row(r *run, kind rowKind, e *nodeExec, status Status) *row {
 		w.nodeExec = e.id
 		s := w.step
 		s.Node, s.Attempt, s.Charges = uint32(e.node), e.attempt, e.charges
-		s.Plugin, s.PluginVersion, s.TakenOver = e.plugin, e.pluginVersion, e.takesOver()
+		s.Plugin, s.PluginVersion, s.TakenOver, s.Stats = e.plugin, e.pluginVersion, e.takesOver(), e.stats
 		if !e.recorded {
 			e.recorded = true
 			s.Inputs = inputsOf(e.pins)

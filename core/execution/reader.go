@@ -225,7 +225,7 @@ func (n *NodeExecution) add(w storedRow) {
 		n.Status = Running
 		return
 	}
-	n.Error, n.PluginName, n.PluginVersion, n.TakenOver = s.Error, s.Plugin, s.PluginVersion, s.TakenOver
+	n.Error, n.PluginName, n.PluginVersion, n.TakenOver, n.Stats = s.Error, s.Plugin, s.PluginVersion, s.TakenOver, s.Stats
 	if w.status == Completed || w.status == Failed {
 		at := w.at.UTC().Round(time.Microsecond)
 		n.EndedAt = &at

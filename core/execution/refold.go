@@ -106,7 +106,7 @@ func (r *run) applyOwn(e *nodeExec, kind rowKind, status Status, s *journal.Step
 	if kind == rowAttempt {
 		return
 	}
-	e.plugin, e.pluginVersion = s.Plugin, s.PluginVersion
+	e.plugin, e.pluginVersion, e.stats = s.Plugin, s.PluginVersion, s.Stats
 	for _, o := range s.Outputs {
 		e.outputs = append(e.outputs, output{pin: o.Pin, value: &value{raw: o.Value, digest: o.Digest, size: o.Size}})
 	}

@@ -66,9 +66,9 @@ func (r *blockRunner) Run(ctx context.Context, run plugin.Run) plugin.Result {
 		}
 	}
 	if failed != "" {
-		return plugin.Result{Err: &proto.Error{Message: failed}}
+		return plugin.Result{Err: &proto.Error{Message: failed}, Stats: map[string]int64{"tries": 2}}
 	}
-	return plugin.Result{}
+	return plugin.Result{Stats: map[string]int64{"bytes": int64(len(run.Input))}}
 }
 
 type graphMap map[string]*graph.Graph

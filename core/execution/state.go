@@ -99,6 +99,7 @@ type nodeExec struct {
 	repeat                map[string]int // recorded outputs met again by a later attempt, by pin
 	repeatOf              []output       // what earlier attempts had recorded when this one began
 	plugin, pluginVersion string
+	stats                 map[string]int64   // what its block has counted
 	take                  *journal.Move_Take // from the execution that is retried
 	cutOff                bool               // what it did outside is not known
 	child                 *run

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -139,7 +140,7 @@ func TestErrorsAndPanicsAreTheRunsOwn(t *testing.T) {
 	t.Parallel()
 	h := start(t, "good")
 	pid := h.status("good").PID
-	if r, _ := h.do(blockFail, `{"text":"no luck"}`); r.Err.GetMessage() != "no luck" || r.Crashed != nil {
+	if r, _ := h.do(blockFail, `{"text":"no luck"}`); r.Err.GetMessage() != "no luck" || r.Crashed != nil || !maps.Equal(r.Stats, map[string]int64{"tries": 3}) {
 		t.Errorf("%+v", r)
 	}
 	if r, _ := h.do(blockPanic, `{}`); r.Err.GetKind() != proto.ErrorKind_ERROR_KIND_PANIC || r.Crashed != nil {

@@ -3,6 +3,8 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"maps"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +56,24 @@ type outgoing struct {
 	frame *proto.SessionRequest
 	run   *run
 }
+
+// Bounds of what a block counts in a run.
+const (
+	maxStats    = 32
+	maxStatName = 64
+)
+
+// statsOf are the statistics that a plugin sends, without those that break the rules.
+func statsOf(done *proto.Done) map[string]int64 {
+	counted := done.GetStats()
+	if len(counted) > maxStats {
+		return nil
+	}
+	maps.DeleteFunc(counted, func(name string, _ int64) bool { return len(name) > maxStatName || !statName.MatchString(name) })
+	return counted
+}
+
+var statName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 func openSession(client proto.PluginClient, bulk bool, wait time.Duration, log hclog.Logger) (*session, error) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -192,7 +212,11 @@ func (s *session) handle(frame *proto.SessionResponse) error {
 		}
 		s.served.Store(true)
 		s.remove(r)
+<<<<<<< HEAD
 		r.finish(Result{Err: f.Done.GetError(), Provider: f.Done.GetProvider()})
+=======
+		r.finish(Result{Err: f.Done.GetError(), Stats: statsOf(f.Done)})
+>>>>>>> 8105089 (Show what blocks count with their node executions)
 	case *proto.SessionResponse_Call:
 		r := s.find(f.Call.GetRun())
 		if r == nil {

@@ -45,8 +45,9 @@ type Step struct {
 	FailureNode   string                 `protobuf:"bytes,15,opt,name=failure_node,json=failureNode,proto3" json:"failure_node,omitempty"` // kind end: node to blame
 	Waiting       []*Waiting             `protobuf:"bytes,16,rep,name=waiting,proto3" json:"waiting,omitempty"`                            // kind end
 	WaitingTotal  uint32                 `protobuf:"varint,17,opt,name=waiting_total,json=waitingTotal,proto3" json:"waiting_total,omitempty"`
-	TakenOver     bool                   `protobuf:"varint,18,opt,name=taken_over,json=takenOver,proto3" json:"taken_over,omitempty"` // the outputs are those of the execution that is retried, and nothing ran
-	CutOff        bool                   `protobuf:"varint,19,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`          // it failed since it was cut off: what it did outside is not known
+	TakenOver     bool                   `protobuf:"varint,18,opt,name=taken_over,json=takenOver,proto3" json:"taken_over,omitempty"`                                                  // the outputs are those of the execution that is retried, and nothing ran
+	CutOff        bool                   `protobuf:"varint,19,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`                                                           // it failed since it was cut off: what it did outside is not known
+	Stats         map[string]int64       `protobuf:"bytes,20,rep,name=stats,proto3" json:"stats,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what the block has counted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,6 +213,13 @@ func (x *Step) GetCutOff() bool {
 		return x.CutOff
 	}
 	return false
+}
+
+func (x *Step) GetStats() map[string]int64 {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
 }
 
 type Output struct {
@@ -522,7 +530,7 @@ type Move_Assign struct {
 
 func (x *Move_Assign) Reset() {
 	*x = Move_Assign{}
-	mi := &file_journal_proto_msgTypes[5]
+	mi := &file_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +542,7 @@ func (x *Move_Assign) String() string {
 func (*Move_Assign) ProtoMessage() {}
 
 func (x *Move_Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[5]
+	mi := &file_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +600,7 @@ type Move_Queue struct {
 
 func (x *Move_Queue) Reset() {
 	*x = Move_Queue{}
-	mi := &file_journal_proto_msgTypes[6]
+	mi := &file_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +612,7 @@ func (x *Move_Queue) String() string {
 func (*Move_Queue) ProtoMessage() {}
 
 func (x *Move_Queue) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[6]
+	mi := &file_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +675,7 @@ type Move_Take struct {
 
 func (x *Move_Take) Reset() {
 	*x = Move_Take{}
-	mi := &file_journal_proto_msgTypes[7]
+	mi := &file_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +687,7 @@ func (x *Move_Take) String() string {
 func (*Move_Take) ProtoMessage() {}
 
 func (x *Move_Take) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[7]
+	mi := &file_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +735,7 @@ type Move_Start struct {
 
 func (x *Move_Start) Reset() {
 	*x = Move_Start{}
-	mi := &file_journal_proto_msgTypes[8]
+	mi := &file_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +747,7 @@ func (x *Move_Start) String() string {
 func (*Move_Start) ProtoMessage() {}
 
 func (x *Move_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_journal_proto_msgTypes[8]
+	mi := &file_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +781,7 @@ var File_journal_proto protoreflect.FileDescriptor
 
 const file_journal_proto_rawDesc = "" +
 	"\n" +
-	"\rjournal.proto\x12\x13patchbay.journal.v1\"\x9c\x05\n" +
+	"\rjournal.proto\x12\x13patchbay.journal.v1\"\x92\x06\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
@@ -797,7 +805,12 @@ const file_journal_proto_rawDesc = "" +
 	"\rwaiting_total\x18\x11 \x01(\rR\fwaitingTotal\x12\x1d\n" +
 	"\n" +
 	"taken_over\x18\x12 \x01(\bR\ttakenOver\x12\x17\n" +
-	"\acut_off\x18\x13 \x01(\bR\x06cutOff\"\\\n" +
+	"\acut_off\x18\x13 \x01(\bR\x06cutOff\x12:\n" +
+	"\x05stats\x18\x14 \x03(\v2$.patchbay.journal.v1.Step.StatsEntryR\x05stats\x1a8\n" +
+	"\n" +
+	"StatsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\\\n" +
 	"\x06Output\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x16\n" +
@@ -848,17 +861,18 @@ func file_journal_proto_rawDescGZIP() []byte {
 	return file_journal_proto_rawDescData
 }
 
-var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_journal_proto_goTypes = []any{
 	(*Step)(nil),        // 0: patchbay.journal.v1.Step
 	(*Output)(nil),      // 1: patchbay.journal.v1.Output
 	(*Input)(nil),       // 2: patchbay.journal.v1.Input
 	(*Move)(nil),        // 3: patchbay.journal.v1.Move
 	(*Waiting)(nil),     // 4: patchbay.journal.v1.Waiting
-	(*Move_Assign)(nil), // 5: patchbay.journal.v1.Move.Assign
-	(*Move_Queue)(nil),  // 6: patchbay.journal.v1.Move.Queue
-	(*Move_Take)(nil),   // 7: patchbay.journal.v1.Move.Take
-	(*Move_Start)(nil),  // 8: patchbay.journal.v1.Move.Start
+	nil,                 // 5: patchbay.journal.v1.Step.StatsEntry
+	(*Move_Assign)(nil), // 6: patchbay.journal.v1.Move.Assign
+	(*Move_Queue)(nil),  // 7: patchbay.journal.v1.Move.Queue
+	(*Move_Take)(nil),   // 8: patchbay.journal.v1.Move.Take
+	(*Move_Start)(nil),  // 9: patchbay.journal.v1.Move.Start
 }
 var file_journal_proto_depIdxs = []int32{
 	1,  // 0: patchbay.journal.v1.Step.outputs:type_name -> patchbay.journal.v1.Output
@@ -866,16 +880,17 @@ var file_journal_proto_depIdxs = []int32{
 	3,  // 2: patchbay.journal.v1.Step.moves:type_name -> patchbay.journal.v1.Move
 	1,  // 3: patchbay.journal.v1.Step.result:type_name -> patchbay.journal.v1.Output
 	4,  // 4: patchbay.journal.v1.Step.waiting:type_name -> patchbay.journal.v1.Waiting
-	5,  // 5: patchbay.journal.v1.Move.assign:type_name -> patchbay.journal.v1.Move.Assign
-	6,  // 6: patchbay.journal.v1.Move.queue:type_name -> patchbay.journal.v1.Move.Queue
-	8,  // 7: patchbay.journal.v1.Move.start:type_name -> patchbay.journal.v1.Move.Start
-	2,  // 8: patchbay.journal.v1.Move.Queue.fills:type_name -> patchbay.journal.v1.Input
-	7,  // 9: patchbay.journal.v1.Move.Queue.take:type_name -> patchbay.journal.v1.Move.Take
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 5: patchbay.journal.v1.Step.stats:type_name -> patchbay.journal.v1.Step.StatsEntry
+	6,  // 6: patchbay.journal.v1.Move.assign:type_name -> patchbay.journal.v1.Move.Assign
+	7,  // 7: patchbay.journal.v1.Move.queue:type_name -> patchbay.journal.v1.Move.Queue
+	9,  // 8: patchbay.journal.v1.Move.start:type_name -> patchbay.journal.v1.Move.Start
+	2,  // 9: patchbay.journal.v1.Move.Queue.fills:type_name -> patchbay.journal.v1.Input
+	8,  // 10: patchbay.journal.v1.Move.Queue.take:type_name -> patchbay.journal.v1.Move.Take
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_journal_proto_init() }
@@ -894,7 +909,7 @@ func file_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_journal_proto_rawDesc), len(file_journal_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

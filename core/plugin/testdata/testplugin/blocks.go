@@ -48,7 +48,12 @@ func blocks() []sdk.Definition {
 		define(7, "Print", printTo),
 		define(8, "Grandchild", grandchild),
 		define(9, "Report", report),
-		define(10, "Fail", func(_ context.Context, in in, _ sdk.Emitter) error { return errors.New(in.Text) }),
+		define(10, "Fail", func(ctx context.Context, in in, _ sdk.Emitter) error {
+			sdk.Count(ctx, "tries", 1)
+			sdk.Count(ctx, "tries", 2)
+			sdk.Count(ctx, "No Name", 1)
+			return errors.New(in.Text)
+		}),
 		define(13, "Context", func(ctx context.Context, _ in, out sdk.Emitter) error {
 			run := sdk.RunFrom(ctx)
 			for _, v := range run.Recorded {
