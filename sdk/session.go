@@ -175,13 +175,9 @@ func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
 	if cancelled {
 		s.server.bulk.drop(r.number)
 	}
-<<<<<<< HEAD
-	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{Run: r.number, Error: failure, Provider: result}}}
-=======
 	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{
-		Run: r.number, Error: failure, Stats: r.stats.all(),
+		Run: r.number, Error: failure, Provider: result, Stats: r.stats.all(),
 	}}}
->>>>>>> 8105089 (Show what blocks count with their node executions)
 	_ = s.send(s.ctx, done) // it fails when the session has ended, and nobody asks any more
 }
 

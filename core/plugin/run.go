@@ -40,16 +40,11 @@ type Run struct {
 
 // Result is how a run ended: well if both are nil.
 type Result struct {
-<<<<<<< HEAD
-	Provider *proto.ProviderResult // of a provider\'s operation
+	Provider *proto.ProviderResult // of a provider's operation
 	Err      *proto.Error
 	Crashed  *Crash // the process ended under the run, which has told neither success nor failure
-=======
-	Err     *proto.Error
-	Crashed *Crash // the process ended under the run, which has told neither success nor failure
 	// Stats are what the block counted, of a run that ended as the plugin says.
 	Stats map[string]int64
->>>>>>> 8105089 (Show what blocks count with their node executions)
 }
 
 // Crash is the end of a process under a run.

@@ -212,11 +212,7 @@ func (s *session) handle(frame *proto.SessionResponse) error {
 		}
 		s.served.Store(true)
 		s.remove(r)
-<<<<<<< HEAD
-		r.finish(Result{Err: f.Done.GetError(), Provider: f.Done.GetProvider()})
-=======
-		r.finish(Result{Err: f.Done.GetError(), Stats: statsOf(f.Done)})
->>>>>>> 8105089 (Show what blocks count with their node executions)
+		r.finish(Result{Err: f.Done.GetError(), Provider: f.Done.GetProvider(), Stats: statsOf(f.Done)})
 	case *proto.SessionResponse_Call:
 		r := s.find(f.Call.GetRun())
 		if r == nil {

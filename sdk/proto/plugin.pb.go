@@ -2730,8 +2730,9 @@ func (x *Progress) GetDelta() string {
 type Done struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`
-	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`       // absent: success
-	Provider      *ProviderResult        `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"` // of a ProviderCall that succeeded
+	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`                                                                            // absent: success
+	Provider      *ProviderResult        `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`                                                                      // of a ProviderCall that succeeded
+	Stats         map[string]int64       `protobuf:"bytes,4,rep,name=stats,proto3" json:"stats,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what the run counted, such as tokens: [a-z][a-z0-9_]*, at most 32
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2783,6 +2784,13 @@ func (x *Done) GetError() *Error {
 func (x *Done) GetProvider() *ProviderResult {
 	if x != nil {
 		return x.Provider
+	}
+	return nil
+}
+
+func (x *Done) GetStats() map[string]int64 {
+	if x != nil {
+		return x.Stats
 	}
 	return nil
 }
@@ -4693,11 +4701,16 @@ const file_plugin_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
 	"\apercent\x18\x03 \x01(\x01R\apercent\x12\x14\n" +
-	"\x05delta\x18\x04 \x01(\tR\x05delta\"\x89\x01\n" +
+	"\x05delta\x18\x04 \x01(\tR\x05delta\"\xfe\x01\n" +
 	"\x04Done\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12/\n" +
 	"\x05error\x18\x02 \x01(\v2\x19.patchbay.plugin.v1.ErrorR\x05error\x12>\n" +
-	"\bprovider\x18\x03 \x01(\v2\".patchbay.plugin.v1.ProviderResultR\bprovider\"z\n" +
+	"\bprovider\x18\x03 \x01(\v2\".patchbay.plugin.v1.ProviderResultR\bprovider\x129\n" +
+	"\x05stats\x18\x04 \x03(\v2#.patchbay.plugin.v1.Done.StatsEntryR\x05stats\x1a8\n" +
+	"\n" +
+	"StatsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"z\n" +
 	"\x05Error\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.patchbay.plugin.v1.ErrorKindR\x04kind\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
@@ -4856,7 +4869,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_plugin_proto_goTypes = []any{
 	(BlockType)(0),              // 0: patchbay.plugin.v1.BlockType
 	(ErrorKind)(0),              // 1: patchbay.plugin.v1.ErrorKind
@@ -4924,7 +4937,8 @@ var file_plugin_proto_goTypes = []any{
 	nil,                         // 63: patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
 	nil,                         // 64: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
 	nil,                         // 65: patchbay.plugin.v1.HostScopedSecret.HeadersEntry
-	nil,                         // 66: patchbay.plugin.v1.Log.FieldsEntry
+	nil,                         // 66: patchbay.plugin.v1.Done.StatsEntry
+	nil,                         // 67: patchbay.plugin.v1.Log.FieldsEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	5,  // 0: patchbay.plugin.v1.DescribeResponse.blocks:type_name -> patchbay.plugin.v1.BlockDescription
@@ -4964,46 +4978,47 @@ var file_plugin_proto_depIdxs = []int32{
 	30, // 34: patchbay.plugin.v1.Tokens.account:type_name -> patchbay.plugin.v1.Account
 	37, // 35: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
 	28, // 36: patchbay.plugin.v1.Done.provider:type_name -> patchbay.plugin.v1.ProviderResult
-	1,  // 37: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
-	66, // 38: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
-	41, // 39: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
-	43, // 40: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
-	44, // 41: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
-	45, // 42: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
-	47, // 43: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
-	49, // 44: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
-	51, // 45: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
-	53, // 46: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
-	55, // 47: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
-	57, // 48: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
-	58, // 49: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
-	37, // 50: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
-	42, // 51: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
-	46, // 52: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
-	48, // 53: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
-	50, // 54: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
-	54, // 55: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
-	56, // 56: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
-	2,  // 57: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 58: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 59: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	52, // 60: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	52, // 61: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	3,  // 62: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
-	13, // 63: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
-	15, // 64: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
-	59, // 65: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
-	61, // 66: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
-	4,  // 67: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
-	14, // 68: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
-	16, // 69: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
-	60, // 70: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
-	62, // 71: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
-	67, // [67:72] is the sub-list for method output_type
-	62, // [62:67] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	66, // 37: patchbay.plugin.v1.Done.stats:type_name -> patchbay.plugin.v1.Done.StatsEntry
+	1,  // 38: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
+	67, // 39: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
+	41, // 40: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
+	43, // 41: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
+	44, // 42: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
+	45, // 43: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
+	47, // 44: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
+	49, // 45: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
+	51, // 46: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
+	53, // 47: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
+	55, // 48: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
+	57, // 49: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
+	58, // 50: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
+	37, // 51: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
+	42, // 52: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
+	46, // 53: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
+	48, // 54: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
+	50, // 55: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
+	54, // 56: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
+	56, // 57: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
+	2,  // 58: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 59: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 60: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	52, // 61: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	52, // 62: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	3,  // 63: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
+	13, // 64: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
+	15, // 65: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
+	59, // 66: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
+	61, // 67: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
+	4,  // 68: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
+	14, // 69: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
+	16, // 70: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
+	60, // 71: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
+	62, // 72: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
+	68, // [68:73] is the sub-list for method output_type
+	63, // [63:68] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -5063,7 +5078,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   64,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
