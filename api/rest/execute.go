@@ -25,6 +25,7 @@ func (s *server) ExecuteGraph(ctx context.Context, r ExecuteGraphRequestObject) 
 		request.IdempotencyKey = *r.Params.IdempotencyKey
 		request.Body = bodyOf(ctx)
 	}
+	request.Awaited = awaited(r.Params.Prefer)
 	id, err := s.executions.Execute(ctx, request)
 	if err != nil {
 		return nil, err
@@ -87,6 +88,15 @@ func executionRequest(body []byte) (execution.Request, error) {
 	}
 	r.Version = e.number("version")
 	return r, e.problem()
+}
+
+// awaited says that the client wants to hear of the execution's end and of nothing before.
+func awaited(prefer *Prefer) bool {
+	if prefer == nil {
+		return false
+	}
+	wait, ok := preferredWait(*prefer)
+	return ok && wait > 0
 }
 
 // started is the answer to what begins an execution.

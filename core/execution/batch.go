@@ -18,14 +18,14 @@ l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond'
 e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from)
 	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[]) AS v
 	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
-j AS (INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
-	SELECT v.execution_id, v.pos, v.seq, v.events, v.kind, v.node_execution, v.status, v.is_output, v.at, substring($36::bytea FROM v.first FOR v.length)
-	FROM l, unnest($25::uuid[], $26::integer[], $27::bigint[], $28::integer[], $29::smallint[], $30::integer[], $31::smallint[], $32::boolean[], $33::timestamptz[], $34::integer[], $35::integer[])
-		AS v(execution_id, pos, seq, events, kind, node_execution, status, is_output, at, first, length)),
+j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
+	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($35::bytea FROM v.first FOR v.length)
+	FROM l, unnest($25::uuid[], $26::integer[], $27::bigint[], $28::integer[], $29::integer[], $30::integer[], $31::integer[], $32::boolean[], $33::integer[], $34::integer[])
+		AS v(execution_id, pos, seq, page, queued, completed, failed, is_output, first, length)),
 c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
-	SELECT v.* FROM l, unnest($37::text[], $38::uuid[], $39::boolean[], $40::date[], $41::text[], $42::integer[]) AS v),
+	SELECT v.* FROM l, unnest($36::text[], $37::uuid[], $38::boolean[], $39::date[], $40::text[], $41::integer[]) AS v),
 o AS (INSERT INTO execution_by_other (execution_id, graph_id)
-	SELECT v.* FROM l, unnest($43::uuid[], $44::uuid[]) AS v)
+	SELECT v.* FROM l, unnest($42::uuid[], $43::uuid[]) AS v)
 SELECT count(*) FROM l`
 
 // arguments are those of batchStatement.
@@ -78,29 +78,28 @@ func (w *writer) arguments(batch []*commit) []any {
 			e[19].text(x.retry.from)
 		}
 	}
-	var j [11]column
-	var steps []byte // of all rows; an array of them would be scanned for quotes
+	var j [10]column
+	bodies := []byte{} // of all segments; an array of them would be scanned for quotes
 	for _, c := range batch {
-		for i := range c.rows {
-			r := &c.rows[i]
-			j[0].uuid(r.execution)
-			j[1].int(int64(r.pos))
-			j[2].int(r.seq)
-			j[3].int(int64(r.events))
-			j[4].int(int64(r.kind))
-			j[5].int(int64(r.nodeExec))
-			j[6].int(int64(r.status.number()))
-			j[7].bool(r.isOutput)
-			j[8].time(r.at)
-			j[9].int(int64(len(steps)/2 + 1))
-			j[10].int(int64(len(r.step) / 2))
-			steps = append(steps, r.step...)
+		for i := range c.segments {
+			s := &c.segments[i]
+			j[0].uuid(s.execution)
+			j[1].int(int64(s.pos))
+			j[2].int(s.seq)
+			j[3].int(int64(s.page))
+			j[4].int(int64(s.queued))
+			j[5].int(int64(s.completed))
+			j[6].int(int64(s.failed))
+			j[7].bool(s.isOutput)
+			j[8].int(int64(len(bodies) + 1))
+			j[9].int(int64(len(s.body)))
+			bodies = append(bodies, s.body...)
 		}
 	}
 	c := w.counts(states)
 	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
 	args = appendArrays(args, e[:])
-	args = append(appendArrays(args, j[:]), `\x`+string(steps))
+	args = append(appendArrays(args, j[:]), bodies)
 	return appendArrays(appendArrays(args, c[:]), others[:])
 }
 

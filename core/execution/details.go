@@ -1,11 +1,12 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -104,7 +105,7 @@ func (n *NodeExecution) bytes() int {
 	return size
 }
 
-// nodes reads node executions by their numbers, which are dense, through journal_by_node_execution: some at a time, and
+// nodes reads node executions by their numbers, which are dense, through journal_by_page: some at a time, and
 // of those one after the other with its values.
 func (h *history) nodes(ctx context.Context, offset, limit int) iter.Seq2[*NodeExecution, error] {
 	return func(yield func(*NodeExecution, error) bool) {
@@ -132,33 +133,37 @@ func (h *history) nodes(ctx context.Context, offset, limit int) iter.Seq2[*NodeE
 }
 
 // someNodes reads node executions behind one number and up to another, as many as may be held in memory; read is the
-// last of them.
+// last of them. Segments bring them in any order, so those with the highest numbers give way when it becomes too much.
 func (h *history) someNodes(ctx context.Context, after, last int) (nodes []NodeExecution, read int, err error) {
 	found := map[int]*NodeExecution{}
-	full := errors.New("full")
+	sizes := map[int]int{}
 	size := 0
 	read = last
 	err = h.read(ctx, selection{
-		where: `node_execution > ? AND node_execution <= ?`, args: []any{after, last}, order: "node_execution, pos",
-		match: func(w *storedRow) bool { return int(w.nodeExec) > after && int(w.nodeExec) <= last },
+		where: `page BETWEEN ? AND ?`, args: []any{pageOf(uint32(after + 1)), pageOf(uint32(last))}, order: "page, pos",
+		match: func(w *storedRow) bool { return int(w.nodeExec) > after && int(w.nodeExec) <= read },
 	}, func(w storedRow) error {
-		n := found[int(w.nodeExec)]
+		number := int(w.nodeExec)
+		n := found[number]
 		if n == nil {
-			if size > maxHeldBytes {
-				read = int(w.nodeExec) - 1
-				return full
-			}
 			begun := h.nodeOf(w.nodeExec, int(w.step.Node))
 			n = &begun
 			n.inputs = w.step.Inputs
-			found[int(w.nodeExec)] = n
+			found[number] = n
 		}
 		n.add(w)
 		h.known[w.nodeExec] = append(h.known[w.nodeExec], w.step.Outputs...)
+		sizes[number] += sizeOf(w.step)
 		size += sizeOf(w.step)
+		for size > maxHeldBytes && read > after+1 {
+			size -= sizes[read]
+			delete(found, read)
+			delete(h.known, uint32(read))
+			read--
+		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, full) {
+	if err != nil {
 		return nil, 0, err
 	}
 	if len(found) == 0 && h.run == nil {
@@ -193,8 +198,9 @@ func (h *history) active(number uint32) *NodeExecution {
 
 // outputRow is a row of an output node; without its value when that would be held for too long.
 type outputRow struct {
-	pos   int
-	value *journal.Output
+	segment, pos int
+	nodeExec     uint32
+	value        *journal.Output
 }
 
 // outputs are the values of the execution's output nodes by name, through journal_outputs, in the order in which the
@@ -203,8 +209,9 @@ type outputRow struct {
 func (h *history) outputs(ctx context.Context) ([]Output, error) {
 	var names []string
 	rows := map[string][]outputRow{}
+	first := map[string]uint32{}
 	size := 0
-	if err := h.read(ctx, selection{where: `is_output`, order: "node_execution, pos", match: func(w *storedRow) bool { return w.isOutput }}, func(w storedRow) error {
+	if err := h.read(ctx, selection{where: `is_output`, order: "pos", match: func(w *storedRow) bool { return w.isOutput }}, func(w storedRow) error {
 		v := published(w.step)
 		if v == nil {
 			return nil
@@ -212,17 +219,21 @@ func (h *history) outputs(ctx context.Context) ([]Output, error) {
 		name := w.step.ResultName
 		if rows[name] == nil {
 			names = append(names, name)
+			first[name] = w.nodeExec
 		}
 		if size += len(v.Value); size > maxHeldBytes && h.told == nil {
 			v = nil
 		}
-		rows[name] = append(rows[name], outputRow{w.pos, v})
+		rows[name] = append(rows[name], outputRow{w.segment, w.pos, w.nodeExec, v})
+		first[name] = min(first[name], w.nodeExec)
 		return nil
 	}); err != nil {
 		return nil, err
 	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(first[a], first[b]) })
 	outputs := make([]Output, len(names))
 	for i, name := range names {
+		slices.SortStableFunc(rows[name], func(a, b outputRow) int { return cmp.Compare(a.nodeExec, b.nodeExec) })
 		outputs[i] = Output{Name: name, Values: h.values(ctx, rows[name])}
 	}
 	return outputs, nil
@@ -263,14 +274,15 @@ func (h *history) readOutputs(ctx context.Context, rows []outputRow) ([]*journal
 	values := make([]*journal.Output, len(rows))
 	for i, r := range rows {
 		if values[i] = r.value; r.value == nil {
-			left = append(left, r.pos)
+			left = append(left, r.segment)
 			at[r.pos] = i
 		}
 	}
 	if len(left) == 0 {
 		return values, nil
 	}
-	err := h.read(ctx, selection{where: `pos IN (?)`, args: []any{bun.List(left)}, order: "pos"}, func(w storedRow) error {
+	wanted := func(w *storedRow) bool { _, ok := at[w.pos]; return ok }
+	err := h.read(ctx, selection{where: `pos IN (?)`, args: []any{bun.List(left)}, order: "pos", match: wanted}, func(w storedRow) error {
 		values[at[w.pos]] = published(w.step)
 		return nil
 	})

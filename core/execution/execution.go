@@ -101,6 +101,9 @@ type Request struct {
 	Inputs         json.RawMessage // JSON object
 	IdempotencyKey string          // empty: none
 	Body           []byte          // what the key stands for: the request's bytes
+	// Awaited says that nobody is told of the execution before it has ended, or some time has passed. What happens at
+	// once is then committed together with its acceptance.
+	Awaited bool
 }
 
 // RetryRequest asks for an execution that repeats one that has ended, with the same inputs.

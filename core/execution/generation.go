@@ -39,6 +39,7 @@ type entry struct {
 	id       uuid.UUID
 	root     *run        // nil: it is read from the database first
 	accepted func(error) // of a new one
+	awaited  bool        // Request.Awaited
 	tree     *tree       // while it runs
 	stops    []uuid.UUID // executions of the tree to stop as soon as it runs
 	retried  bool        // its rows were refused by the database once
@@ -232,7 +233,7 @@ func (g *generation) drive(e *entry) error {
 		t = newTree(g, e.root, newMachine(e.root))
 		t.told = &told{}
 		if e.accepted != nil {
-			t.accept(e.accepted)
+			t.accept(e.accepted, e.awaited)
 			e.accepted = nil
 		}
 		t.post(beginEvent{starting})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -286,7 +287,12 @@ func TestRepetitionThatDiffersWritesNothing(t *testing.T) {
 // recorded are the committed rows of the block's node execution.
 func (b *keyBlock) recorded(h *keyHarness) []int {
 	var rows []int
-	if err := h.db.NewRaw(`SELECT pos FROM journal WHERE execution_id = ? AND node_execution = 2`, b.run.Context.ExecutionId).Scan(context.Background(), &rows); err != nil {
+	if err := readRows(context.Background(), h.db, uuid.MustParse(b.run.Context.ExecutionId), 0, func(w storedRow) error {
+		if w.nodeExec == 2 {
+			rows = append(rows, w.pos)
+		}
+		return nil
+	}); err != nil {
 		panic(err)
 	}
 	return rows

@@ -195,7 +195,7 @@ func (w *world) commit(u *unit) {
 			w.t.Fatal(err)
 		}
 		w.rows = append(w.rows, r)
-		w.stored = append(w.stored, storedRow{r.pos, r.seq, r.events, r.kind, r.nodeExec, r.status, r.isOutput, r.at, step})
+		w.stored = append(w.stored, storedRow{pos: r.pos, seq: r.seq, events: r.events, kind: r.kind, nodeExec: r.nodeExec, status: r.status, isOutput: r.isOutput, at: r.at, step: step})
 		if n := len(expand(r, nil)); n != r.events {
 			w.t.Fatalf("row %d stands for %d events and expands to %d", r.pos, r.events, n)
 		}

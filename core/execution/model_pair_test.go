@@ -106,7 +106,7 @@ func (p *pair) encoded(r *row) storedRow {
 	if err := proto.Unmarshal(data, step); err != nil {
 		p.t.Fatal(err)
 	}
-	return storedRow{r.pos, r.seq, r.events, r.kind, r.nodeExec, r.status, r.isOutput, r.at, step}
+	return storedRow{pos: r.pos, seq: r.seq, events: r.events, kind: r.kind, nodeExec: r.nodeExec, status: r.status, isOutput: r.isOutput, at: r.at, step: step}
 }
 
 func (p *pair) start(c command) {

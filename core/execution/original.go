@@ -262,17 +262,20 @@ func (g *generation) takenOutputs(ctx context.Context, c command) (takenEvent, e
 	}
 }
 
-// doneOutputs reads by journal_by_node_execution, unless the outputs were kept.
+// doneOutputs reads by journal_by_page, unless the outputs were kept.
 func (g *generation) doneOutputs(ctx context.Context, id uuid.UUID, kept *doneOutputs, nodeExec uint32) (*doneOutputs, error) {
 	if kept != nil {
 		return kept, nil
 	}
-	rows, err := g.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND node_execution = ? ORDER BY pos`, id, nodeExec)
+	rows, err := g.db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND page = ? ORDER BY pos`, id, pageOf(nodeExec))
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
 	done, found := &doneOutputs{}, false
 	if err := scanRows(rows, func(w storedRow) error {
+		if w.nodeExec != nodeExec {
+			return nil
+		}
 		found = found || w.status == Completed
 		done.add(w.step)
 		return nil

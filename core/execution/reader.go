@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -79,7 +78,7 @@ func (s *Service) Get(ctx context.Context, userID, id string) (*Execution, error
 }
 
 // liveStats counts node executions of executions that run; the counts in their rows are those of the end. Of those on
-// another server the ones that wait for a place are left out. It uses journal_by_node_execution.
+// another server those that the last commit queued are counted too. It uses the primary key of journal.
 func (s *Service) liveStats(ctx context.Context, running []*Execution) error {
 	byID := map[string]*Execution{}
 	var ids []string
@@ -99,8 +98,7 @@ func (s *Service) liveStats(ctx context.Context, running []*Execution) error {
 		return nil
 	}
 	rows, err := s.db.QueryContext(ctx, `
-		SELECT execution_id, count(DISTINCT node_execution), count(*) FILTER (WHERE kind = ?0 AND status = ?1), count(*) FILTER (WHERE kind = ?0 AND status = ?2)
-		FROM journal WHERE execution_id IN (?3) AND node_execution > 0 GROUP BY execution_id`, rowNode, Completed.number(), Failed.number(), bun.List(ids))
+		SELECT execution_id, sum(queued), sum(completed), sum(failed) FROM journal WHERE execution_id IN (?) GROUP BY execution_id`, bun.List(ids))
 	if err != nil {
 		return fmt.Errorf("count node executions: %w", err)
 	}
@@ -148,7 +146,7 @@ func (s *Service) history(ctx context.Context, x *Execution) (*history, error) {
 	if !x.Status.Ended() {
 		return h, h.follow(ctx, x)
 	}
-	err = h.read(ctx, selection{where: `kind = ?`, args: []any{rowEnd}, order: "pos", match: func(w *storedRow) bool { return w.kind == rowEnd }}, func(w storedRow) error {
+	err = h.read(ctx, selection{where: "true", order: "pos DESC LIMIT 1", match: func(w *storedRow) bool { return w.kind == rowEnd }}, func(w storedRow) error {
 		h.waitingTotal = int(w.step.WaitingTotal)
 		h.setWaiting(w.step.Waiting)
 		return nil
@@ -171,32 +169,32 @@ func (h *history) follow(ctx context.Context, x *Execution) error {
 	return nil
 }
 
-// selection is a part of an execution's rows, in words for the database and for memory.
+// selection is a part of an execution's rows: where in the database the segments are, and which rows of them.
 type selection struct {
 	where string
 	args  []any
-	order string // of columns
+	order string
 	match func(*storedRow) bool
 }
 
 func (h *history) read(ctx context.Context, sel selection, use func(storedRow) error) error {
 	if h.told == nil {
-		rows, err := h.s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND `+sel.where+` ORDER BY `+sel.order, append([]any{h.id}, sel.args...)...)
+		rows, err := h.s.db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND `+sel.where+` ORDER BY `+sel.order, append([]any{h.id}, sel.args...)...)
 		if err != nil {
 			return fmt.Errorf("read journal: %w", err)
 		}
-		return scanRows(rows, use)
+		return scanRows(rows, func(w storedRow) error {
+			if !sel.match(&w) {
+				return nil
+			}
+			return use(w)
+		})
 	}
-	var rows []storedRow
 	for i := range h.told.rows {
-		if sel.match(&h.told.rows[i]) {
-			rows = append(rows, h.told.rows[i])
-		}
-	}
-	slices.SortStableFunc(rows, func(a, b storedRow) int { return int(a.nodeExec) - int(b.nodeExec) })
-	for _, w := range rows {
-		if err := use(w); err != nil {
-			return err
+		if w := h.told.rows[i]; sel.match(&w) {
+			if err := use(w); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -268,7 +266,7 @@ func (h *history) inputValue(ctx context.Context, node int, in *journal.Input) (
 	outputs, ok := h.known[in.NodeExecution]
 	if !ok {
 		if err := h.read(ctx, selection{
-			where: `node_execution = ?`, args: []any{in.NodeExecution}, order: "pos",
+			where: `page = ?`, args: []any{pageOf(in.NodeExecution)}, order: "pos",
 			match: func(w *storedRow) bool { return w.nodeExec == in.NodeExecution },
 		}, func(w storedRow) error {
 			outputs = append(outputs, w.step.Outputs...)

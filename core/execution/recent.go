@@ -26,7 +26,7 @@ func (t *told) add(w *row) bool {
 	if len(t.rows) >= maxToldRows || t.bytes > maxToldBytes {
 		return false
 	}
-	t.rows = append(t.rows, storedRow{w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, w.step})
+	t.rows = append(t.rows, storedRow{pos: w.pos, seq: w.seq, events: w.events, kind: w.kind, nodeExec: w.nodeExec, status: w.status, isOutput: w.isOutput, at: w.at, step: w.step})
 	return true
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 )
@@ -260,62 +259,14 @@ func (g *generation) readValue(ctx context.Context, runs []*run, digest []byte) 
 	return data, nil
 }
 
-// storedRow is a row of the journal as it is read.
-type storedRow struct {
-	pos      int
-	seq      int64
-	events   int
-	kind     rowKind
-	nodeExec uint32
-	status   Status
-	isOutput bool
-	at       time.Time
-	step     *journal.Step
-}
-
-const journalColumns = `pos, seq, events, kind, node_execution, status, is_output, at, step`
-
-// readRows reads the rows of an execution behind a position, oldest first, by the primary key.
-func readRows(ctx context.Context, db bun.IDB, execution uuid.UUID, after int, use func(storedRow) error) error {
-	rows, err := db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND pos > ? ORDER BY pos`, execution, after)
-	if err != nil {
-		return fmt.Errorf("read journal: %w", err)
-	}
-	return scanRows(rows, use)
-}
-
-func scanRows(rows *sql.Rows, use func(storedRow) error) error {
-	defer rows.Close()
-	for rows.Next() {
-		var w storedRow
-		var status int
-		var data []byte
-		if err := rows.Scan(&w.pos, &w.seq, &w.events, &w.kind, &w.nodeExec, &status, &w.isOutput, &w.at, &data); err != nil {
-			return fmt.Errorf("read a journal row: %w", err)
-		}
-		if status >= len(statusNumbers) {
-			return fmt.Errorf("%w: row %d has status %d", errUnreadable, w.pos, status)
-		}
-		w.status, w.at, w.step = statusNumbers[status], w.at.UTC(), &journal.Step{}
-		if err := proto.Unmarshal(data, w.step); err != nil {
-			return fmt.Errorf("%w: row %d: %w", errUnreadable, w.pos, err)
-		}
-		if err := use(w); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read journal: %w", err)
-	}
-	return nil
-}
-
 // giveUp ends a tree that cannot go on, so that it does not look as if it ran for ever.
 func (g *generation) giveUp(root uuid.UUID, cause error) {
 	ctx, cancel := context.WithTimeout(g.ctx, 10*time.Second)
 	defer cancel()
 	message := "internal error: the execution could not go on"
-	step, err := proto.Marshal(&journal.Step{Error: message})
+	end := openSegment{segment: &segment{}}
+	end.add(&row{kind: rowEnd, status: Failed, events: 1, at: time.Now()}, &journal.Step{Error: message})
+	err := end.pack()
 	if err == nil {
 		_, err = g.db.ExecContext(ctx, `
 			WITH l AS (SELECT FROM lease WHERE server_id = ?0 AND epoch = ?1 FOR UPDATE),
@@ -323,7 +274,7 @@ func (g *generation) giveUp(root uuid.UUID, cause error) {
 				UPDATE execution x SET status = 'FAILED', ended_at = now(), error_message = ?3,
 					total_nodes = s.total, completed_nodes = s.completed, failed_nodes = s.failed
 				FROM l, execution o CROSS JOIN LATERAL (
-					SELECT coalesce(max(node_execution), 0) AS total, count(*) FILTER (WHERE kind = ?7 AND status = ?8) AS completed, count(*) FILTER (WHERE kind = ?7 AND status = ?5) AS failed
+					SELECT coalesce(sum(queued), 0) AS total, coalesce(sum(completed), 0) AS completed, coalesce(sum(failed), 0) AS failed
 					FROM journal WHERE execution_id = o.id) s
 				WHERE x.id = o.id AND o.ended_at IS NULL AND (o.id = ?2 OR o.root_id = ?2 AND o.parent_id IS NOT NULL)
 				RETURNING x.id, x.user_id, x.graph_id, x.parent_id, x.created_at, o.status),
@@ -331,10 +282,10 @@ func (g *generation) giveUp(root uuid.UUID, cause error) {
 				INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
 				SELECT x.user_id, x.graph_id, x.parent_id IS NOT NULL, (x.created_at AT TIME ZONE 'UTC')::date, s.status, s.n
 				FROM x CROSS JOIN LATERAL (VALUES (x.status, -1), ('FAILED', 1)) s (status, n))
-			INSERT INTO journal (execution_id, pos, seq, events, kind, node_execution, status, is_output, at, step)
-			SELECT x.id, coalesce(j.pos, 0) + 1, coalesce(j.seq, 0) + 1, 1, ?4, 0, ?5, false, now(), ?6
+			INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
+			SELECT x.id, coalesce(j.pos, 0) + 1, coalesce(j.seq, 0) + 1, 0, 0, 0, 0, false, ?4
 			FROM x LEFT JOIN LATERAL (SELECT pos, seq FROM journal WHERE execution_id = x.id ORDER BY pos DESC LIMIT 1) j ON true`,
-			g.config.ServerID, g.writer.epoch, root, message, rowEnd, Failed.number(), step, rowNode, Completed.number())
+			g.config.ServerID, g.writer.epoch, root, message, end.body)
 	}
 	if err != nil {
 		g.log.Error("could not end an execution that cannot go on", "execution", root, "cause", cause, "error", err)

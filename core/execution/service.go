@@ -235,7 +235,7 @@ func (s *Service) start(ctx context.Context, g *graph.Graph, r Request, repeats 
 		claimed.refused(ctx)
 		return "", err
 	}
-	if err := gen.accept(ctx, root, claimed); err != nil {
+	if err := gen.accept(ctx, root, claimed, r.Awaited); err != nil {
 		return "", err
 	}
 	return id.String(), nil
@@ -257,9 +257,9 @@ func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r R
 }
 
 // accept returns when the execution is committed, or will not be. When ctx ends first, neither is known.
-func (g *generation) accept(ctx context.Context, root *run, claimed *keyClaim) error {
+func (g *generation) accept(ctx context.Context, root *run, claimed *keyClaim, awaited bool) error {
 	accepted := make(chan error, 1)
-	g.enqueue(&entry{id: root.id, root: root, accepted: func(err error) {
+	g.enqueue(&entry{id: root.id, root: root, awaited: awaited && claimed == nil, accepted: func(err error) {
 		claimed.settled(err)
 		accepted <- err
 	}})

@@ -31,11 +31,11 @@ type Subscription struct {
 	live    bool // the rows follow what the hub delivers
 }
 
-// replayRows is how many rows are read at a time, within replayBytes.
+// replaySegments is how many segments are read at a time, within replayBytes.
 const (
-	replayRows  = 256
-	replayBytes = 4 << 20
-	pollEvery   = 2 * time.Second // in case another server runs the execution
+	replaySegments = 64
+	replayBytes    = 4 << 20
+	pollEvery      = 2 * time.Second // in case another server runs the execution
 )
 
 // Subscribe starts after the event with the given number; 0 is the whole story.
@@ -167,13 +167,16 @@ func (sub *Subscription) take(ctx context.Context, r *row) error {
 
 // read gets the next rows from the database.
 func (sub *Subscription) read(ctx context.Context) error {
-	rows, err := sub.s.db.QueryContext(ctx, `SELECT `+journalColumns+` FROM journal WHERE execution_id = ? AND pos > ? ORDER BY pos LIMIT ?`, sub.header.id, sub.pos, replayRows)
+	rows, err := sub.s.db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND pos > ? ORDER BY pos LIMIT ?`, sub.header.id, sub.pos, replaySegments)
 	if err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}
 	full := errors.New("enough")
 	size := 0
 	err = scanRows(rows, func(w storedRow) error {
+		if w.pos <= sub.pos {
+			return nil
+		}
 		sub.replay = append(sub.replay, &row{
 			run: sub.header, pos: w.pos, seq: w.seq, events: w.events, kind: w.kind, nodeExec: w.nodeExec, status: w.status, at: w.at, step: w.step,
 		})

@@ -3,14 +3,12 @@ package execution
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 )
@@ -27,6 +25,8 @@ const (
 	linger      = 4 * time.Millisecond
 	lingerRows  = 128
 	lingerBytes = 256 << 10
+	// awaitedLinger is how long the acceptance of an execution that only its end is awaited of waits for that end.
+	awaitedLinger = 100 * time.Millisecond
 )
 
 // tree drives the machine of one root execution: it feeds it events, hands its rows to the writer, and starts and
@@ -60,13 +60,14 @@ type tree struct {
 	gathered int // bytes of the values in rows
 	ahead    int // rows handed to the writer and not committed
 	bytes    int
-	stored   map[storedValue]struct{}
+	kept     map[storedValue]struct{} // large values that are in the database
 	cancels  map[execKey]context.CancelFunc
 	blocks   sync.WaitGroup
 	draining bool
 	told     *told       // what this process has seen of the root, from its start; nil when it is too much
 	unseen   bool        // a block runs whose start is not recorded
 	accepted func(error) // called once, when the execution is committed
+	awaited  bool        // which may be when it ends
 	ended    atomic.Bool // the root's end is committed
 }
 
@@ -97,7 +98,7 @@ func newTree(s *generation, root *run, m *machine) *tree {
 	lingering.Stop()
 	return &tree{
 		s: s, root: root, m: m, wake: make(chan struct{}, 1), visible: visible, lingering: lingering,
-		stored: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{},
+		kept: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{},
 	}
 }
 
@@ -206,7 +207,11 @@ func (t *tree) process() {
 	if t.urgent() {
 		t.end(t.flush(t.ctx))
 	} else if t.pending != nil && !t.later {
-		t.lingering.Reset(linger)
+		wait := linger
+		if t.accepted != nil {
+			wait = awaitedLinger
+		}
+		t.lingering.Reset(wait)
 		t.later = true
 	}
 	if t.unseen && !t.armed {
@@ -257,7 +262,7 @@ func (t *tree) rouse() {
 
 // urgent says that somebody waits for what is pending.
 func (t *tree) urgent() bool {
-	return len(t.after) > 0 || t.accepted != nil || t.root.ended != "" || t.draining || len(t.rows) >= lingerRows || t.gathered >= lingerBytes
+	return len(t.after) > 0 || t.accepted != nil && !t.awaited || t.root.ended != "" || t.draining || len(t.rows) >= lingerRows || t.gathered >= lingerBytes
 }
 
 func (t *tree) finished() bool {
@@ -362,8 +367,8 @@ func (c *commit) begin(r *run) {
 }
 
 // accept makes the execution itself part of the next commit.
-func (t *tree) accept(done func(error)) {
-	t.accepted = done
+func (t *tree) accept(done func(error), awaited bool) {
+	t.accepted, t.awaited = done, awaited
 	t.open().begin(t.root)
 }
 
@@ -374,13 +379,19 @@ func (t *tree) flush(ctx context.Context) error {
 		t.pending = nil
 		return nil
 	}
-	for _, w := range t.rows {
-		stored, err := t.encode(ctx, w)
-		if err != nil {
+	steps := make([]*journal.Step, len(t.rows))
+	for i, w := range t.rows {
+		var err error
+		if steps[i], err = t.stored(ctx, w); err != nil {
 			return err
 		}
-		c.rows = append(c.rows, stored)
-		c.bytes += len(stored.step) / 2 // hexadecimal
+	}
+	var err error
+	if c.segments, err = segments(t.rows, steps); err != nil {
+		return err
+	}
+	for i := range c.segments {
+		c.bytes += len(c.segments[i].body)
 	}
 	for _, x := range c.states {
 		if x.fresh {
@@ -438,38 +449,28 @@ func (t *tree) remember(rows []*row) *told {
 	return nil
 }
 
-// encode makes the stored form of a row. Large values go into a table of their own, on a connection of their own, so
+// stored is what is kept of a row's step. Large values go into a table of their own, on a connection of their own, so
 // that they do not hold up everybody's batch.
-func (t *tree) encode(ctx context.Context, w *row) (journalRow, error) {
-	step := w.step
-	for _, o := range append(step.Outputs, step.Result) {
-		if o == nil || len(o.Value) <= inlineValue {
-			continue
-		}
-		step = withoutValues(w.step)
-		break
+func (t *tree) stored(ctx context.Context, w *row) (*journal.Step, error) {
+	if !slices.ContainsFunc(append(w.step.Outputs, w.step.Result), func(o *journal.Output) bool { return o != nil && len(o.Value) > inlineValue }) {
+		return w.step, nil
 	}
-	if step != w.step {
-		for _, o := range w.step.Outputs {
-			kept, err := t.store(ctx, w.run.id, o)
-			if err != nil {
-				return journalRow{}, err
-			}
-			step.Outputs = append(step.Outputs, kept)
+	step := withoutValues(w.step)
+	for _, o := range w.step.Outputs {
+		kept, err := t.store(ctx, w.run.id, o)
+		if err != nil {
+			return nil, err
 		}
-		if w.step.Result != nil {
-			kept, err := t.store(ctx, w.run.id, w.step.Result)
-			if err != nil {
-				return journalRow{}, err
-			}
-			step.Result = kept
+		step.Outputs = append(step.Outputs, kept)
+	}
+	if w.step.Result != nil {
+		kept, err := t.store(ctx, w.run.id, w.step.Result)
+		if err != nil {
+			return nil, err
 		}
+		step.Result = kept
 	}
-	data, err := proto.Marshal(step)
-	if err != nil {
-		return journalRow{}, fmt.Errorf("encode journal row: %w", err)
-	}
-	return journalRow{w.run.id, w.pos, w.seq, w.events, w.kind, w.nodeExec, w.status, w.isOutput, w.at, hex.AppendEncode(nil, data)}, nil
+	return step, nil
 }
 
 // withoutValues is a step that shares everything with s but its values.
@@ -486,11 +487,11 @@ func (t *tree) store(ctx context.Context, run uuid.UUID, o *journal.Output) (*jo
 		return o, nil
 	}
 	key := storedValue{run, [sha256.Size]byte(o.Digest)}
-	if _, ok := t.stored[key]; !ok {
+	if _, ok := t.kept[key]; !ok {
 		if err := t.s.storeValue(ctx, run, o.Digest, o.Value); err != nil {
 			return nil, err
 		}
-		t.stored[key] = struct{}{}
+		t.kept[key] = struct{}{}
 	}
 	return &journal.Output{Pin: o.Pin, Digest: o.Digest, Size: o.Size}, nil
 }

@@ -54,11 +54,11 @@ type writer struct {
 
 // commit is what one tree wants committed together. done is called once.
 type commit struct {
-	states []*executionWrite // of executions that begin or change, in order
-	rows   []journalRow
-	writes []hostservice.Write // of keys, in order
-	bytes  int
-	done   func(error)
+	states   []*executionWrite // of executions that begin or change, in order
+	segments []segment
+	writes   []hostservice.Write // of keys, in order
+	bytes    int
+	done     func(error)
 }
 
 // executionWrite is the state of an execution's row.
@@ -80,20 +80,6 @@ type executionWrite struct {
 	completed  int
 	failed     int
 	failure    *Failure
-}
-
-// journalRow is a row of the journal as it is stored.
-type journalRow struct {
-	execution uuid.UUID
-	pos       int
-	seq       int64
-	events    int
-	kind      rowKind
-	nodeExec  uint32
-	status    Status
-	isOutput  bool
-	at        time.Time
-	step      []byte // in hexadecimal, made by the tree and not by the one writer
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, log hclog.Logger) *writer {

@@ -1,0 +1,226 @@
+package execution
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/s2"
+	"github.com/uptrace/bun"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/patchbay-io/patchbay/core/execution/journal"
+)
+
+// segment is a row of the table journal: rows of one execution that follow each other and are committed together. What
+// passes through many nodes unchanged lies in it many times, so it is packed.
+type segment struct {
+	execution uuid.UUID
+	pos       int   // of its last row
+	seq       int64 // of its last event
+	page      int
+	queued    int // how many node executions its rows queue
+	completed int
+	failed    int
+	isOutput  bool
+	body      []byte
+}
+
+// Bounds of a segment: who needs one of its rows reads all of them.
+const (
+	maxSegmentRows  = 128
+	maxSegmentBytes = 64 << 10
+	// packedFrom is the size from which packing pays.
+	packedFrom = 512
+)
+
+// pageOf is the page of a node execution's rows: what is looked for by the number of a node execution lies in segments
+// of its page.
+func pageOf(nodeExec uint32) int { return int(nodeExec >> 6) }
+
+// How a body is packed, by its first byte.
+const (
+	bodyPlain byte = iota
+	bodyS2
+)
+
+// open is a segment that may take more rows.
+type openSegment struct {
+	*segment
+	rows  []*journal.Row
+	bytes int
+	paged bool // a row of a node execution has decided on the page
+}
+
+// segments gathers rows, those of each execution in their order. Rows of several executions may alternate.
+func segments(rows []*row, steps []*journal.Step) ([]segment, error) {
+	var all []*openSegment
+	last := map[uuid.UUID]*openSegment{}
+	for i, w := range rows {
+		s := last[w.run.id]
+		size := sizeOf(steps[i])
+		if s == nil || len(s.rows) >= maxSegmentRows || s.bytes+size > maxSegmentBytes || w.nodeExec != 0 && s.paged && s.page != pageOf(w.nodeExec) {
+			s = &openSegment{segment: &segment{execution: w.run.id}}
+			last[w.run.id] = s
+			all = append(all, s)
+		}
+		s.add(w, steps[i])
+		s.bytes += size
+	}
+	list := make([]segment, len(all))
+	for i, s := range all {
+		if err := s.pack(); err != nil {
+			return nil, err
+		}
+		list[i] = *s.segment
+	}
+	return list, nil
+}
+
+func (s *openSegment) add(w *row, step *journal.Step) {
+	s.pos, s.seq = w.pos, w.seq
+	if w.nodeExec != 0 {
+		s.page, s.paged = pageOf(w.nodeExec), true
+	}
+	s.isOutput = s.isOutput || w.isOutput
+	for _, m := range step.Moves {
+		if m.GetQueue() != nil {
+			s.queued++
+		}
+	}
+	if w.kind == rowNode {
+		switch w.status {
+		case Completed:
+			s.completed++
+		case Failed:
+			s.failed++
+		}
+	}
+	s.rows = append(s.rows, &journal.Row{
+		Kind: uint32(w.kind), NodeExecution: w.nodeExec, Status: uint32(w.status.number()), IsOutput: w.isOutput,
+		At: w.at.Round(time.Microsecond).UnixMicro(), Events: uint32(w.events), Step: step,
+	})
+}
+
+func (s *openSegment) pack() error {
+	data, err := proto.MarshalOptions{}.MarshalAppend([]byte{bodyPlain}, &journal.Segment{Rows: s.rows})
+	if err != nil {
+		return fmt.Errorf("encode the journal: %w", err)
+	}
+	if s.body = data; len(data) < packedFrom {
+		return nil
+	}
+	packed := make([]byte, 1+s2.MaxEncodedLen(len(data)-1))
+	packed[0] = bodyS2
+	if packed = packed[:1+len(s2.Encode(packed[1:], data[1:]))]; len(packed) < len(data) {
+		s.body = packed
+	}
+	return nil
+}
+
+// storedRow is a row of the journal as it is read.
+type storedRow struct {
+	pos      int
+	seq      int64
+	events   int
+	kind     rowKind
+	nodeExec uint32
+	status   Status
+	isOutput bool
+	at       time.Time
+	step     *journal.Step
+	segment  int // pos of the segment that it lies in
+}
+
+// maxBody bounds what a body may unpack to: a row may carry many values of up to 8 KiB.
+const maxBody = 1 << 30
+
+// unpack reads the rows of a segment.
+func (s *segment) unpack() ([]storedRow, error) {
+	unreadable := func(why any) error { return fmt.Errorf("%w: row %d: %v", errUnreadable, s.pos, why) }
+	if len(s.body) == 0 {
+		return nil, unreadable("empty")
+	}
+	data := s.body[1:]
+	switch s.body[0] {
+	case bodyPlain:
+	case bodyS2:
+		n, err := s2.DecodedLen(data)
+		if err == nil && n > maxBody {
+			err = errors.New("too large")
+		}
+		if err == nil {
+			data, err = s2.Decode(nil, data)
+		}
+		if err != nil {
+			return nil, unreadable(err)
+		}
+	default:
+		return nil, unreadable("packed by a newer version")
+	}
+	var m journal.Segment
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return nil, unreadable(err)
+	}
+	rows := make([]storedRow, len(m.Rows))
+	pos, seq := s.pos, s.seq
+	for i := len(rows) - 1; i >= 0; i-- {
+		r := m.Rows[i]
+		if int(r.Status) >= len(statusNumbers) {
+			return nil, unreadable(fmt.Sprintf("status %d", r.Status))
+		}
+		if r.Step == nil {
+			r.Step = &journal.Step{}
+		}
+		rows[i] = storedRow{
+			pos: pos, seq: seq, events: int(r.Events), kind: rowKind(r.Kind), nodeExec: r.NodeExecution, status: statusNumbers[r.Status],
+			isOutput: r.IsOutput, at: time.UnixMicro(r.At).UTC(), step: r.Step, segment: s.pos,
+		}
+		pos--
+		seq -= int64(r.Events)
+	}
+	return rows, nil
+}
+
+const segmentColumns = `pos, seq, body`
+
+// readRows reads the rows of an execution behind a position, oldest first, by the primary key.
+func readRows(ctx context.Context, db bun.IDB, execution uuid.UUID, after int, use func(storedRow) error) error {
+	rows, err := db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND pos > ? ORDER BY pos`, execution, after)
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	return scanRows(rows, func(w storedRow) error {
+		if w.pos <= after {
+			return nil
+		}
+		return use(w)
+	})
+}
+
+// scanRows reads the rows of the segments that a query found.
+func scanRows(rows *sql.Rows, use func(storedRow) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		var s segment
+		if err := rows.Scan(&s.pos, &s.seq, &s.body); err != nil {
+			return fmt.Errorf("read a journal row: %w", err)
+		}
+		list, err := s.unpack()
+		if err != nil {
+			return err
+		}
+		for _, w := range list {
+			if err := use(w); err != nil {
+				return err
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	return nil
+}
