@@ -83,7 +83,7 @@ func TestIdempotencyKeyOfADeadServerIsFree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.g.accept(t.Context(), root, c); !errors.Is(err, ErrUnavailable) {
+	if err := c.g.accept(t.Context(), root, c, false); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("the execution of a key that was taken over is accepted: %v", err)
 	}
 	if _, err := other.Get(t.Context(), "u", c.execution.String()); !errors.Is(err, ErrNotFound) {
