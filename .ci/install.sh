@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what this machine lacks of: postgres (server binaries, no cluster), compiler (for go test -race), curl.
+# Installs what this machine lacks of: postgres (server binaries, no cluster), compiler (for go test -race), curl, python
+# and node (for the samples of the API reference and the TypeScript example).
 # Where it may not, it prints the one line that has to be run.
 set -euo pipefail
 
@@ -21,6 +22,8 @@ has_postgres() {
 
 has_compiler() { command -v gcc >/dev/null || command -v clang >/dev/null; }
 has_curl() { command -v curl >/dev/null; }
+has_python() { command -v python3 >/dev/null && python3 -c 'import requests' 2>/dev/null; }
+has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -86,6 +89,8 @@ for what in "$@"; do
   case "$what" in
     postgres) install postgres "$(line_for_postgres)" "" postgresql@17 ;;
     compiler) install compiler "sudo apt-get install -y gcc libc6-dev" "gcc libc6-dev" llvm ;;
+    python) install python "sudo apt-get install -y python3 python3-requests" "python3 python3-requests" python-requests ;;
+    node) install node "sudo apt-get install -y nodejs npm" "nodejs npm" node ;;
     curl) install curl "sudo apt-get install -y curl ca-certificates" "curl ca-certificates" curl ;;
     *) say "unknown: $what"; exit 2 ;;
   esac

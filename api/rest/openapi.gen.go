@@ -854,14 +854,25 @@ type NewAPIKeyV1 struct {
 
 // Node defines model for Node.
 type Node struct {
-	BlockId string `json:"block_id"`
-	Id      string `json:"id"`
+	BlockId      string `json:"block_id"`
+	GraphId      string `json:"graph_id"`
+	GraphVersion int    `json:"graph_version"`
+	Id           string `json:"id"`
 
 	// InputDefault A value for each name.
 	InputDefault Values `json:"input_default"`
 
+	// InputLinks Those of the graph's links that lead to the node.
+	InputLinks []Link `json:"input_links"`
+
 	// Metadata A value for each name.
 	Metadata Values `json:"metadata"`
+
+	// OutputLinks Those of the graph's links that begin at the node.
+	OutputLinks []Link `json:"output_links"`
+
+	// WebhookId Null; there are no webhooks.
+	WebhookId *string `json:"webhook_id"`
 }
 
 // NodeDocument defines model for NodeDocument.
@@ -941,7 +952,7 @@ type ProfileRequest struct {
 // RetryRequest defines model for RetryRequest.
 type RetryRequest = json.RawMessage
 
-// RetryResponse The identifier; with `Prefer`, the details of the execution in the same object.
+// RetryResponse defines model for RetryResponse.
 type RetryResponse = json.RawMessage
 
 // ReviewRequest defines model for ReviewRequest.
