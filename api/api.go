@@ -33,6 +33,7 @@ type Config struct {
 	Executions    rest.Executions
 	Files         rest.Files
 	Keys          rest.Keys
+	Integrations  rest.Integrations
 	Store         rest.Store
 	StorePublic   bool        // the store may be read without a credential
 	Logins        rest.Logins // nil: no accounts of the server's own
@@ -62,7 +63,7 @@ func New(c Config) (*API, error) {
 	}
 	r, err := rest.New(rest.Config{
 		Document: document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
-		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
+		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Integrations: c.Integrations, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies, Limiter: c.Limiter, Limits: c.Limits,
 	})

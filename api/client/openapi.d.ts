@@ -1039,6 +1039,88 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/integrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List integrations
+         * @description The caller's accounts and credentials at other services, newest first; one page of them when `page` or `page_size`
+         *     is given. Secrets are never shown.
+         */
+        get: operations["listIntegrations"];
+        put?: never;
+        /**
+         * Store credentials
+         * @description Stores an API key (`api_key`), a name and a password (`username`, `password`), or headers for the requests to one
+         *     host (`host`, `headers`), encrypted. Accounts of OAuth providers are connected by authorisation instead. A user has
+         *     at most 500 integrations; one more is 409.
+         */
+        post: operations["createIntegration"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/integrations/{integration_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get integration
+         * @description What is known of an integration; its secret is not shown.
+         */
+        get: operations["getIntegration"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete integration
+         * @description Deletes it at once, and revokes it at its provider where that is possible. Agents that name it are refused from
+         *     then on.
+         */
+        delete: operations["deleteIntegration"];
+        options?: never;
+        head?: never;
+        /**
+         * Update integration
+         * @description Changes what the body names. Of a user's integrations for one provider one is the default at most: to make another
+         *     one the default takes that from the first.
+         */
+        patch: operations["updateIntegration"];
+        trace?: never;
+    };
+    "/api/v2/admin/encryption-keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate encryption keys
+         * @description Encrypts some of the stored credentials, of all users, under the first encryption key. A rotation begins without
+         *     `after`: with a new key, unless an earlier one has not come to its end. It goes on as long as the answer has `after`,
+         *     and may be broken off. Where the keys are set by PATCHBAY_ENCRYPTION_KEYS and everything is encrypted under the first
+         *     of them it is 409. For administrators; `patchbay key rotate` uses it.
+         */
+        post: operations["rotateEncryptionKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/blocks": {
         parameters: {
             query?: never;
@@ -2417,6 +2499,57 @@ export interface components {
             links?: string[] | null;
             avatar_url?: string | null;
         };
+        Integration: {
+            id: string;
+            provider: string;
+            /** @enum {string} */
+            type: "oauth2" | "api_key" | "user_password" | "host_scoped";
+            title: string;
+            /** @description Of the account, where it is known. */
+            username: string | null;
+            /** @description Of the type `host_scoped`. */
+            host: string | null;
+            /** @description Those that the user has granted; empty for other types than `oauth2`. */
+            scopes: string[];
+            is_default: boolean;
+            /** @description The provider has refused to go on; agents cannot use it until its user authorises it again. */
+            needs_reauthorization: boolean;
+            reauthorization_reason: string | null;
+            /**
+             * Format: date-time
+             * @description When the key, or the access token, ends; the latter is refreshed before.
+             */
+            expires_at: string | null;
+            /**
+             * Format: date-time
+             * @description Known with a delay of a minute.
+             */
+            last_used_at: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        IntegrationList: {
+            integrations: components["schemas"]["Integration"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        /** @description How its owner calls it; the provider's name unless given. */
+        IntegrationTitle: string;
+        /** @enum {string} */
+        TypedCredentials: "api_key" | "user_password" | "host_scoped";
+        Rotation: {
+            /** @description The key under which credentials are encrypted. */
+            key_id: string;
+            /** @description Stored credentials. */
+            total: number;
+            /** @description Those that are encrypted under another key. */
+            left: number;
+            /** @description Those of this step that are damaged, and stay what they are. */
+            failed: number;
+            /** @description Where the next step goes on; null when there is none. */
+            after: string | null;
+        };
         BlockListV1: components["schemas"]["BlockV1"][];
         BlockV1: {
             id: string;
@@ -2749,6 +2882,7 @@ export interface components {
          *     not executed until all is there.
          */
         AllowMissingBlocks: boolean;
+        IntegrationID: string;
         StoreAgentID: string;
         /** @description Identifier of an approved version of a listing. */
         StoreVersionID: string;
@@ -5097,6 +5231,246 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listIntegrations: {
+        parameters: {
+            query?: {
+                /** @description Only those for this provider. */
+                provider?: string;
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page; everything is on one page when neither this nor `page` is given. */
+                page_size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Integrations. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntegrationList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createIntegration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "provider": "openai",
+                 *       "type": "api_key",
+                 *       "title": "Work",
+                 *       "api_key": "sk-…"
+                 *     }
+                 */
+                "application/json": {
+                    /** @description The provider's name, as blocks name it; any other is accepted too. */
+                    provider: string;
+                    type: components["schemas"]["TypedCredentials"];
+                    title?: components["schemas"]["IntegrationTitle"];
+                    /**
+                     * @description Taken for the provider where an agent names none and several would do.
+                     * @default false
+                     */
+                    is_default?: boolean;
+                    /** @description Of the type `api_key`. */
+                    api_key?: string;
+                    /**
+                     * Format: date-time
+                     * @description When the key ends; of the type `api_key`.
+                     */
+                    expires_at?: string | null;
+                    /** @description Of the type `user_password`. */
+                    username?: string;
+                    /** @description Of the type `user_password`. */
+                    password?: string;
+                    /**
+                     * @description Of the type `host_scoped`: a name or an address without scheme and path, `*.` before it for all names
+                     *     below, `:` and a port behind it for that port alone.
+                     */
+                    host?: string;
+                    /** @description Of the type `host_scoped`. */
+                    headers?: {
+                        [key: string]: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The integration. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getIntegration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The integration. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteIntegration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            204: {
+                headers: {
+                    /** @description Whether the provider has revoked it. */
+                    "X-Token-Revoked"?: boolean;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateIntegration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "title": "Work",
+                 *       "is_default": true
+                 *     }
+                 */
+                "application/json": {
+                    title?: components["schemas"]["IntegrationTitle"];
+                    is_default?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The integration. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateEncryptionKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description As the answer before gave it. */
+                    after?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description How far it is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rotation"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];

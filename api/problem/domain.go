@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/patchbay-io/patchbay/core/account"
+	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
@@ -36,6 +37,10 @@ var domain = []rule{
 	{is(account.ErrConflict), message(Conflict)},
 	{is(account.ErrRefused), func(error) *Problem { return Unauthorized(account.ErrRefused) }},
 	{as[*account.Invalid], invalidAccount},
+	{is(credential.ErrNotFound), message(NotFound)},
+	{is(credential.ErrConflict), message(Conflict)},
+	{is(credential.ErrFixedKeys), message(Conflict)},
+	{as[*credential.Invalid], invalidCredential},
 	{is(store.ErrNotFound), message(NotFound)},
 	{is(store.ErrConflict), message(Conflict)},
 	{is(store.ErrOwn), message(Forbidden)},
@@ -59,6 +64,11 @@ func message(make func(string) *Problem) func(error) *Problem {
 
 func invalidAccount(err error) *Problem {
 	invalid, _ := errors.AsType[*account.Invalid](err)
+	return Fields(maps.Clone(invalid.Fields))
+}
+
+func invalidCredential(err error) *Problem {
+	invalid, _ := errors.AsType[*credential.Invalid](err)
 	return Fields(maps.Clone(invalid.Fields))
 }
 

@@ -29,6 +29,7 @@ type Config struct {
 	Executions   Executions
 	Files        Files
 	Keys         Keys
+	Integrations Integrations
 	Store        Store
 	StorePublic  bool    // the store may be read without a credential
 	Logins       Logins  // nil: the server has no accounts of its own
@@ -63,7 +64,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, logins: c.Logins,
+		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, integrations: c.Integrations, logins: c.Logins,
 		store: c.Store, storePublic: c.StorePublic, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
@@ -97,18 +98,19 @@ func (a *API) Close() { a.close() }
 
 // server implements StrictServerInterface; its methods stand in the files of their resources.
 type server struct {
-	log         hclog.Logger
-	library     Library
-	graphs      Graphs
-	blocks      *blockList
-	executions  Executions
-	files       Files
-	keys        Keys
-	logins      Logins
-	store       Store
-	storePublic bool
-	away        func(error) bool
-	closing     context.Context
+	log          hclog.Logger
+	library      Library
+	graphs       Graphs
+	blocks       *blockList
+	executions   Executions
+	files        Files
+	keys         Keys
+	integrations Integrations
+	logins       Logins
+	store        Store
+	storePublic  bool
+	away         func(error) bool
+	closing      context.Context
 }
 
 var _ StrictServerInterface = (*server)(nil)

@@ -26,6 +26,7 @@ type commands struct {
 	Token   tokenCommand   `cmd:"" help:"Print a token for the API, signed with the server's secret."`
 	Account accountCommand `cmd:"" help:"Make accounts of the server's own, and change their passwords."`
 	Agent   agentCommand   `cmd:"" help:"Import, run and export agents."`
+	Key     keyCommand     `cmd:"" help:"Look after the keys that stored credentials are encrypted under."`
 	Plugin  pluginCommand  `cmd:"" help:"Look after plugins."`
 	Migrate migrateCommand `cmd:"" help:"Migrate the database; serve does so too."`
 }

@@ -17,7 +17,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("conflict")
 	// ErrFixedKeys says that the keys are set where this server cannot add one.
-	ErrFixedKeys = errors.New("the encryption keys are set, not made by this server")
+	ErrFixedKeys = errors.New("all credentials are encrypted under the first of the keys that are set (PATCHBAY_ENCRYPTION_KEYS); " +
+		"put a new one before it, such as the output of: openssl rand -base64 32, restart the servers, and rotate again")
 )
 
 // Invalid says what is wrong with each field.

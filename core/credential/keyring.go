@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/uptrace/bun"
 )
 
 // Keyring holds the keys of a running server. Those of a file are read again when it changes, so that a key that was
@@ -41,8 +43,15 @@ func FileKeys(path string) (*Keyring, error) {
 	return r, err
 }
 
-// NewFileKeys makes a file with one new key, which only its owner can read, unless there is one.
-func NewFileKeys(path string) (*Keyring, error) {
+// NewFileKeys makes a file with one new key, which only its owner can read, unless there is one. It makes none for a
+// database that holds credentials already: those need the key that was lost.
+func NewFileKeys(ctx context.Context, db bun.IDB, path string) (*Keyring, error) {
+	if r, err := FileKeys(path); !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	if err := checkKeys(ctx, db, &Keys{}); err != nil {
+		return nil, err
+	}
 	r := &Keyring{path: path}
 	err := r.locked(func() error {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {

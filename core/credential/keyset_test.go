@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
 )
 
 func mustKeys(t *testing.T, text string) *Keys {
@@ -116,7 +118,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 
 func TestKeysOfAFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "encryption-keys")
+	path, db := filepath.Join(t.TempDir(), "encryption-keys"), postgrestest.DB(t)
 	if _, err := FileKeys(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("without a file: %v", err)
 	}
@@ -125,7 +127,7 @@ func TestKeysOfAFile(t *testing.T) {
 	for i := range rings { // servers that start at the same moment agree
 		wait.Go(func() {
 			var err error
-			if rings[i], err = NewFileKeys(path); err != nil {
+			if rings[i], err = NewFileKeys(t.Context(), db, path); err != nil {
 				t.Error(err)
 			}
 		})

@@ -18,18 +18,15 @@ type Rotation struct {
 }
 
 // rotationBatch is how many credentials a step encrypts again.
-const rotationBatch = 200
+const rotationBatch = 1000
 
 // Rotate encrypts some more credentials under the first key. A rotation begins with an empty after: with a new key,
 // unless there is one already under which not everything is encrypted yet, so that one which was broken off goes on. It
 // takes nothing from who uses credentials meanwhile.
 func (v *Vault) Rotate(ctx context.Context, after string) (*Rotation, error) {
-	keys, err := v.keys.current()
+	keys, err := v.fitting(ctx) // what is under another key would be left behind
 	if err != nil {
 		return nil, err
-	}
-	if err := checkKeys(ctx, v.db, keys); err != nil {
-		return nil, err // it would be left behind
 	}
 	r, err := v.progress(ctx, keys)
 	if err != nil {
@@ -96,7 +93,7 @@ func (v *Vault) rotateBatch(ctx context.Context, keys *Keys, after string) (fail
 			return failed, "", err
 		}
 	}
-	if len(batch) == rotationBatch {
+	if len(batch) == v.batch {
 		last = batch[len(batch)-1].id
 	}
 	return failed, last, nil
@@ -106,7 +103,7 @@ func (v *Vault) rotateBatch(ctx context.Context, keys *Keys, after string) (fail
 func (v *Vault) old(ctx context.Context, keys *Keys, after string) ([]encrypted, error) {
 	rows, err := v.db.QueryContext(ctx, `
 		SELECT id, user_id, key_id, sealed FROM credential WHERE key_id = ANY(?) AND id > ? ORDER BY id LIMIT ?`,
-		pgdialect.Array(keys.ids[1:]), after, rotationBatch) // credential_by_key
+		pgdialect.Array(keys.ids[1:]), after, v.batch) // credential_by_key
 	if err != nil {
 		return nil, err
 	}

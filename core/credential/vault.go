@@ -27,6 +27,7 @@ type Vault struct {
 	log     hclog.Logger
 	opening *postgres.Statement
 	revoker Revoker
+	batch   int // of a step of a rotation
 }
 
 // Revoker tells a provider that a credential is given up. It is asked when the credential has gone, and its failure
@@ -37,7 +38,7 @@ type Revoker interface {
 
 // New opens the vault. Credentials that are encrypted under a key which the keyring lacks are a *LostKeyError.
 func New(ctx context.Context, db *bun.DB, keys *Keyring, log hclog.Logger) (*Vault, error) {
-	v := &Vault{db: db, keys: keys, log: log}
+	v := &Vault{db: db, keys: keys, log: log, batch: rotationBatch}
 	v.opening = postgres.NewStatement(db, `SELECT `+columns+`, key_id, sealed FROM credential WHERE id = $1 AND user_id = $2`)
 	current, err := keys.current()
 	if err != nil {
@@ -75,7 +76,7 @@ func checkKeys(ctx context.Context, db bun.IDB, keys *Keys) error {
 			UNION ALL
 			SELECT (SELECT key_id FROM credential WHERE key_id > used.key_id ORDER BY key_id LIMIT 1) FROM used WHERE used.key_id IS NOT NULL
 		)
-		SELECT key_id FROM used WHERE key_id <> ALL(?)`, pgdialect.Array(keys.IDs()))
+		SELECT key_id FROM used WHERE key_id IS NOT NULL AND key_id <> ALL(?)`, pgdialect.Array(append([]KeyID{}, keys.ids...)))
 	if err != nil {
 		return fmt.Errorf("look for the keys of stored credentials: %w", err)
 	}
@@ -97,14 +98,27 @@ func checkKeys(ctx context.Context, db bun.IDB, keys *Keys) error {
 	return nil
 }
 
+// fitting gives the keys if they are all that credentials are encrypted under.
+func (v *Vault) fitting(ctx context.Context) (*Keys, error) {
+	for {
+		keys, err := v.keys.current()
+		if err != nil {
+			return nil, err
+		}
+		err = checkKeys(ctx, v.db, keys)
+		if err == nil {
+			return keys, nil
+		}
+		if again, _ := v.keys.current(); again == keys {
+			return nil, err
+		} // a new key came in between
+	}
+}
+
 // Add stores a credential with its secret under a new id. Of c it takes what its user and its provider decide.
 func (v *Vault) Add(ctx context.Context, c Credential, s *Secret) (*Credential, error) {
-	keys, err := v.keys.current()
+	keys, err := v.fitting(ctx) // two servers with keys of their own would each lock the other out
 	if err != nil {
-		return nil, err
-	}
-	// Two servers with keys of their own would each lock the other out.
-	if err := checkKeys(ctx, v.db, keys); err != nil {
 		return nil, err
 	}
 	c.ID = uuid.Must(uuid.NewV7()).String()

@@ -21,6 +21,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, postgrestest.IgnoreServer()...) }
 
+const testBatch = 20
+
 func openVault(t *testing.T, db *bun.DB, keys *Keyring) *Vault {
 	t.Helper()
 	v, err := New(t.Context(), db, keys, hclog.NewNullLogger())
@@ -28,17 +30,18 @@ func openVault(t *testing.T, db *bun.DB, keys *Keyring) *Vault {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Close)
+	v.batch = testBatch
 	return v
 }
 
 func newVault(t *testing.T) (*Vault, *bun.DB, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "encryption-keys")
-	keys, err := NewFileKeys(path)
+	db := postgrestest.DB(t)
+	keys, err := NewFileKeys(t.Context(), db, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := postgrestest.DB(t)
 	return openVault(t, db, keys), db, path
 }
 
@@ -339,7 +342,7 @@ func rotate(t *testing.T, v *Vault) (*Rotation, int) {
 func TestRotatingWhileAServerRuns(t *testing.T) {
 	t.Parallel()
 	v, db, path := newVault(t)
-	const many = 2*rotationBatch + 30
+	const many = 2*testBatch + 30
 	for i := range many {
 		mustCreate(t, v, fmt.Sprint("user", i%7), key("openai", fmt.Sprint("k", i)))
 	}
@@ -404,16 +407,26 @@ func TestRotatingWhileAServerRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	openVault(t, db, only)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	var lost *LostKeyError
+	if _, err := NewFileKeys(t.Context(), db, path); !errors.As(err, &lost) {
+		t.Errorf("a lost key is made anew: %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("and kept")
+	}
 }
 
 func TestARotationThatWasBrokenOffGoesOn(t *testing.T) {
 	t.Parallel()
 	v, db, _ := newVault(t)
-	for i := range rotationBatch + 5 {
+	for i := range testBatch + 5 {
 		mustCreate(t, v, "ann", key("openai", fmt.Sprint("k", i)))
 	}
 	first, err := v.Rotate(t.Context(), "")
-	if err != nil || first.Left != 5 || first.After == "" || first.Total != rotationBatch+5 {
+	if err != nil || first.Left != 5 || first.After == "" || first.Total != testBatch+5 {
 		t.Fatalf("%+v %v", first, err)
 	}
 	if r, _ := rotate(t, v); r.Key != first.Key || r.Left != 0 {

@@ -20,7 +20,7 @@ var rooms = map[string]string{
 	"plugins":          "sdk",
 	"examples":         "sdk api/client",
 	"migrations":       "",
-	"api":              "core/account core/block core/file core/graph core/limit core/execution core/library core/store",
+	"api":              "core/account core/block core/credential core/file core/graph core/limit core/execution core/library core/store",
 	"api/client":       "",
 	"core/account":     "",
 	"core/limit":       "core/postgres",

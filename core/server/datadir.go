@@ -19,7 +19,7 @@ import (
 // The data folder holds what the embedded defaults keep:
 //
 //	lock              held by the running server, with its process id
-//	server/           what this server is: id, jwt-secret, address
+//	server/           what this server is: id, jwt-secret, encryption-keys, address
 //	postgres/         the private Postgres
 //	plugins/          plugins that users install
 //	run/              private folders of running plugin processes
@@ -119,6 +119,7 @@ func (d *dataDir) jwtSecret() (string, error) {
 
 const (
 	secretFile  = "jwt-secret"
+	keysFile    = "encryption-keys"
 	addressFile = "address"
 )
 

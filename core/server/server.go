@@ -21,6 +21,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/egress"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
@@ -57,6 +58,7 @@ type Server struct {
 	plugins   *plugin.Host
 	execution *execution.Service
 	accounts  *account.Service
+	vault     *credential.Vault
 	logins    *account.Logins // nil without accounts of our own
 	limiter   *limit.Limiter
 	auth      *auth.Authenticator
@@ -101,6 +103,9 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.startAccounts(secret); err != nil {
+		return err
+	}
+	if s.vault, err = openVault(ctx, s.settings, s.db, s.log); err != nil {
 		return err
 	}
 	s.files = file.NewStore(s.db, file.DefaultLimits, s.log.Named("file"))
@@ -249,7 +254,7 @@ func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Servic
 		},
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
 		Library: s.library,
-		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Store: s.store, StorePublic: s.settings.StorePublic,
+		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Integrations: s.vault, Store: s.store, StorePublic: s.settings.StorePublic,
 		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
@@ -350,6 +355,9 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 	if s.accounts != nil {
 		s.accounts.Close()
+	}
+	if s.vault != nil {
+		s.vault.Close()
 	}
 	if s.files != nil {
 		s.files.Close()
