@@ -27,6 +27,8 @@ type engine struct {
 	methods  exec.Methods
 	globals  map[string]any
 	keyOrder orders
+	blocks   map[string]bool // blocks of the template
+	depth    int             // of macros that call each other
 }
 
 func newEngine() *engine {
@@ -36,9 +38,12 @@ func newEngine() *engine {
 	e.methods = noMethods()
 	e.globals = e.globalFunctions()
 	tags := map[string]parser.ControlStructureParser{}
-	// Not among them: what loads other templates, and macros, which can call themselves without end.
-	for _, name := range []string{"autoescape", "break", "continue", "do", "filter", "for", "if", "raw", "set", "with"} {
+	for _, name := range []string{"autoescape", "break", "continue", "do", "filter", "for", "if", "raw", "with"} {
 		tags[name], _ = controls.All.Get(name)
+	}
+	tags["set"], tags["macro"], tags["call"], tags["block"] = e.parseSet, e.parseMacro, e.parseCall, e.parseBlock
+	for name, why := range refusedTags {
+		tags[name] = refuse(name, why)
 	}
 	e.tags = exec.NewControlStructureSet(tags)
 	return e
@@ -51,7 +56,7 @@ func (e *engine) render(format string, values json.RawMessage, escape bool) (tex
 			err = fmt.Errorf("the template cannot be rendered: %v", r)
 		}
 	}()
-	e.keyOrder = orders{}
+	e.keyOrder, e.blocks, e.depth = orders{}, map[string]bool{}, 0
 	variables, err := e.variables(values)
 	if err != nil {
 		return "", err
@@ -95,7 +100,7 @@ func (o *output) Write(p []byte) (int, error) {
 var (
 	atLine     = regexp.MustCompile(`at line (\d+)`)
 	throughOur = regexp.MustCompile(`(?s)^.*invalid call to filter '\x00[a-z]+': `)
-	noise      = regexp.MustCompile(`(?s)unable to evaluate filter &\{<.*?map\[.*?\]\}: | \(Line: 0 Col: 0, near ''\)`)
+	noise      = regexp.MustCompile(`(?s)unable to evaluate filter &\{<.*?map\[.*?\]\}: | \(Line: 0 Col: 0, near ''\)|Unable to execute controlStructure at line \d+: [^:]*: `)
 )
 
 // plain takes the library's words about itself, and copies of the whole template, out of an error.
@@ -108,7 +113,8 @@ func plain(err error) error {
 		if inner := errors.Unwrap(err); inner != nil {
 			message = "the template is malformed: " + inner.Error()
 		}
-	} else if line := atLine.FindStringSubmatch(message); line != nil {
+	} else if lines := atLine.FindAllStringSubmatch(message, -1); lines != nil {
+		line := lines[len(lines)-1] // the innermost
 		message = throughOur.ReplaceAllString(strings.TrimPrefix(message, "unable to execute template: "), "")
 		message = "line " + line[1] + " of the template: " + message
 	}

@@ -45,25 +45,27 @@ func TestTemplatesPrintAsPythonDoes(t *testing.T) {
 // The texts in testdata are what Jinja itself, in its sandbox, makes of the templates; error stands for any error.
 func TestTemplatesGiveWhatPythonGives(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile("testdata/python.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all struct {
-		Values json.RawMessage
-		Cases  []struct {
-			Template, Want string
-			Error          bool
+	for _, file := range []string{"testdata/python.json", "testdata/python_tags.json"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := json.Unmarshal(content, &all); err != nil || len(all.Cases) == 0 {
-		t.Fatalf("%d cases, %v", len(all.Cases), err)
-	}
-	engine := newEngine()
-	for _, c := range all.Cases {
-		got, err := engine.render(c.Template, all.Values, false)
-		if (err != nil) != c.Error || !c.Error && got != c.Want {
-			t.Errorf("%s\n got %q, %v\nwant %q, error %t", c.Template, got, err, c.Want, c.Error)
+		var all struct {
+			Values json.RawMessage
+			Cases  []struct {
+				Template, Want string
+				Error          bool
+			}
+		}
+		if err := json.Unmarshal(content, &all); err != nil || len(all.Cases) == 0 {
+			t.Fatalf("%s: %d cases, %v", file, len(all.Cases), err)
+		}
+		engine := newEngine()
+		for _, c := range all.Cases {
+			got, err := engine.render(c.Template, all.Values, false)
+			if (err != nil) != c.Error || !c.Error && got != c.Want {
+				t.Errorf("%s\n got %q, %v\nwant %q, error %t", c.Template, got, err, c.Want, c.Error)
+			}
 		}
 	}
 }
@@ -79,31 +81,51 @@ func TestEscapingForHTML(t *testing.T) {
 func TestErrorsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for template, want := range map[string]string{
-		"a\n{{ missing.x }}":              `line 2 of the template: "x" is asked of what is undefined`,
-		`{{ x | tojson }}`:                "filter 'tojson' not found",
-		`{{ x | pprint }}`:                "filter 'pprint' not found",
-		`{{ x | urlize }}`:                "filter 'urlize' not found",
-		`{{ x | xmlattr }}`:               "filter 'xmlattr' not found",
-		`{{ x | random }}`:                "filter 'random' not found",
-		`{{ `:                             "the template is malformed",
-		`{% if x %}`:                      "expected tag elif or else or endif",
-		`{% include "a" %}`:               "tag 'include' not found",
-		`{% extends "a" %}`:               "tag 'extends' not found",
-		`{% from "a" import b %}`:         "tag 'from' not found",
-		`{% macro m() %}{% endmacro %}`:   "tag 'macro' not found",
-		`{{ lipsum() }}`:                  "not callable",
-		`{{ 1 | format("%q") }}`:          "unknown conversion",
-		`{{ "abc" | format("%d") }}`:      "%d takes a number, not a string",
-		`{{ d.popitem() }}`:               "not callable",
-		`{{ "a".append(1) }}`:             "method append: a string has no such method",
-		`{{ (1,).append(1) }}`:            "a tuple cannot be changed",
-		`{{ 1/0 }}`:                       "division by zero",
-		`{{ 10**5000 }}`:                  "too large",
-		`{{ [1] * 99999999999 }}`:         "more memory",
-		`{{ "%999999999d" % 1 }}`:         "too large",
-		`{{ "a".ljust(999999999) }}`:      "longer than 16 MiB",
-		`{{ range(0, 5, 0) }}`:            "step of range()",
-		strings.Repeat("x", 5000) + "{{ ": "the template is malformed",
+		"a\n{{ missing.x }}":               `line 2 of the template: "x" is asked of what is undefined`,
+		`{{ x | tojson }}`:                 "filter 'tojson' not found",
+		`{{ x | pprint }}`:                 "filter 'pprint' not found",
+		`{{ x | urlize }}`:                 "filter 'urlize' not found",
+		`{{ x | xmlattr }}`:                "filter 'xmlattr' not found",
+		`{{ x | random }}`:                 "filter 'random' not found",
+		`{{ `:                              "the template is malformed",
+		`{% if x %}`:                       "expected tag elif or else or endif",
+		`{% include "a" %}`:                "the tag include is not supported: there is no other template",
+		`{% include [x] ignore missing %}`: "the tag include is not supported",
+		`{% extends "a" %}`:                "the tag extends is not supported",
+		`{% from "a" import b %}`:          "the tag from is not supported",
+		`{% import "a" as b %}`:            "the tag import is not supported",
+		`{% trans %}x{% endtrans %}`:       "the tag trans is not supported",
+		`{% nope %}`:                       "tag 'nope' not found",
+		`{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}`:                                       "macro m: macros call each other deeper than 300 levels",
+		`{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}`: "deeper than 300 levels",
+		"{% macro m(a) %}\n{{ 1/0 }}{% endmacro %}\n{{ m(1) }}":                                 "line 2 of the template: ",
+		`{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}`:                                           "macro m: it takes no more than 1 arguments",
+		`{% macro m(a) %}{% endmacro %}{{ m(b=2) }}`:                                            "macro m: it takes no argument b",
+		`{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}`:                                         "macro m: the argument a is given twice",
+		`{% macro m() %}{% endmacro %}{% call m() %}{% endcall %}`:                              "macro m: it takes no argument caller",
+		`{% macro m(*a) %}{% endmacro %}`:                                                       "further arguments are in varargs and kwargs",
+		`{% call x %}{% endcall %}`:                                                             "a call of a macro is expected",
+		`{% call(1) m() %}{% endcall %}`:                                                        "the name of a parameter is expected",
+		`{% block a %}{% endblock b %}`:                                                         "block a ends as b",
+		`{% block a %}{% endblock %}{% block a %}{% endblock %}`:                                "two blocks a",
+		`{% set a, b = 1, 2, 3 %}`:                                                              "set has 2 names for a tuple of 3 elements",
+		`{% set 1 = 2 %}`:                                                                       "the name of a variable is expected",
+		`{% set a = 1 2 %}`:                                                                     "the value of set is malformed",
+		`{% set d.a.b = 1 %}`:                                                                   "expected '='",
+		`{% set x.y = 1 %}`:                                                                     "x has no attributes that could be set",
+		`{{ lipsum() }}`:                                                                        "not callable",
+		`{{ 1 | format("%q") }}`:                                                                "unknown conversion",
+		`{{ "abc" | format("%d") }}`:                                                            "%d takes a number, not a string",
+		`{{ d.popitem() }}`:                                                                     "not callable",
+		`{{ "a".append(1) }}`:                                                                   "method append: a string has no such method",
+		`{{ (1,).append(1) }}`:                                                                  "a tuple cannot be changed",
+		`{{ 1/0 }}`:                                                                             "division by zero",
+		`{{ 10**5000 }}`:                                                                        "too large",
+		`{{ [1] * 99999999999 }}`:                                                               "more memory",
+		`{{ "%999999999d" % 1 }}`:                                                               "too large",
+		`{{ "a".ljust(999999999) }}`:                                                            "longer than 16 MiB",
+		`{{ range(0, 5, 0) }}`:                                                                  "step of range()",
+		strings.Repeat("x", 5000) + "{{ ":                                                       "the template is malformed",
 	} {
 		text, err := newEngine().render(template, []byte(`{"x":[1],"d":{"a":1}}`), false)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\x00") || len(err.Error()) > 1100 {
@@ -114,7 +136,8 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 
 // FuzzTemplates goes through the real thing, children with limits, since a template may ask for anything.
 func FuzzTemplates(f *testing.F) {
-	for _, seed := range []string{`{{ x }}`, `{% for a in l %}{{ a|join }}{% endfor %}`, `{{ l[-1:] ~ d.k }}`, `{% set x %}{% endset %}`, `{{ {'a':(1,)} }}`, `{%- raw -%}`} {
+	for _, seed := range []string{`{{ x }}`, `{% for a in l %}{{ a|join }}{% endfor %}`, `{{ l[-1:] ~ d.k }}`, `{% set x %}{% endset %}`, `{{ {'a':(1,)} }}`, `{%- raw -%}`, `{% macro m(a, b=1) %}{{ caller(a) }}{{ varargs }}{% endmacro %}{% call(x) m(1, 2, 3) %}{{ x }}{% endcall %}`,
+		`{% set a, b = l[0], 2 %}{% set c | upper %}{{ a }}{% endset %}{% block q %}{{ c }}{% endblock %}`} {
 		f.Add(seed)
 	}
 	var r Renderer

@@ -21,7 +21,8 @@ func (e *engine) allowedFilters() map[string]exec.FilterFunction {
 		printFilter: e.print, eachFilter: e.each, listFilter: e.listOf, tupleFilter: e.tupleOf, dictFilter: e.dictOf,
 		operateFilter: e.operate, signFilter: e.sign, notFilter: e.not,
 		itemFilter: e.item, dotFilter: e.attributeOf, sliceFilter: e.slice, methodFilter: e.method,
-		nullFilter: func(*exec.Evaluator, *exec.Value, *exec.VarArgs) *exec.Value { return exec.AsValue((*null)(nil)) },
+		truthFilter: truth,
+		nullFilter:  func(*exec.Evaluator, *exec.Value, *exec.VarArgs) *exec.Value { return exec.AsValue((*null)(nil)) },
 	}
 	for name, filter := range ownFilters {
 		filters[name] = func(evaluator *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
@@ -102,6 +103,14 @@ func (e *engine) print(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec
 		return in
 	}
 	return &exec.Value{Val: reflect.ValueOf(e.str(in)), Safe: in.Safe}
+}
+
+// truth is what an if sees. To the library functions, such as caller, are false.
+func truth(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
+	if in.IsCallable() {
+		return exec.AsValue(true)
+	}
+	return in
 }
 
 // globalFunctions leaves out lipsum, which is random.

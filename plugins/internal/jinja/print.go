@@ -58,7 +58,7 @@ func (e *engine) repr(text *strings.Builder, v *exec.Value) {
 func (e *engine) reprList(text *strings.Builder, v *exec.Value) {
 	opening, closing := "[", "]"
 	elements := e.elements(v)
-	if isTuple(v) {
+	if isTuple(v) || isGroup(v) {
 		opening, closing = "(", ")"
 		if len(elements) == 1 {
 			closing = ",)"
@@ -72,6 +72,14 @@ func (e *engine) reprList(text *strings.Builder, v *exec.Value) {
 		e.repr(text, exec.ToValue(element))
 	}
 	text.WriteString(closing)
+}
+
+// isGroup knows what groupby makes, by the names that its parts have.
+func isGroup(v *exec.Value) bool {
+	_, ok := v.Interface().(interface {
+		GetAttribute(string) (*exec.Value, bool)
+	})
+	return ok
 }
 
 func (e *engine) reprDict(text *strings.Builder, pairs [][2]*exec.Value) {

@@ -20,6 +20,7 @@ const (
 	dictFilter    = "\x00dict"    // {"a": 1}
 	operateFilter = "\x00operate" // a + b
 	signFilter    = "\x00sign"    // -a
+	truthFilter   = "\x00truth"   // if a
 	notFilter     = "\x00not"     // not a
 	itemFilter    = "\x00item"    // a[b]
 	dotFilter     = "\x00dot"     // a.b
@@ -42,7 +43,7 @@ func rewrite(source string, list []nodes.Node) {
 var (
 	tokenType  = reflect.TypeFor[*tokens.Token]()
 	outputType = reflect.TypeFor[*nodes.Output]()
-	setType    = reflect.TypeFor[controls.SetControlStructure]()
+	ifType     = reflect.TypeFor[*controls.IfControlStructure]()
 	loopType   = reflect.TypeFor[*controls.ForControlStructure]()
 )
 
@@ -74,15 +75,17 @@ func (r *rewriter) walk(v reflect.Value) {
 			if output.Alternative != nil {
 				output.Alternative = filtered(output.Alternative, printFilter)
 			}
+		case ifType:
+			tag := v.Interface().(*controls.IfControlStructure)
+			for i, condition := range tag.Conditions {
+				tag.Conditions[i] = filtered(condition, truthFilter)
+			}
 		case loopType:
 			loop := v.Interface().(*controls.ForControlStructure)
 			loop.ObjectEvaluator = filtered(loop.ObjectEvaluator, eachFilter, &nodes.Bool{Val: loop.Value != ""})
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if v.Type() == setType && v.Type().Field(i).Name == "target" {
-				continue // what is assigned to is no expression
-			}
 			field := v.Field(i)
 			if !field.CanSet() && field.CanAddr() {
 				field = reflect.NewAt(field.Type(), unsafe.Pointer(field.UnsafeAddr())).Elem()
