@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/patchbay-io/patchbay/plugins/internal/charname"
 	"github.com/patchbay-io/patchbay/sdk"
 )
 
@@ -22,70 +25,100 @@ var textDecoder = sdk.Block[textDecoderInput]{
 	Traits:      sdk.Pure,
 	Outputs:     sdk.Outputs{sdk.Out("decoded_text", sdk.String("The text with its escapes resolved"))},
 	Run: func(_ context.Context, in textDecoderInput, out sdk.Emitter) error {
-		return out.Emit("decoded_text", decodeEscapes(in.Text))
+		decoded, err := decodeEscapes(in.Text)
+		if err != nil {
+			return sdk.InvalidInput("%w", err)
+		}
+		return out.Emit("decoded_text", decoded)
 	},
 	Examples: []sdk.Example{{Input: `{"text": "Hello\\nWorld"}`, Output: `{"decoded_text": ["Hello\nWorld"]}`}},
 }
 
 var simpleEscapes = map[byte]string{
-	'n': "\n", 't': "\t", 'r': "\r", 'b': "\b", 'f': "\f", 'v': "\v", 'a': "\a", '0': "\x00",
-	'\\': `\`, '"': `"`, '\'': "'", '/': "/", '\n': "",
+	'n': "\n", 't': "\t", 'r': "\r", 'b': "\b", 'f': "\f", 'v': "\v", 'a': "\a", '\\': `\`, '"': `"`, '\'': "'", '\n': "",
 }
 
 // hexEscapes have that many digits behind them.
 var hexEscapes = map[byte]int{'x': 2, 'u': 4, 'U': 8}
 
-// decodeEscapes leaves what is no escape as it stands.
-func decodeEscapes(text string) string {
+// decodeEscapes reads text as Python's unicode_escape does, but for characters beyond ASCII, which stay as they are.
+// A backslash before what is no escape stays too.
+func decodeEscapes(text string) (string, error) {
 	var out strings.Builder
 	out.Grow(len(text))
-	for text != "" {
-		plain, rest, found := strings.Cut(text, `\`)
+	for rest := text; rest != ""; {
+		plain, escaped, found := strings.Cut(rest, `\`)
 		out.WriteString(plain)
 		if !found {
 			break
 		}
-		if rest == "" {
-			out.WriteByte('\\')
-			break
+		if escaped == "" {
+			return "", errors.New("the text ends with a backslash, which begins an escape")
 		}
-		if meaning, ok := simpleEscapes[rest[0]]; ok {
-			out.WriteString(meaning)
-			text = rest[1:]
-			continue
+		meaning, size, err := readEscape(escaped)
+		if err != nil {
+			return "", fmt.Errorf("character %d: %w", utf8.RuneCountInString(text[:len(text)-len(escaped)-1]), err)
 		}
-		character, size := hexEscape(rest)
-		if size == 0 {
-			out.WriteByte('\\')
-			text = rest
-			continue
-		}
-		text = rest[size:]
-		if utf16.IsSurrogate(character) {
-			if low, ok := strings.CutPrefix(text, `\`); ok {
-				if second, more := hexEscape(low); more > 0 && utf16.DecodeRune(character, second) != utf8.RuneError {
-					character = utf16.DecodeRune(character, second)
-					text = low[more:]
-				}
-			}
-		}
-		out.WriteRune(character)
+		out.WriteString(meaning)
+		rest = escaped[size:]
 	}
-	return out.String()
+	return out.String(), nil
 }
 
-// hexEscape reads "u00e9" and its like; size 0 says that it is none.
-func hexEscape(text string) (character rune, size int) {
-	if text == "" {
-		return 0, 0
+// readEscape reads what stands behind a backslash, and how many bytes of it.
+func readEscape(text string) (meaning string, size int, err error) {
+	c := text[0]
+	if meaning, ok := simpleEscapes[c]; ok {
+		return meaning, 1, nil
 	}
-	digits, ok := hexEscapes[text[0]]
-	if !ok || len(text) < digits+1 {
-		return 0, 0
+	switch {
+	case c >= '0' && c <= '7':
+		for size = 1; size < min(3, len(text)) && text[size] >= '0' && text[size] <= '7'; size++ {
+		}
+		n, err := strconv.ParseUint(text[:size], 8, 16)
+		return string(rune(n)), size, err
+	case c == 'N':
+		return namedEscape(text)
+	case hexEscapes[c] == 0:
+		return `\`, 0, nil
+	}
+	character, size, err := hexEscape(text)
+	if err != nil || !utf16.IsSurrogate(character) {
+		return string(character), size, err
+	}
+	if low, ok := strings.CutPrefix(text[size:], `\`); ok && low != "" && hexEscapes[low[0]] > 0 {
+		if second, more, err := hexEscape(low); err == nil && utf16.DecodeRune(character, second) != utf8.RuneError {
+			return string(utf16.DecodeRune(character, second)), size + 1 + more, nil
+		}
+	}
+	return string(utf8.RuneError), size, nil
+}
+
+// hexEscape reads "u00e9" and its like.
+func hexEscape(text string) (character rune, size int, err error) {
+	digits := hexEscapes[text[0]]
+	if len(text) < digits+1 {
+		return 0, 0, fmt.Errorf("the escape \\%c has %d hexadecimal digits", text[0], digits)
 	}
 	n, err := strconv.ParseUint(text[1:digits+1], 16, 32)
-	if err != nil || n > utf8.MaxRune {
-		return 0, 0
+	switch {
+	case err != nil:
+		return 0, 0, fmt.Errorf("the escape \\%c has %d hexadecimal digits", text[0], digits)
+	case n > utf8.MaxRune:
+		return 0, 0, fmt.Errorf("there is no character U+%X", n)
 	}
-	return rune(n), digits + 1
+	return rune(n), digits + 1, nil
+}
+
+// namedEscape reads "N{EM DASH}".
+func namedEscape(text string) (meaning string, size int, err error) {
+	name, _, ok := strings.Cut(strings.TrimPrefix(text, "N{"), "}")
+	if !ok || !strings.HasPrefix(text, "N{") {
+		return "", 0, errors.New(`the escape \N has a name in braces`)
+	}
+	character, ok := charname.Find(name)
+	if !ok {
+		return "", 0, fmt.Errorf("there is no character named %.50q", name)
+	}
+	return string(character), len("N{}") + len(name), nil
 }

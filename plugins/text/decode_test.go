@@ -7,11 +7,14 @@ import (
 )
 
 func FuzzDecodeEscapes(f *testing.F) {
-	for _, seed := range []string{`a\nb`, `\ud83d\ude00`, `\ud83d\`, `\U0010ffff`, `\x4`, `\\`} {
+	for _, seed := range []string{`a\nb`, `\ud83d\ude00`, `\ud83d\`, `\U0010ffff`, `\x4`, `\\`, `\101\9`, `\N{EM DASH}`, `\N{`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		decoded := decodeEscapes(text)
+		decoded, err := decodeEscapes(text)
+		if err != nil {
+			return
+		}
 		if utf8.ValidString(text) && !utf8.ValidString(decoded) || !strings.Contains(text, `\`) && decoded != text {
 			t.Fatalf("%q became %q", text, decoded)
 		}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/patchbay-io/patchbay/plugins/internal/charname"
 )
 
 // The inner parts of Python's sets of characters. The engine's own sets are .NET's, which differ: to it a combining
@@ -96,12 +98,28 @@ func (p *parser) character() (rune, error) {
 		return rune(n), nil
 	}
 	if c == 'N' {
-		return 0, errors.New("characters by name (\\N{…}) are not supported: write \\u and the number")
+		return p.byName()
 	}
 	if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '8' && c <= '9' {
 		return 0, fmt.Errorf("there is no escape \\%c", c)
 	}
 	return c, nil
+}
+
+// byName reads the {…} of \N{…}.
+func (p *parser) byName() (rune, error) {
+	if !p.take("{") {
+		return 0, errors.New("the escape \\N needs a name in braces")
+	}
+	name, err := p.until('}')
+	if err != nil {
+		return 0, err
+	}
+	r, ok := charname.Find(name)
+	if !ok {
+		return 0, fmt.Errorf("there is no character named %.50q", name)
+	}
+	return r, nil
 }
 
 // class is a set of characters between brackets while it is read.
@@ -195,5 +213,5 @@ func (c *class) piece() piece {
 		source.WriteString(`[\s\S]`)
 	}
 	text := strings.TrimSuffix(source.String(), "|") + ")"
-	return piece{source: text, price: price{once: float64(len(c.others)+1) * priceOfBranch}}
+	return piece{source: text, price: price{once: float64(len(c.others)+1) * priceOfBranch}, width: one}
 }

@@ -37,10 +37,12 @@ func (p *parser) group(f flags) (piece, error) {
 	case p.take("?("):
 		return p.conditional(f)
 	case p.has("?"):
-		for _, look := range []string{"?=", "?!", "?<=", "?<!"} {
+		for look, read := range map[string]func(flags, string) (piece, error){
+			"?=": p.inside, "?!": p.inside, "?<=": p.lookBehind, "?<!": p.lookBehind,
+		} {
 			if p.take(look) {
-				inside, err := p.inside(f, "("+look)
-				inside.price = inside.ahead(p.length)
+				inside, err := read(f, "("+look)
+				inside.price, inside.width = inside.ahead(p.length), width{}
 				return inside, err
 			}
 		}
@@ -59,7 +61,7 @@ func (p *parser) inside(f flags, begin string) (piece, error) {
 	if !p.take(")") {
 		return piece{}, errors.New("a group does not end")
 	}
-	return piece{source: begin + inside.source + ")", price: inside.price}, nil
+	return piece{source: begin + inside.source + ")", price: inside.price, width: inside.width}, nil
 }
 
 func (p *parser) named(f flags, name string) (piece, error) {
@@ -79,6 +81,7 @@ func (p *parser) capture(f flags) (piece, error) {
 	p.open[number] = true
 	group, err := p.inside(f, "(")
 	delete(p.open, number)
+	p.widths[number] = group.width
 	group.price = group.plus(priceOfCapture)
 	return group, err
 }
@@ -98,8 +101,10 @@ func (p *parser) reference(group int) (piece, error) {
 		return piece{}, fmt.Errorf("there is no group %d before it", group)
 	case p.open[group]:
 		return piece{}, fmt.Errorf("group %d is not closed yet", group)
+	case p.behind > 0 && group >= p.behind:
+		return piece{}, fmt.Errorf("group %d is part of what looks behind, which must not refer to it", group)
 	}
-	return piece{source: `\k<` + strconv.Itoa(group) + ">"}, nil
+	return piece{source: `\k<` + strconv.Itoa(group) + ">", width: p.widths[group]}, nil
 }
 
 // conditional reads "(?(group)yes|no)".
@@ -115,6 +120,9 @@ func (p *parser) conditional(f flags) (piece, error) {
 			return piece{}, fmt.Errorf("there is no group %.50q before it", name)
 		}
 		group = int(n)
+	}
+	if p.behind > 0 && group >= p.behind {
+		return piece{}, fmt.Errorf("group %d is part of what looks behind, which must not refer to it", group)
 	}
 	p.condition = max(p.condition, group)
 	if p.nesting++; p.nesting > maxNesting {
@@ -135,7 +143,7 @@ func (p *parser) conditional(f flags) (piece, error) {
 		return piece{}, errors.New("a conditional group has more than two branches, or no end")
 	}
 	source := "(?(" + strconv.Itoa(group) + ")" + yes.source + "|" + no.source + ")"
-	return piece{source: source, price: yes.or(no.price)}, nil
+	return piece{source: source, price: yes.or(no.price), width: yes.either(no.width)}, nil
 }
 
 // scoped reads a group with flags, "(?i-s:…)".

@@ -122,7 +122,7 @@ func (p *parser) repeated(what *piece, r repeat) (*piece, error) {
 	case what.kind == repeated:
 		return nil, errors.New("a repeat is repeated")
 	}
-	loop := piece{kind: repeated}
+	loop := piece{kind: repeated, width: what.rounds(r)}
 	if what.kind == character {
 		loop.price = what.plus(priceOfLoop)
 	} else {

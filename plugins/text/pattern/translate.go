@@ -27,7 +27,7 @@ func translate(pattern string, options Options, length int) (translation, error)
 	if len(pattern) > maxPattern {
 		return translation{}, fmt.Errorf("the pattern is longer than %d KiB", maxPattern>>10)
 	}
-	p := &parser{in: []rune(pattern), length: float64(length), names: map[string]int{}, open: map[int]bool{}}
+	p := &parser{in: []rune(pattern), length: float64(length), names: map[string]int{}, open: map[int]bool{}, widths: map[int]width{}}
 	f := flags{ignoreCase: options.IgnoreCase, dotAll: options.DotAll}
 	whole, err := p.whole(&f)
 	if err != nil {
@@ -51,6 +51,7 @@ type flags struct{ ignoreCase, multiline, dotAll, verbose, ascii bool }
 type piece struct {
 	source string
 	price
+	width
 	kind pieceKind
 }
 
@@ -72,6 +73,9 @@ type parser struct {
 	groups  int
 	names   map[string]int
 	open    map[int]bool
+	widths  map[int]width // of groups that are closed
+	// behind is the first group within what looks behind; 0: nothing does.
+	behind int
 	// condition is the greatest group that a condition asks for: it may stand before the group.
 	condition int
 }
@@ -133,7 +137,7 @@ func (p *parser) alternatives(f flags) (piece, error) {
 	for err == nil && p.take("|") {
 		var next piece
 		next, err = p.sequence(f)
-		all = piece{source: all.source + "|" + next.source, price: all.or(next.price)}
+		all = piece{source: all.source + "|" + next.source, price: all.or(next.price), width: all.either(next.width)}
 	}
 	return all, err
 }
@@ -141,11 +145,12 @@ func (p *parser) alternatives(f flags) (piece, error) {
 func (p *parser) sequence(f flags) (piece, error) {
 	var done strings.Builder
 	var sum price
+	var wide width
 	var last *piece
 	flush := func() {
 		if last != nil {
 			done.WriteString(last.source)
-			sum = sum.and(last.price)
+			sum, wide = sum.and(last.price), wide.follows(last.width)
 		}
 	}
 	for p.at < len(p.in) && p.in[p.at] != '|' && p.in[p.at] != ')' {
@@ -166,13 +171,16 @@ func (p *parser) sequence(f flags) (piece, error) {
 		if err != nil {
 			return piece{}, err
 		}
+		if next.kind == character {
+			next.width = one
+		}
 		if next.kind != nothing {
 			flush()
 			last = &next
 		}
 	}
 	flush()
-	return piece{source: done.String(), price: sum}, nil
+	return piece{source: done.String(), price: sum, width: wide}, nil
 }
 
 func (p *parser) skipVerbose() bool {
