@@ -464,3 +464,106 @@ func TestURIs(t *testing.T) {
 		}
 	}
 }
+
+// disturbed does something while the database breaks off what it asks first.
+func disturbed(t *testing.T, s *Store, do func() error) {
+	t.Helper()
+	tx, err := s.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(t.Context(), `LOCK TABLE file_chunk, file_draft IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	waiting := func(before int) (pid int) {
+		for pid == 0 {
+			err := s.db.QueryRowContext(t.Context(), `
+				SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> ?`, before).Scan(&pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-done:
+				t.Fatalf("it ended with %v", err)
+			default:
+			}
+		}
+		return pid
+	}
+	first := waiting(0)
+	if _, err := s.db.ExecContext(t.Context(), `SELECT pg_terminate_backend(?)`, first); err != nil {
+		t.Fatal(err)
+	}
+	waiting(first)
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPiecesOutlastTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, DefaultLimits)
+	data := random(chunkSize + 7)
+	w, err := s.Create(t.Context(), New{User: "a", Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disturbed(t, s, func() error { _, err := w.Write(data[:chunkSize]); return err })
+	if _, err := w.Write(data[chunkSize:]); err != nil {
+		t.Fatal(err)
+	}
+	var info *Info
+	disturbed(t, s, func() (err error) { info, err = w.Commit(); return err })
+	r, err := s.Open(t.Context(), "a", info.ID.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	disturbed(t, s, func() (err error) { got, err = io.ReadAll(r); return err })
+	if !bytes.Equal(got, data) {
+		t.Errorf("%d bytes came back", len(got))
+	}
+}
+
+// What was done although the answer was lost is not done twice.
+func TestPiecesAreStoredOnce(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, DefaultLimits)
+	data := random(chunkSize + 7)
+	w, err := s.Create(t.Context(), New{User: "a", Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.chunk = data[:chunkSize]
+	for range 2 {
+		if err := w.storeOnce(); err != nil {
+			t.Fatal(err)
+		}
+		w.chunks, w.chunk = 0, data[:chunkSize]
+	}
+	w.chunks, w.chunk, w.size = 1, nil, chunkSize
+	if _, err := w.Write(data[chunkSize:]); err != nil {
+		t.Fatal(err)
+	}
+	first, err := w.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ended, w.err = false, nil
+	again, err := w.Commit()
+	if err != nil || again.ID != first.ID || !again.CreatedAt.Equal(first.CreatedAt) {
+		t.Errorf("%+v, then %+v, %v", first, again, err)
+	}
+	if got := left(t, s.db); got != fmt.Sprintf("files 1 chunks 2 drafts 0 counted 1 bytes %d", len(data)) {
+		t.Error(got)
+	}
+	if got, err := read(t, s, "a", first.ID); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}

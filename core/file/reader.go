@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // Reader reads a file, a chunk at a time. One goroutine at a time may use it; there is nothing to close.
@@ -32,7 +34,7 @@ func (s *Store) Open(ctx context.Context, user, id string) (*Reader, error) {
 	return &Reader{Info: r.Info, s: s, ctx: ctx, user: user, at: *r, number: -1}, nil
 }
 
-// Read reads on.
+// Read reads on. While the database is away it waits.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.offset >= r.Size {
 		return 0, io.EOF
@@ -41,7 +43,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	if number := r.offset / chunkSize; number != r.number {
-		if err := r.load(number); err != nil {
+		if _, err := postgres.Lasting(r.ctx, func() (struct{}, error) { return struct{}{}, r.load(number) }); err != nil {
 			return 0, err
 		}
 	}

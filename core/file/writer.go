@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"hash"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // chunkSize is how many bytes lie in one row, and how much of a file is in memory at once.
@@ -121,8 +124,14 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return taken, nil
 }
 
-// store writes the chunk that is in memory.
+// store writes the chunk that is in memory. While the database is away it waits.
 func (w *Writer) store() error {
+	_, err := postgres.Lasting(w.ctx, func() (struct{}, error) { return struct{}{}, w.storeOnce() })
+	return err
+}
+
+// storeOnce may have stored the chunk although it fails; to store it again changes nothing.
+func (w *Writer) storeOnce() error {
 	if w.chunks == 0 {
 		w.beginMT = sniff(w.chunk)
 	}
@@ -134,14 +143,16 @@ func (w *Writer) store() error {
 	ctx, cancel := context.WithTimeout(w.ctx, queryTime)
 	defer cancel()
 	// Without a draft the chunk would lie around for ever.
-	result, err := w.s.db.ExecContext(ctx, `
-		WITH draft AS (UPDATE file_draft SET size = size + ?0, touched_at = now() WHERE content = ?1 RETURNING content)
-		INSERT INTO file_chunk (content, n, data) SELECT content, ?2, ?3 FROM draft`, len(w.chunk), w.content, w.chunks, w.chunk)
+	var drafts int
+	err := w.s.db.QueryRowContext(ctx, `
+		WITH draft AS (UPDATE file_draft SET size = ?0, touched_at = now() WHERE content = ?1 RETURNING content),
+		piece AS (INSERT INTO file_chunk (content, n, data) SELECT content, ?2, ?3 FROM draft ON CONFLICT DO NOTHING)
+		SELECT count(*) FROM draft`, int64(w.chunks)*chunkSize+int64(len(w.chunk)), w.content, w.chunks, w.chunk).Scan(&drafts)
 	if err != nil {
 		return fmt.Errorf("store a piece of the file: %w", err)
 	}
-	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(errors.New("the file was given up, since it was not written for too long"), err)
+	if drafts != 1 {
+		return errors.New("the file was given up, since it was not written for too long")
 	}
 	w.chunks++
 	w.chunk = w.chunk[:0]
@@ -163,7 +174,9 @@ func (w *Writer) Commit() (*Info, error) {
 	info := &Info{ID: w.file.ID, ExecutionID: w.file.ExecutionID, Size: w.size, SHA256: w.sum.Sum(nil)}
 	info.MediaType = mediaType(w.file.MediaType, w.beginMT)
 	info.Name = cleanName(w.file.Name, info.MediaType)
-	err := w.s.change(w.ctx, "complete file", w.file.User, func(ctx context.Context, tx bun.Tx) error { return w.complete(ctx, tx, info) })
+	_, err := postgres.Lasting(w.ctx, func() (struct{}, error) {
+		return struct{}{}, w.s.change(w.ctx, "complete file", w.file.User, func(ctx context.Context, tx bun.Tx) error { return w.complete(ctx, tx, info) })
+	})
 	if err != nil {
 		w.Abort()
 		return nil, err
@@ -179,7 +192,7 @@ func (w *Writer) complete(ctx context.Context, tx bun.Tx, info *Info) error {
 		return fmt.Errorf("end the draft: %w", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(errors.New("it was given up, since it was not written for too long"), err)
+		return errors.Join(w.completed(ctx, tx, info), err)
 	}
 	if _, err := remove(ctx, tx, w.file.User, info.ID); err != nil {
 		return err
@@ -201,6 +214,19 @@ func (w *Writer) complete(ctx context.Context, tx bun.Tx, info *Info) error {
 		return fmt.Errorf("insert row: %w", err)
 	}
 	return count(ctx, tx, w.file.User, 1, info.Size)
+}
+
+// completed says that the file is there already, by a try whose answer was lost.
+func (w *Writer) completed(ctx context.Context, tx bun.Tx, info *Info) error {
+	err := tx.QueryRowContext(ctx, `SELECT created_at, expires_at FROM file WHERE id = ? AND user_id = ? AND content = ?`, info.ID, w.file.User, w.content).
+		Scan(&info.CreatedAt, &info.ExpiresAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errors.New("it was given up, since it was not written for too long")
+	}
+	if err != nil {
+		return fmt.Errorf("look for the file: %w", err)
+	}
+	return nil
 }
 
 // abortTime bounds the cleaning after a file that is given up. What it leaves is the sweeper's.

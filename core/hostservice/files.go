@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/patchbay-io/patchbay/core/file"
+	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
@@ -30,9 +31,11 @@ func (a *Attempt) createFile(number uint64, c *proto.CreateFile) (*proto.Reply, 
 	}
 	defer h.ready()
 	info := file.Info{ID: uuid.NewSHA1(filesOfCalls, []byte(a.run.GetNodeExecutionId()+"/"+strconv.FormatUint(uint64(c.GetNth()), 10)))}
-	w, err := a.s.Files.Create(h.ctx, file.New{
-		ID: info.ID, User: a.run.GetUserId(), ExecutionID: execution,
-		Name: c.GetName(), MediaType: c.GetMediaType(), Lifetime: file.RunLifetime,
+	w, err := postgres.Lasting(h.ctx, func() (*file.Writer, error) {
+		return a.s.Files.Create(h.ctx, file.New{
+			ID: info.ID, User: a.run.GetUserId(), ExecutionID: execution,
+			Name: c.GetName(), MediaType: c.GetMediaType(), Lifetime: file.RunLifetime,
+		})
 	})
 	if err != nil {
 		a.Close(number)
@@ -56,7 +59,7 @@ func (a *Attempt) openFile(number uint64, c *proto.OpenFile) (*proto.Reply, erro
 		return nil, err
 	}
 	defer h.ready()
-	r, err := a.s.Files.Open(h.ctx, a.run.GetUserId(), id.String())
+	r, err := postgres.Lasting(h.ctx, func() (*file.Reader, error) { return a.s.Files.Open(h.ctx, a.run.GetUserId(), id.String()) })
 	if err != nil {
 		a.Close(number)
 		return nil, err

@@ -36,7 +36,7 @@ var rooms = map[string]string{
 	"core/postgres":  "migrations",
 	"core/config":    "",
 	"core/egress":    "",
-	"core/file":      "",
+	"core/file":      "core/postgres",
 	"core/reference": "core/block core/plugin",
 	"core/server":    "api core sdk migrations",
 	"core/cli":       "api core",

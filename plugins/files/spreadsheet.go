@@ -87,7 +87,7 @@ func (in readSpreadsheetInput) read(ctx context.Context, t *tableReader) error {
 		if in.Contents == nil || *in.Contents == "" {
 			return sdk.InvalidInput("there is neither a file nor text to read")
 		}
-		return readCSV(*in.Contents, d, t.take)
+		return readCSV(strings.TrimPrefix(*in.Contents, "\ufeff"), d, t.take)
 	}
 	content, err := contentOf(ctx, *in.File)
 	if err != nil {
