@@ -104,13 +104,24 @@ func (s *session) run(number uint64) *run {
 }
 
 func (s *session) start(start *proto.Start) error {
-	ctx, cancel := context.WithCancelCause(s.ctx)
-	r := &run{session: s, number: start.Run, credit: newCredit(int(start.Credit)), calls: newCalls(start.Calls), cancelled: ctx}
-	release := context.CancelFunc(func() {})
-	if ms := start.GetContext().GetDeadlineUnixMs(); ms > 0 {
-		ctx, release = context.WithDeadline(ctx, time.UnixMilli(ms))
+	r, err := s.open(start)
+	if err == nil {
+		s.spawn(func() { s.do(r, start) })
 	}
-	r.cancel = cancel
+	return err
+}
+
+// open makes a run that frames find.
+func (s *session) open(start *proto.Start) (*run, error) {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	r := &run{
+		session: s, number: start.Run, credit: newCredit(int(start.Credit)), calls: newCalls(start.Calls), cancelled: ctx, cancel: cancel,
+		release: func() {}, gathers: start.Gather, mayGather: min(maxGathered, int(start.Credit)),
+	}
+	if ms := start.GetContext().GetDeadlineUnixMs(); ms > 0 {
+		ctx, r.release = context.WithDeadline(ctx, time.UnixMilli(ms))
+	}
+	r.ctx = ctx
 	s.mu.Lock()
 	_, twice := s.runs[start.Run]
 	if !twice {
@@ -118,16 +129,12 @@ func (s *session) start(start *proto.Start) error {
 	}
 	s.mu.Unlock()
 	if twice {
-		release()
+		r.release()
 		cancel(nil)
-		return status.Errorf(codes.InvalidArgument, "run %d was started twice", start.Run)
+		return nil, status.Errorf(codes.InvalidArgument, "run %d was started twice", start.Run)
 	}
 	s.server.started.Add(1)
-	s.spawn(func() {
-		defer release()
-		s.do(ctx, r, start)
-	})
-	return nil
+	return r, nil
 }
 
 // idleGoroutine is how long a goroutine waits for another run.
@@ -158,8 +165,16 @@ func (s *session) spawn(job func()) {
 	})
 }
 
-// do runs a block and reports its end.
-func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
+// do runs a block, reports its end, and goes on with what may follow.
+func (s *session) do(r *run, start *proto.Start) {
+	for r != nil {
+		r, start = s.once(r, start)
+	}
+}
+
+func (s *session) once(r *run, start *proto.Start) (following *run, followed *proto.Start) {
+	ctx := r.ctx
+	defer r.release()
 	var result *proto.ProviderResult
 	var err error
 	if start.Provider != nil {
@@ -175,10 +190,42 @@ func (s *session) do(ctx context.Context, r *run, start *proto.Start) {
 	if cancelled {
 		s.server.bulk.drop(r.number)
 	}
+	if failure == nil && !cancelled {
+		following, followed = s.follow(r, start.Follow)
+	}
 	done := &proto.SessionResponse{Frame: &proto.SessionResponse_Done{Done: &proto.Done{
-		Run: r.number, Error: failure, Provider: result, Stats: r.stats.all(),
+		Run: r.number, Error: failure, Provider: result, Stats: r.stats.all(), Outputs: r.gathered, Followed: following != nil,
 	}}}
 	_ = s.send(s.ctx, done) // it fails when the session has ended, and nobody asks any more
+	return following, followed
+}
+
+// follow opens the run that the host lets follow, if the value that it lacks is there.
+func (s *session) follow(r *run, f *proto.Follow) (*run, *proto.Start) {
+	start := f.GetStart()
+	if start == nil {
+		return nil, nil
+	}
+	var value []byte
+	for _, o := range r.gathered {
+		switch {
+		case o.Pin != f.Pin:
+		case value != nil:
+			return nil, nil
+		default:
+			value = o.Value
+		}
+	}
+	if _, ok := s.server.blocks[start.Block]; !ok || value == nil {
+		return nil, nil
+	}
+	input := make([]byte, 0, len(start.Input)+len(value)+len(f.Rest))
+	start.Input = append(append(append(input, start.Input...), value...), f.Rest...)
+	next, err := s.open(start)
+	if err != nil { // the host wants a run of this number already
+		return nil, nil
+	}
+	return next, start
 }
 
 func (s *session) execute(ctx context.Context, r *run, start *proto.Start) error {

@@ -21,6 +21,14 @@ type run struct {
 	stats   stats
 	// cancelled is the context that cancel ends, whatever the deadline does.
 	cancelled context.Context
+	release   context.CancelFunc // of the deadline
+
+	// Outputs that come with Done. gathers is false once there were too many.
+	gathering    sync.Mutex
+	gathers      bool
+	mayGather    int
+	gathered     []*proto.Output
+	gatheredSize int
 
 	// sending is held for reading while a frame is queued, and for writing by end: no frame follows Done.
 	sending sync.RWMutex
@@ -35,10 +43,55 @@ func (r *run) Emit(pin string, value any) error {
 	if err != nil {
 		return err
 	}
+	output := &proto.Output{Run: r.number, Pin: validText(pin), Value: raw}
+	if kept, err := r.gather(output); kept || err != nil {
+		return err
+	}
+	return r.emit(output)
+}
+
+// Bounds of the outputs of a run that come with its Done.
+const (
+	maxGathered      = 16
+	maxGatheredBytes = 64 << 10
+)
+
+// gather keeps an output for Done, where the host takes it there and the run has had few. Otherwise those that were kept
+// go before it.
+func (r *run) gather(output *proto.Output) (kept bool, err error) {
+	r.gathering.Lock()
+	defer r.gathering.Unlock()
+	if !r.gathers {
+		return false, nil
+	}
+	if len(r.gathered) < r.mayGather && r.gatheredSize+len(output.Value) <= maxGatheredBytes {
+		r.sending.RLock()
+		defer r.sending.RUnlock()
+		if r.ended {
+			return false, errEnded
+		}
+		if err := r.ctx.Err(); err != nil {
+			return false, err
+		}
+		r.gathered = append(r.gathered, output)
+		r.gatheredSize += len(output.Value)
+		return true, nil
+	}
+	early := r.gathered
+	r.gathers, r.gathered = false, nil
+	for _, o := range early {
+		if err := r.emit(o); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+func (r *run) emit(output *proto.Output) error {
 	if err := r.credit.take(r.ctx); err != nil {
 		return err
 	}
-	output := &proto.Output{Run: r.number, Pin: validText(pin), Value: raw}
+	raw := output.Value
 	return r.queue(func() *proto.SessionResponse {
 		if len(raw) > proto.InlineLimit {
 			output.Value, output.BulkSize = nil, uint64(len(raw))

@@ -28,6 +28,8 @@ type attempt struct {
 	ctx      context.Context
 	t        *tree
 	c        command
+	follow   *plugin.Follow       // what the plugin may begin by itself afterwards
+	begun    *plugin.Begun        // what it has begun, and may be this
 	services *hostservice.Attempt // nil: none
 
 	mu        sync.Mutex
@@ -57,6 +59,7 @@ var errEnough = errors.New("the node execution has failed")
 func (a *attempt) run() any {
 	ctx, s := a.ctx, a.t.s
 	if !s.awaitLease(ctx) {
+		a.begun.Drop()
 		return nil
 	}
 	traits := a.c.block.Traits
@@ -64,7 +67,7 @@ func (a *attempt) run() any {
 	r := plugin.Run{
 		Block: a.c.block.ID, Input: a.c.input, Context: who, Isolated: a.c.isolated, Streaming: traits.Streaming,
 		Output:   func(pin string, v json.RawMessage) error { return a.output(ctx, pin, v) },
-		Progress: a.progress,
+		Progress: a.progress, Follow: a.follow, Begun: a.begun,
 	}
 	if a.c.attempt > 1 && traits.Streaming {
 		for _, o := range a.c.recorded {
@@ -84,6 +87,7 @@ func (a *attempt) run() any {
 		ev.writes = a.services.End()
 	}
 	if ctx.Err() != nil {
+		result.Begun.Drop()
 		return nil
 	}
 	ev.stats = result.Stats
@@ -103,15 +107,24 @@ func (a *attempt) run() any {
 			ev.message = "the block failed without a message"
 		}
 	}
+	if result.Begun != nil {
+		return endedEvent{ev, result.Begun}
+	}
 	return ev
 }
 
 func (a *attempt) context() *proto.RunContext {
-	r, e := a.c.run, a.c.exec
+	c := contextOf(a.c.run, a.c.exec.plan().node.ID, a.c.exec.id, a.t.s.timezone)
+	c.Attempt, c.IdempotencyKey = a.c.attempt, a.c.exec.idempotencyKey()
+	return c
+}
+
+// contextOf is what the first attempt of a node execution may know.
+func contextOf(r *run, nodeID string, nodeExec uint32, timezone string) *proto.RunContext {
+	id := nodeExecutionID(r.id, nodeExec)
 	return &proto.RunContext{
 		UserId: r.userID, GraphId: r.plan.Graph.ID, GraphVersion: uint32(r.plan.Graph.Version), ExecutionId: r.id.String(), RootExecutionId: r.root.String(),
-		NodeId: e.plan().node.ID, NodeExecutionId: nodeExecutionID(r.id, e.id), Attempt: a.c.attempt,
-		IdempotencyKey: e.idempotencyKey(), Timezone: a.t.s.timezone,
+		NodeId: nodeID, NodeExecutionId: id, Attempt: 1, IdempotencyKey: id, Timezone: timezone,
 	}
 }
 

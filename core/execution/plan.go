@@ -29,6 +29,7 @@ type planNode struct {
 	static      map[string]bool
 	outbound    []int // links that leave the node, in stored order
 	handlesFail bool  // its error pin is linked
+	ahead       ahead
 }
 
 type planLink struct {
@@ -134,6 +135,7 @@ func compilePlan(text string, doc planDocument, blocks map[string]*block.Block) 
 			to.static[l.SinkName] = true
 		}
 	}
+	p.lookAhead()
 	return p, nil
 }
 

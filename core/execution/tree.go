@@ -48,6 +48,7 @@ type tree struct {
 	later     bool
 	lends     bool     // the goroutine that has the turn can run an attempt afterwards
 	next      *attempt // that one
+	begun     begun    // what a plugin began by itself after the block that has just ended
 
 	mu    sync.Mutex
 	inbox []any
@@ -147,6 +148,7 @@ func (t *tree) takeEvents() []any {
 // server drains (nil), until ctx ends, or until the database refuses a commit.
 func (t *tree) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer t.dropUnseen()
 	defer t.blocks.Wait()
 	defer cancel()
 	t.ctx = ctx
@@ -285,6 +287,11 @@ func (t *tree) handle(ctx context.Context, ev any) {
 	case doneEvent:
 		t.forget(execKey{ev.run, ev.exec})
 		t.apply(ctx, t.m.handle(time.Now(), ev))
+	case endedEvent:
+		t.expect(ev)
+		defer t.dropBegun()
+		t.forget(execKey{ev.run, ev.exec})
+		t.apply(ctx, t.m.handle(time.Now(), ev.doneEvent))
 	case crashEvent:
 		t.forget(execKey{ev.run, ev.exec})
 		t.apply(ctx, t.m.handle(time.Now(), ev))
@@ -547,6 +554,7 @@ func (t *tree) launch(ctx context.Context, c command) {
 	}
 	t.unseen = t.unseen || !c.afterCommit
 	a := newAttempt(ctx, t, c)
+	t.aim(a)
 	if t.lends && t.next == nil {
 		t.next = a
 		return

@@ -29,8 +29,13 @@ func (s *session) start(ctx context.Context, r *run) (*proto.SessionRequest, err
 		Calls:    maxCalls,
 
 		Credentials: r.spec.Credentials,
+		Gather:      !r.spec.Streaming && r.spec.Provider == nil,
 	}
+	start.Follow, r.follower = s.following(r.spec.Follow)
 	size := 4 << 10 // for all that is small
+	if start.Follow != nil {
+		size += protobuf.Size(start.Follow)
+	}
 	for _, c := range r.spec.Credentials {
 		size += protobuf.Size(c) + 16
 	}

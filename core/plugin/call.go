@@ -59,6 +59,8 @@ func (r *run) call(c *proto.Call, size int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
+	case r.spec == nil:
+		return fmt.Errorf("a call of run %d, which may make none", r.number)
 	case size > proto.MaxCall:
 		return fmt.Errorf("a call of %d bytes; at most %d are accepted", size, proto.MaxCall)
 	case c.GetNumber() <= r.calls.last:

@@ -100,7 +100,7 @@ func TestOutputsTellTheCallsBeforeThem(t *testing.T) {
 	t.Parallel()
 	h := start(t, "good")
 	s := &services{}
-	if r, got := h.call(t.Context(), blockKeys, `{"n":5,"text":"k"}`, s); r.Err != nil || len(got) != 5 {
+	if r, got := h.doRun(t.Context(), Run{Block: blockKeys, Input: json.RawMessage(`{"n":5,"text":"k"}`), Services: s, Streaming: true}); r.Err != nil || len(got) != 5 {
 		t.Fatalf("%v, %d outputs", r.Err, len(got))
 	}
 	if want := []uint64{0, 1, 2, 3, 4}; !slices.Equal(s.emitted, want) {

@@ -13,6 +13,10 @@ import (
 // together with others: it is nobody's fault.
 func (h *Host) Run(ctx context.Context, r Run) Result {
 	e, ok := h.catalogue.Load().byID[r.Block]
+	if !ok || e.plugin == nil || r.Isolated {
+		r.Begun.Drop()
+		r.Begun = nil
+	}
 	switch {
 	case !ok:
 		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("no installed plugin provides the block %s", r.Block))
@@ -20,8 +24,9 @@ func (h *Host) Run(ctx context.Context, r Run) Result {
 		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("block %q is the core's own and runs in no plugin", e.block.Name))
 	}
 	run := e.plugin.run
+	r.Follow = h.follows(e.plugin, r.Follow)
 	if r.Isolated {
-		run = e.plugin.runAlone
+		run, r.Follow = e.plugin.runAlone, nil
 	}
 	result := run(ctx, e.block, &r)
 	if result.Crashed != nil && h.closed.Load() {

@@ -230,11 +230,12 @@ func (h *testHost) mustDo(block, input string) []string {
 	return outputs
 }
 
-// started runs a block in the background and returns when its first output has come.
+// started runs a block, as a streaming one, in the background and returns when its first output has come.
 func (h *testHost) started(ctx context.Context, r Run) (result <-chan Result) {
 	h.t.Helper()
 	results := make(chan Result, 1)
 	running := make(chan struct{}, 1)
+	r.Streaming = true
 	r.Output = func(string, json.RawMessage) error {
 		running <- struct{}{}
 		return nil

@@ -36,6 +36,10 @@ type Run struct {
 	Services Services
 	// Streaming says that the block declares it, so that its outputs wait for nothing but Output.
 	Streaming bool
+	// Follow, unless nil, is what the plugin may begin when the run has succeeded. Result.Begun is that run then.
+	Follow *Follow
+	// Begun, unless nil, is a run that may be this one: then it is taken, and given up otherwise.
+	Begun *Begun
 }
 
 // Result is how a run ended: well if both are nil.
@@ -45,6 +49,7 @@ type Result struct {
 	Crashed  *Crash // the process ended under the run, which has told neither success nor failure
 	// Stats are what the block counted, of a run that ended as the plugin says.
 	Stats map[string]int64
+	Begun *Begun // what the plugin began after the run, of Run.Follow
 }
 
 // Crash is the end of a process under a run.
@@ -73,6 +78,8 @@ type run struct {
 	sent    atomic.Bool // its start may have reached the plugin
 	signal  chan struct{}
 	calls   calls
+
+	follower *follower // what the plugin may begin after it
 
 	mu       sync.Mutex
 	waiting  []item
@@ -122,12 +129,29 @@ func (r *run) output(o *proto.Output) error {
 func (r *run) progress(p *proto.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.dropped || r.spec.Progress == nil || r.progsize >= maxProgress || len(p.GetText())+len(p.GetDelta()) > maxMessageText {
+	if r.dropped || r.spec == nil || r.spec.Progress == nil || r.progsize >= maxProgress || len(p.GetText())+len(p.GetDelta()) > maxMessageText {
 		return
 	}
 	r.progsize++
 	r.waiting = append(r.waiting, item{progress: p})
 	r.wake()
+}
+
+// outputs are those that come with the run's end, with their size taken from the session's budget.
+func (r *run) outputs(list []*proto.Output) error {
+	for _, o := range list {
+		if err := r.output(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gone says that nobody takes what the run yields.
+func (r *run) gone() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
 }
 
 func (r *run) finish(result Result) {
@@ -136,6 +160,9 @@ func (r *run) finish(result Result) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.dropped {
+		result.Begun.Drop()
+	}
 	r.over, r.result = true, result
 	r.wake()
 }
@@ -175,6 +202,13 @@ func (r *run) allow(n int) {
 
 // run runs a block to its end. retry says that the process ended before the run reached it.
 func (s *session) run(ctx context.Context, b *block.Block, spec *Run) (result Result, retry bool) {
+	if spec.Begun != nil {
+		if r := spec.Begun.take(s, b, spec); r != nil {
+			defer r.begin(ctx)()
+			return r.settle(r.follow(ctx))
+		}
+		spec.Begun.Drop()
+	}
 	r := &run{spec: spec, block: b, session: s, signal: make(chan struct{}, 1), allowed: credit}
 	defer r.begin(ctx)()
 	if !s.add(r) {
@@ -194,7 +228,19 @@ func (s *session) run(ctx context.Context, b *block.Block, spec *Run) (result Re
 		}
 		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, err), false
 	}
-	return r.follow(ctx)
+	return r.settle(r.follow(ctx))
+}
+
+// settle gives up what the plugin began after a run that did not end as the plugin thinks.
+func (r *run) settle(result Result, retry bool) (Result, bool) {
+	r.mu.Lock()
+	r.dropped = true // what the plugin has not begun yet nobody will take
+	begun := r.result.Begun
+	r.mu.Unlock()
+	if result.Begun == nil {
+		begun.Drop()
+	}
+	return result, retry
 }
 
 // follow takes what the run yields until it ends.

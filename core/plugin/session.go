@@ -211,8 +211,22 @@ func (s *session) handle(frame *proto.SessionResponse) error {
 			return fmt.Errorf("the end of run %d, which does not go on", f.Done.GetRun())
 		}
 		s.served.Store(true)
+		size := 0
+		for _, o := range f.Done.GetOutputs() {
+			size += len(o.GetValue())
+		}
+		if size > 0 {
+			s.pending.take(size)
+		}
+		if err := r.outputs(f.Done.GetOutputs()); err != nil {
+			return err
+		}
+		result := Result{Err: f.Done.GetError(), Provider: f.Done.GetProvider(), Stats: statsOf(f.Done)}
+		if f.Done.GetFollowed() && result.Err == nil {
+			result.Begun = s.began(r, f.Done.GetOutputs())
+		}
 		s.remove(r)
-		r.finish(Result{Err: f.Done.GetError(), Provider: f.Done.GetProvider(), Stats: statsOf(f.Done)})
+		r.finish(result)
 	case *proto.SessionResponse_Call:
 		r := s.find(f.Call.GetRun())
 		if r == nil {
@@ -230,7 +244,7 @@ func (s *session) handle(frame *proto.SessionResponse) error {
 func (s *session) logFrame(l *proto.Log) {
 	fields := make([]any, 0, 2*len(l.GetFields())+4)
 	if r := s.find(l.GetRun()); r != nil {
-		fields = append(fields, "block", r.block.Name, "node_execution_id", r.spec.Context.GetNodeExecutionId())
+		fields = append(fields, r.logFields()...)
 	}
 	for k, v := range l.GetFields() {
 		if k != "plugin" && k != "block" && len(fields) < 2*maxLogFields {

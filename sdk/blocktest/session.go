@@ -35,6 +35,8 @@ type Request struct {
 	Run   sdk.Run // what the block may know; Input is not used
 	// Credit is how many outputs the plugin may send ahead of Next; 0: 16.
 	Credit uint32
+	// Gather lets the plugin send its outputs with the end of the run, as servers do for blocks that do not stream.
+	Gather bool
 	// Credentials are what the run's pins for credentials refer to.
 	Credentials []*proto.Credential
 	// Host answers the run's calls; nil: the process's.
@@ -96,6 +98,9 @@ func (s *session) receive() {
 			}
 		case *proto.SessionResponse_Done:
 			if call := s.call(frame.Done.Run); call != nil {
+				for _, output := range frame.Done.Outputs {
+					call.output(output)
+				}
 				s.end(call, failure(frame.Done.Error))
 			}
 		case *proto.SessionResponse_Call:
@@ -177,7 +182,7 @@ func (p *Process) Call(ctx context.Context, r Request) (*Call, error) {
 	s.mu.Unlock()
 	start := &proto.Start{
 		Run: call.number, Block: p.blockID(r.Block), Input: r.Input, Credit: r.Credit, Context: runContext(r.Run),
-		Calls: openCalls, Credentials: r.Credentials,
+		Calls: openCalls, Credentials: r.Credentials, Gather: r.Gather,
 	}
 	for _, value := range r.Run.Recorded {
 		start.Recorded = append(start.Recorded, &proto.PinValue{Pin: value.Pin, Value: value.Value})

@@ -1299,6 +1299,8 @@ type Start struct {
 	Calls         uint32                 `protobuf:"varint,8,opt,name=calls,proto3" json:"calls,omitempty"`            // calls that may be open at once; 0: the host answers none
 	Credentials   []*Credential          `protobuf:"bytes,9,rep,name=credentials,proto3" json:"credentials,omitempty"` // what the pins for credentials refer to, for this run alone
 	Provider      *ProviderCall          `protobuf:"bytes,10,opt,name=provider,proto3" json:"provider,omitempty"`      // in place of block and input
+	Gather        bool                   `protobuf:"varint,11,opt,name=gather,proto3" json:"gather,omitempty"`         // the host takes outputs with Done too
+	Follow        *Follow                `protobuf:"bytes,12,opt,name=follow,proto3" json:"follow,omitempty"`          // what may begin when this run has succeeded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1403,6 +1405,83 @@ func (x *Start) GetProvider() *ProviderCall {
 	return nil
 }
 
+func (x *Start) GetGather() bool {
+	if x != nil {
+		return x.Gather
+	}
+	return false
+}
+
+func (x *Start) GetFollow() *Follow {
+	if x != nil {
+		return x.Follow
+	}
+	return nil
+}
+
+// Follow is a run of a pure block of whose input all is known but one value, which the run before it yields. A plugin
+// may begin it when that run has succeeded and brings exactly one value of the pin, with its Done, which tells so. The
+// host takes the run for the one that it would have begun itself, or cancels it.
+type Follow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pin           string                 `protobuf:"bytes,1,opt,name=pin,proto3" json:"pin,omitempty"`
+	Start         *Start                 `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"` // its input is what stands before the value
+	Rest          []byte                 `protobuf:"bytes,3,opt,name=rest,proto3" json:"rest,omitempty"`   // and this what stands behind it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Follow) Reset() {
+	*x = Follow{}
+	mi := &file_plugin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Follow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Follow) ProtoMessage() {}
+
+func (x *Follow) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Follow.ProtoReflect.Descriptor instead.
+func (*Follow) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Follow) GetPin() string {
+	if x != nil {
+		return x.Pin
+	}
+	return ""
+}
+
+func (x *Follow) GetStart() *Start {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *Follow) GetRest() []byte {
+	if x != nil {
+		return x.Rest
+	}
+	return nil
+}
+
 // Credential is what a pin for credentials refers to. It is for the run that it came with: a plugin keeps it no longer,
 // writes it to no log and sends it to nobody but its provider.
 type Credential struct {
@@ -1424,7 +1503,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1515,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1528,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{15}
+	return file_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Credential) GetPin() string {
@@ -1566,7 +1645,7 @@ type OAuth2Secret struct {
 
 func (x *OAuth2Secret) Reset() {
 	*x = OAuth2Secret{}
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1657,7 @@ func (x *OAuth2Secret) String() string {
 func (*OAuth2Secret) ProtoMessage() {}
 
 func (x *OAuth2Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1670,7 @@ func (x *OAuth2Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OAuth2Secret.ProtoReflect.Descriptor instead.
 func (*OAuth2Secret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{16}
+	return file_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OAuth2Secret) GetAccessToken() string {
@@ -1638,7 +1717,7 @@ type ApiKeySecret struct {
 
 func (x *ApiKeySecret) Reset() {
 	*x = ApiKeySecret{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1729,7 @@ func (x *ApiKeySecret) String() string {
 func (*ApiKeySecret) ProtoMessage() {}
 
 func (x *ApiKeySecret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1742,7 @@ func (x *ApiKeySecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeySecret.ProtoReflect.Descriptor instead.
 func (*ApiKeySecret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ApiKeySecret) GetKey() string {
@@ -1683,7 +1762,7 @@ type UserPasswordSecret struct {
 
 func (x *UserPasswordSecret) Reset() {
 	*x = UserPasswordSecret{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +1774,7 @@ func (x *UserPasswordSecret) String() string {
 func (*UserPasswordSecret) ProtoMessage() {}
 
 func (x *UserPasswordSecret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +1787,7 @@ func (x *UserPasswordSecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserPasswordSecret.ProtoReflect.Descriptor instead.
 func (*UserPasswordSecret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UserPasswordSecret) GetUsername() string {
@@ -1736,7 +1815,7 @@ type HostScopedSecret struct {
 
 func (x *HostScopedSecret) Reset() {
 	*x = HostScopedSecret{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1827,7 @@ func (x *HostScopedSecret) String() string {
 func (*HostScopedSecret) ProtoMessage() {}
 
 func (x *HostScopedSecret) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1840,7 @@ func (x *HostScopedSecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostScopedSecret.ProtoReflect.Descriptor instead.
 func (*HostScopedSecret) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HostScopedSecret) GetHost() string {
@@ -1795,7 +1874,7 @@ type ProviderCall struct {
 
 func (x *ProviderCall) Reset() {
 	*x = ProviderCall{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +1886,7 @@ func (x *ProviderCall) String() string {
 func (*ProviderCall) ProtoMessage() {}
 
 func (x *ProviderCall) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +1899,7 @@ func (x *ProviderCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderCall.ProtoReflect.Descriptor instead.
 func (*ProviderCall) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ProviderCall) GetProvider() string {
@@ -1914,7 +1993,7 @@ type AuthorizationUrl struct {
 
 func (x *AuthorizationUrl) Reset() {
 	*x = AuthorizationUrl{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2005,7 @@ func (x *AuthorizationUrl) String() string {
 func (*AuthorizationUrl) ProtoMessage() {}
 
 func (x *AuthorizationUrl) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2018,7 @@ func (x *AuthorizationUrl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizationUrl.ProtoReflect.Descriptor instead.
 func (*AuthorizationUrl) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AuthorizationUrl) GetRedirectUri() string {
@@ -1983,7 +2062,7 @@ type ExchangeCode struct {
 
 func (x *ExchangeCode) Reset() {
 	*x = ExchangeCode{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2074,7 @@ func (x *ExchangeCode) String() string {
 func (*ExchangeCode) ProtoMessage() {}
 
 func (x *ExchangeCode) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2087,7 @@ func (x *ExchangeCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeCode.ProtoReflect.Descriptor instead.
 func (*ExchangeCode) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExchangeCode) GetCode() string {
@@ -2050,7 +2129,7 @@ type RefreshToken struct {
 
 func (x *RefreshToken) Reset() {
 	*x = RefreshToken{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2141,7 @@ func (x *RefreshToken) String() string {
 func (*RefreshToken) ProtoMessage() {}
 
 func (x *RefreshToken) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2154,7 @@ func (x *RefreshToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshToken.ProtoReflect.Descriptor instead.
 func (*RefreshToken) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RefreshToken) GetRefreshToken() string {
@@ -2103,7 +2182,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2194,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2207,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevokeToken) GetAccessToken() string {
@@ -2157,7 +2236,7 @@ type ProviderResult struct {
 
 func (x *ProviderResult) Reset() {
 	*x = ProviderResult{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2248,7 @@ func (x *ProviderResult) String() string {
 func (*ProviderResult) ProtoMessage() {}
 
 func (x *ProviderResult) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2261,7 @@ func (x *ProviderResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderResult.ProtoReflect.Descriptor instead.
 func (*ProviderResult) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ProviderResult) GetAuthorizationUrl() string {
@@ -2221,7 +2300,7 @@ type Tokens struct {
 
 func (x *Tokens) Reset() {
 	*x = Tokens{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2312,7 @@ func (x *Tokens) String() string {
 func (*Tokens) ProtoMessage() {}
 
 func (x *Tokens) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2325,7 @@ func (x *Tokens) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tokens.ProtoReflect.Descriptor instead.
 func (*Tokens) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Tokens) GetAccessToken() string {
@@ -2310,7 +2389,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2401,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2414,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Account) GetId() string {
@@ -2378,7 +2457,7 @@ type RunContext struct {
 
 func (x *RunContext) Reset() {
 	*x = RunContext{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2469,7 @@ func (x *RunContext) String() string {
 func (*RunContext) ProtoMessage() {}
 
 func (x *RunContext) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2482,7 @@ func (x *RunContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunContext.ProtoReflect.Descriptor instead.
 func (*RunContext) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RunContext) GetUserId() string {
@@ -2493,7 +2572,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2584,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2597,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Cancel) GetRun() uint64 {
@@ -2539,7 +2618,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2630,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2643,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Credit) GetRun() uint64 {
@@ -2594,7 +2673,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +2685,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +2698,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Output) GetRun() uint64 {
@@ -2670,7 +2749,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2761,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2774,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Progress) GetRun() uint64 {
@@ -2733,13 +2812,15 @@ type Done struct {
 	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`                                                                            // absent: success
 	Provider      *ProviderResult        `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`                                                                      // of a ProviderCall that succeeded
 	Stats         map[string]int64       `protobuf:"bytes,4,rep,name=stats,proto3" json:"stats,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what the run counted, such as tokens: [a-z][a-z0-9_]*, at most 32
+	Outputs       []*Output              `protobuf:"bytes,5,rep,name=outputs,proto3" json:"outputs,omitempty"`                                                                        // with Start.gather: all of the run, none of which came before; at most the credit
+	Followed      bool                   `protobuf:"varint,6,opt,name=followed,proto3" json:"followed,omitempty"`                                                                     // the run of Start.follow has begun
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +2832,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +2845,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Done) GetRun() uint64 {
@@ -2795,6 +2876,20 @@ func (x *Done) GetStats() map[string]int64 {
 	return nil
 }
 
+func (x *Done) GetOutputs() []*Output {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *Done) GetFollowed() bool {
+	if x != nil {
+		return x.Followed
+	}
+	return false
+}
+
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          ErrorKind              `protobuf:"varint,1,opt,name=kind,proto3,enum=patchbay.plugin.v1.ErrorKind" json:"kind,omitempty"`
@@ -2806,7 +2901,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +2913,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +2926,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Error) GetKind() ErrorKind {
@@ -2867,7 +2962,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +2974,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +2987,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Log) GetRun() uint64 {
@@ -2948,7 +3043,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3055,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3068,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Call) GetRun() uint64 {
@@ -3186,7 +3281,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3198,7 +3293,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3211,7 +3306,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Reply) GetRun() uint64 {
@@ -3346,7 +3441,7 @@ type GetKey struct {
 
 func (x *GetKey) Reset() {
 	*x = GetKey{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3358,7 +3453,7 @@ func (x *GetKey) String() string {
 func (*GetKey) ProtoMessage() {}
 
 func (x *GetKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3371,7 +3466,7 @@ func (x *GetKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKey.ProtoReflect.Descriptor instead.
 func (*GetKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetKey) GetScope() KeyScope {
@@ -3398,7 +3493,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3505,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3518,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *KeyValue) GetFound() bool {
@@ -3452,7 +3547,7 @@ type SetKey struct {
 
 func (x *SetKey) Reset() {
 	*x = SetKey{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3559,7 @@ func (x *SetKey) String() string {
 func (*SetKey) ProtoMessage() {}
 
 func (x *SetKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3572,7 @@ func (x *SetKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKey.ProtoReflect.Descriptor instead.
 func (*SetKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SetKey) GetScope() KeyScope {
@@ -3511,7 +3606,7 @@ type DeleteKey struct {
 
 func (x *DeleteKey) Reset() {
 	*x = DeleteKey{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3618,7 @@ func (x *DeleteKey) String() string {
 func (*DeleteKey) ProtoMessage() {}
 
 func (x *DeleteKey) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3631,7 @@ func (x *DeleteKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKey.ProtoReflect.Descriptor instead.
 func (*DeleteKey) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeleteKey) GetScope() KeyScope {
@@ -3565,7 +3660,7 @@ type Remember struct {
 
 func (x *Remember) Reset() {
 	*x = Remember{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +3672,7 @@ func (x *Remember) String() string {
 func (*Remember) ProtoMessage() {}
 
 func (x *Remember) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +3685,7 @@ func (x *Remember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remember.ProtoReflect.Descriptor instead.
 func (*Remember) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Remember) GetNth() uint32 {
@@ -3616,7 +3711,7 @@ type Remembered struct {
 
 func (x *Remembered) Reset() {
 	*x = Remembered{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3628,7 +3723,7 @@ func (x *Remembered) String() string {
 func (*Remembered) ProtoMessage() {}
 
 func (x *Remembered) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3641,7 +3736,7 @@ func (x *Remembered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remembered.ProtoReflect.Descriptor instead.
 func (*Remembered) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Remembered) GetValue() []byte {
@@ -3664,7 +3759,7 @@ type CreateFile struct {
 
 func (x *CreateFile) Reset() {
 	*x = CreateFile{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +3771,7 @@ func (x *CreateFile) String() string {
 func (*CreateFile) ProtoMessage() {}
 
 func (x *CreateFile) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +3784,7 @@ func (x *CreateFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFile.ProtoReflect.Descriptor instead.
 func (*CreateFile) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreateFile) GetNth() uint32 {
@@ -3722,7 +3817,7 @@ type FileCreated struct {
 
 func (x *FileCreated) Reset() {
 	*x = FileCreated{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +3829,7 @@ func (x *FileCreated) String() string {
 func (*FileCreated) ProtoMessage() {}
 
 func (x *FileCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +3842,7 @@ func (x *FileCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileCreated.ProtoReflect.Descriptor instead.
 func (*FileCreated) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *FileCreated) GetUri() string {
@@ -3766,7 +3861,7 @@ type OpenFile struct {
 
 func (x *OpenFile) Reset() {
 	*x = OpenFile{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3778,7 +3873,7 @@ func (x *OpenFile) String() string {
 func (*OpenFile) ProtoMessage() {}
 
 func (x *OpenFile) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3791,7 +3886,7 @@ func (x *OpenFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenFile.ProtoReflect.Descriptor instead.
 func (*OpenFile) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OpenFile) GetUri() string {
@@ -3812,7 +3907,7 @@ type FileOpened struct {
 
 func (x *FileOpened) Reset() {
 	*x = FileOpened{}
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +3919,7 @@ func (x *FileOpened) String() string {
 func (*FileOpened) ProtoMessage() {}
 
 func (x *FileOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +3932,7 @@ func (x *FileOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileOpened.ProtoReflect.Descriptor instead.
 func (*FileOpened) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *FileOpened) GetName() string {
@@ -3877,7 +3972,7 @@ type HttpRequest struct {
 
 func (x *HttpRequest) Reset() {
 	*x = HttpRequest{}
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3889,7 +3984,7 @@ func (x *HttpRequest) String() string {
 func (*HttpRequest) ProtoMessage() {}
 
 func (x *HttpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3902,7 +3997,7 @@ func (x *HttpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRequest.ProtoReflect.Descriptor instead.
 func (*HttpRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HttpRequest) GetMethod() string {
@@ -3957,7 +4052,7 @@ type HttpHeader struct {
 
 func (x *HttpHeader) Reset() {
 	*x = HttpHeader{}
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4064,7 @@ func (x *HttpHeader) String() string {
 func (*HttpHeader) ProtoMessage() {}
 
 func (x *HttpHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4077,7 @@ func (x *HttpHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpHeader.ProtoReflect.Descriptor instead.
 func (*HttpHeader) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *HttpHeader) GetName() string {
@@ -4009,7 +4104,7 @@ type AwaitResponse struct {
 
 func (x *AwaitResponse) Reset() {
 	*x = AwaitResponse{}
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4021,7 +4116,7 @@ func (x *AwaitResponse) String() string {
 func (*AwaitResponse) ProtoMessage() {}
 
 func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4034,7 +4129,7 @@ func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
 func (*AwaitResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{50}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AwaitResponse) GetHandle() uint64 {
@@ -4055,7 +4150,7 @@ type HttpResponse struct {
 
 func (x *HttpResponse) Reset() {
 	*x = HttpResponse{}
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4067,7 +4162,7 @@ func (x *HttpResponse) String() string {
 func (*HttpResponse) ProtoMessage() {}
 
 func (x *HttpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4080,7 +4175,7 @@ func (x *HttpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpResponse.ProtoReflect.Descriptor instead.
 func (*HttpResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{51}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *HttpResponse) GetStatus() uint32 {
@@ -4116,7 +4211,7 @@ type Read struct {
 
 func (x *Read) Reset() {
 	*x = Read{}
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4223,7 @@ func (x *Read) String() string {
 func (*Read) ProtoMessage() {}
 
 func (x *Read) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4236,7 @@ func (x *Read) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Read.ProtoReflect.Descriptor instead.
 func (*Read) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{52}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Read) GetHandle() uint64 {
@@ -4168,7 +4263,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4275,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4288,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{53}
+	return file_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Piece) GetData() []byte {
@@ -4222,7 +4317,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4234,7 +4329,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +4342,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{54}
+	return file_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Write) GetHandle() uint64 {
@@ -4282,7 +4377,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4294,7 +4389,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4307,7 +4402,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{55}
+	return file_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Close) GetHandle() uint64 {
@@ -4327,7 +4422,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4434,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4447,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{56}
+	return file_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PutRequest) GetBulk() string {
@@ -4377,7 +4472,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +4484,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +4497,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{57}
+	return file_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 type FetchRequest struct {
@@ -4414,7 +4509,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4426,7 +4521,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4439,7 +4534,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{58}
+	return file_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *FetchRequest) GetBulk() string {
@@ -4458,7 +4553,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_plugin_proto_msgTypes[59]
+	mi := &file_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4470,7 +4565,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[59]
+	mi := &file_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4483,7 +4578,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{59}
+	return file_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *FetchResponse) GetPiece() []byte {
@@ -4586,7 +4681,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04done\x18\x03 \x01(\v2\x18.patchbay.plugin.v1.DoneH\x00R\x04done\x12+\n" +
 	"\x03log\x18\x04 \x01(\v2\x17.patchbay.plugin.v1.LogH\x00R\x03log\x12.\n" +
 	"\x04call\x18\x05 \x01(\v2\x18.patchbay.plugin.v1.CallH\x00R\x04callB\a\n" +
-	"\x05frame\"\x86\x03\n" +
+	"\x05frame\"\xd2\x03\n" +
 	"\x05Start\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\tR\x05block\x12\x14\n" +
@@ -4599,7 +4694,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05calls\x18\b \x01(\rR\x05calls\x12@\n" +
 	"\vcredentials\x18\t \x03(\v2\x1e.patchbay.plugin.v1.CredentialR\vcredentials\x12<\n" +
 	"\bprovider\x18\n" +
-	" \x01(\v2 .patchbay.plugin.v1.ProviderCallR\bprovider\"\xfb\x02\n" +
+	" \x01(\v2 .patchbay.plugin.v1.ProviderCallR\bprovider\x12\x16\n" +
+	"\x06gather\x18\v \x01(\bR\x06gather\x122\n" +
+	"\x06follow\x18\f \x01(\v2\x1a.patchbay.plugin.v1.FollowR\x06follow\"_\n" +
+	"\x06Follow\x12\x10\n" +
+	"\x03pin\x18\x01 \x01(\tR\x03pin\x12/\n" +
+	"\x05start\x18\x02 \x01(\v2\x19.patchbay.plugin.v1.StartR\x05start\x12\x12\n" +
+	"\x04rest\x18\x03 \x01(\fR\x04rest\"\xfb\x02\n" +
 	"\n" +
 	"Credential\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x0e\n" +
@@ -4701,12 +4802,14 @@ const file_plugin_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
 	"\apercent\x18\x03 \x01(\x01R\apercent\x12\x14\n" +
-	"\x05delta\x18\x04 \x01(\tR\x05delta\"\xfe\x01\n" +
+	"\x05delta\x18\x04 \x01(\tR\x05delta\"\xd0\x02\n" +
 	"\x04Done\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12/\n" +
 	"\x05error\x18\x02 \x01(\v2\x19.patchbay.plugin.v1.ErrorR\x05error\x12>\n" +
 	"\bprovider\x18\x03 \x01(\v2\".patchbay.plugin.v1.ProviderResultR\bprovider\x129\n" +
-	"\x05stats\x18\x04 \x03(\v2#.patchbay.plugin.v1.Done.StatsEntryR\x05stats\x1a8\n" +
+	"\x05stats\x18\x04 \x03(\v2#.patchbay.plugin.v1.Done.StatsEntryR\x05stats\x124\n" +
+	"\aoutputs\x18\x05 \x03(\v2\x1a.patchbay.plugin.v1.OutputR\aoutputs\x12\x1a\n" +
+	"\bfollowed\x18\x06 \x01(\bR\bfollowed\x1a8\n" +
 	"\n" +
 	"StatsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -4869,7 +4972,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_plugin_proto_goTypes = []any{
 	(BlockType)(0),              // 0: patchbay.plugin.v1.BlockType
 	(ErrorKind)(0),              // 1: patchbay.plugin.v1.ErrorKind
@@ -4889,56 +4992,57 @@ var file_plugin_proto_goTypes = []any{
 	(*SessionRequest)(nil),      // 15: patchbay.plugin.v1.SessionRequest
 	(*SessionResponse)(nil),     // 16: patchbay.plugin.v1.SessionResponse
 	(*Start)(nil),               // 17: patchbay.plugin.v1.Start
-	(*Credential)(nil),          // 18: patchbay.plugin.v1.Credential
-	(*OAuth2Secret)(nil),        // 19: patchbay.plugin.v1.OAuth2Secret
-	(*ApiKeySecret)(nil),        // 20: patchbay.plugin.v1.ApiKeySecret
-	(*UserPasswordSecret)(nil),  // 21: patchbay.plugin.v1.UserPasswordSecret
-	(*HostScopedSecret)(nil),    // 22: patchbay.plugin.v1.HostScopedSecret
-	(*ProviderCall)(nil),        // 23: patchbay.plugin.v1.ProviderCall
-	(*AuthorizationUrl)(nil),    // 24: patchbay.plugin.v1.AuthorizationUrl
-	(*ExchangeCode)(nil),        // 25: patchbay.plugin.v1.ExchangeCode
-	(*RefreshToken)(nil),        // 26: patchbay.plugin.v1.RefreshToken
-	(*RevokeToken)(nil),         // 27: patchbay.plugin.v1.RevokeToken
-	(*ProviderResult)(nil),      // 28: patchbay.plugin.v1.ProviderResult
-	(*Tokens)(nil),              // 29: patchbay.plugin.v1.Tokens
-	(*Account)(nil),             // 30: patchbay.plugin.v1.Account
-	(*RunContext)(nil),          // 31: patchbay.plugin.v1.RunContext
-	(*Cancel)(nil),              // 32: patchbay.plugin.v1.Cancel
-	(*Credit)(nil),              // 33: patchbay.plugin.v1.Credit
-	(*Output)(nil),              // 34: patchbay.plugin.v1.Output
-	(*Progress)(nil),            // 35: patchbay.plugin.v1.Progress
-	(*Done)(nil),                // 36: patchbay.plugin.v1.Done
-	(*Error)(nil),               // 37: patchbay.plugin.v1.Error
-	(*Log)(nil),                 // 38: patchbay.plugin.v1.Log
-	(*Call)(nil),                // 39: patchbay.plugin.v1.Call
-	(*Reply)(nil),               // 40: patchbay.plugin.v1.Reply
-	(*GetKey)(nil),              // 41: patchbay.plugin.v1.GetKey
-	(*KeyValue)(nil),            // 42: patchbay.plugin.v1.KeyValue
-	(*SetKey)(nil),              // 43: patchbay.plugin.v1.SetKey
-	(*DeleteKey)(nil),           // 44: patchbay.plugin.v1.DeleteKey
-	(*Remember)(nil),            // 45: patchbay.plugin.v1.Remember
-	(*Remembered)(nil),          // 46: patchbay.plugin.v1.Remembered
-	(*CreateFile)(nil),          // 47: patchbay.plugin.v1.CreateFile
-	(*FileCreated)(nil),         // 48: patchbay.plugin.v1.FileCreated
-	(*OpenFile)(nil),            // 49: patchbay.plugin.v1.OpenFile
-	(*FileOpened)(nil),          // 50: patchbay.plugin.v1.FileOpened
-	(*HttpRequest)(nil),         // 51: patchbay.plugin.v1.HttpRequest
-	(*HttpHeader)(nil),          // 52: patchbay.plugin.v1.HttpHeader
-	(*AwaitResponse)(nil),       // 53: patchbay.plugin.v1.AwaitResponse
-	(*HttpResponse)(nil),        // 54: patchbay.plugin.v1.HttpResponse
-	(*Read)(nil),                // 55: patchbay.plugin.v1.Read
-	(*Piece)(nil),               // 56: patchbay.plugin.v1.Piece
-	(*Write)(nil),               // 57: patchbay.plugin.v1.Write
-	(*Close)(nil),               // 58: patchbay.plugin.v1.Close
-	(*PutRequest)(nil),          // 59: patchbay.plugin.v1.PutRequest
-	(*PutResponse)(nil),         // 60: patchbay.plugin.v1.PutResponse
-	(*FetchRequest)(nil),        // 61: patchbay.plugin.v1.FetchRequest
-	(*FetchResponse)(nil),       // 62: patchbay.plugin.v1.FetchResponse
-	nil,                         // 63: patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
-	nil,                         // 64: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
-	nil,                         // 65: patchbay.plugin.v1.HostScopedSecret.HeadersEntry
-	nil,                         // 66: patchbay.plugin.v1.Done.StatsEntry
-	nil,                         // 67: patchbay.plugin.v1.Log.FieldsEntry
+	(*Follow)(nil),              // 18: patchbay.plugin.v1.Follow
+	(*Credential)(nil),          // 19: patchbay.plugin.v1.Credential
+	(*OAuth2Secret)(nil),        // 20: patchbay.plugin.v1.OAuth2Secret
+	(*ApiKeySecret)(nil),        // 21: patchbay.plugin.v1.ApiKeySecret
+	(*UserPasswordSecret)(nil),  // 22: patchbay.plugin.v1.UserPasswordSecret
+	(*HostScopedSecret)(nil),    // 23: patchbay.plugin.v1.HostScopedSecret
+	(*ProviderCall)(nil),        // 24: patchbay.plugin.v1.ProviderCall
+	(*AuthorizationUrl)(nil),    // 25: patchbay.plugin.v1.AuthorizationUrl
+	(*ExchangeCode)(nil),        // 26: patchbay.plugin.v1.ExchangeCode
+	(*RefreshToken)(nil),        // 27: patchbay.plugin.v1.RefreshToken
+	(*RevokeToken)(nil),         // 28: patchbay.plugin.v1.RevokeToken
+	(*ProviderResult)(nil),      // 29: patchbay.plugin.v1.ProviderResult
+	(*Tokens)(nil),              // 30: patchbay.plugin.v1.Tokens
+	(*Account)(nil),             // 31: patchbay.plugin.v1.Account
+	(*RunContext)(nil),          // 32: patchbay.plugin.v1.RunContext
+	(*Cancel)(nil),              // 33: patchbay.plugin.v1.Cancel
+	(*Credit)(nil),              // 34: patchbay.plugin.v1.Credit
+	(*Output)(nil),              // 35: patchbay.plugin.v1.Output
+	(*Progress)(nil),            // 36: patchbay.plugin.v1.Progress
+	(*Done)(nil),                // 37: patchbay.plugin.v1.Done
+	(*Error)(nil),               // 38: patchbay.plugin.v1.Error
+	(*Log)(nil),                 // 39: patchbay.plugin.v1.Log
+	(*Call)(nil),                // 40: patchbay.plugin.v1.Call
+	(*Reply)(nil),               // 41: patchbay.plugin.v1.Reply
+	(*GetKey)(nil),              // 42: patchbay.plugin.v1.GetKey
+	(*KeyValue)(nil),            // 43: patchbay.plugin.v1.KeyValue
+	(*SetKey)(nil),              // 44: patchbay.plugin.v1.SetKey
+	(*DeleteKey)(nil),           // 45: patchbay.plugin.v1.DeleteKey
+	(*Remember)(nil),            // 46: patchbay.plugin.v1.Remember
+	(*Remembered)(nil),          // 47: patchbay.plugin.v1.Remembered
+	(*CreateFile)(nil),          // 48: patchbay.plugin.v1.CreateFile
+	(*FileCreated)(nil),         // 49: patchbay.plugin.v1.FileCreated
+	(*OpenFile)(nil),            // 50: patchbay.plugin.v1.OpenFile
+	(*FileOpened)(nil),          // 51: patchbay.plugin.v1.FileOpened
+	(*HttpRequest)(nil),         // 52: patchbay.plugin.v1.HttpRequest
+	(*HttpHeader)(nil),          // 53: patchbay.plugin.v1.HttpHeader
+	(*AwaitResponse)(nil),       // 54: patchbay.plugin.v1.AwaitResponse
+	(*HttpResponse)(nil),        // 55: patchbay.plugin.v1.HttpResponse
+	(*Read)(nil),                // 56: patchbay.plugin.v1.Read
+	(*Piece)(nil),               // 57: patchbay.plugin.v1.Piece
+	(*Write)(nil),               // 58: patchbay.plugin.v1.Write
+	(*Close)(nil),               // 59: patchbay.plugin.v1.Close
+	(*PutRequest)(nil),          // 60: patchbay.plugin.v1.PutRequest
+	(*PutResponse)(nil),         // 61: patchbay.plugin.v1.PutResponse
+	(*FetchRequest)(nil),        // 62: patchbay.plugin.v1.FetchRequest
+	(*FetchResponse)(nil),       // 63: patchbay.plugin.v1.FetchResponse
+	nil,                         // 64: patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
+	nil,                         // 65: patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	nil,                         // 66: patchbay.plugin.v1.HostScopedSecret.HeadersEntry
+	nil,                         // 67: patchbay.plugin.v1.Done.StatsEntry
+	nil,                         // 68: patchbay.plugin.v1.Log.FieldsEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	5,  // 0: patchbay.plugin.v1.DescribeResponse.blocks:type_name -> patchbay.plugin.v1.BlockDescription
@@ -4948,77 +5052,80 @@ var file_plugin_proto_depIdxs = []int32{
 	6,  // 4: patchbay.plugin.v1.BlockDescription.traits:type_name -> patchbay.plugin.v1.Traits
 	7,  // 5: patchbay.plugin.v1.BlockDescription.credentials:type_name -> patchbay.plugin.v1.CredentialsField
 	8,  // 6: patchbay.plugin.v1.BlockDescription.examples:type_name -> patchbay.plugin.v1.Example
-	63, // 7: patchbay.plugin.v1.CredentialsField.discriminator_mapping:type_name -> patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
+	64, // 7: patchbay.plugin.v1.CredentialsField.discriminator_mapping:type_name -> patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntry
 	9,  // 8: patchbay.plugin.v1.Example.outputs:type_name -> patchbay.plugin.v1.PinValue
 	11, // 9: patchbay.plugin.v1.ProviderDescription.oauth:type_name -> patchbay.plugin.v1.OAuthDescription
-	64, // 10: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
+	65, // 10: patchbay.plugin.v1.ConfigureRequest.settings:type_name -> patchbay.plugin.v1.ConfigureRequest.SettingsEntry
 	17, // 11: patchbay.plugin.v1.SessionRequest.start:type_name -> patchbay.plugin.v1.Start
-	32, // 12: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
-	33, // 13: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
-	40, // 14: patchbay.plugin.v1.SessionRequest.reply:type_name -> patchbay.plugin.v1.Reply
-	34, // 15: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
-	35, // 16: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
-	36, // 17: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
-	38, // 18: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
-	39, // 19: patchbay.plugin.v1.SessionResponse.call:type_name -> patchbay.plugin.v1.Call
-	31, // 20: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
+	33, // 12: patchbay.plugin.v1.SessionRequest.cancel:type_name -> patchbay.plugin.v1.Cancel
+	34, // 13: patchbay.plugin.v1.SessionRequest.credit:type_name -> patchbay.plugin.v1.Credit
+	41, // 14: patchbay.plugin.v1.SessionRequest.reply:type_name -> patchbay.plugin.v1.Reply
+	35, // 15: patchbay.plugin.v1.SessionResponse.output:type_name -> patchbay.plugin.v1.Output
+	36, // 16: patchbay.plugin.v1.SessionResponse.progress:type_name -> patchbay.plugin.v1.Progress
+	37, // 17: patchbay.plugin.v1.SessionResponse.done:type_name -> patchbay.plugin.v1.Done
+	39, // 18: patchbay.plugin.v1.SessionResponse.log:type_name -> patchbay.plugin.v1.Log
+	40, // 19: patchbay.plugin.v1.SessionResponse.call:type_name -> patchbay.plugin.v1.Call
+	32, // 20: patchbay.plugin.v1.Start.context:type_name -> patchbay.plugin.v1.RunContext
 	9,  // 21: patchbay.plugin.v1.Start.recorded:type_name -> patchbay.plugin.v1.PinValue
-	18, // 22: patchbay.plugin.v1.Start.credentials:type_name -> patchbay.plugin.v1.Credential
-	23, // 23: patchbay.plugin.v1.Start.provider:type_name -> patchbay.plugin.v1.ProviderCall
-	19, // 24: patchbay.plugin.v1.Credential.oauth2:type_name -> patchbay.plugin.v1.OAuth2Secret
-	20, // 25: patchbay.plugin.v1.Credential.api_key:type_name -> patchbay.plugin.v1.ApiKeySecret
-	21, // 26: patchbay.plugin.v1.Credential.user_password:type_name -> patchbay.plugin.v1.UserPasswordSecret
-	22, // 27: patchbay.plugin.v1.Credential.host_scoped:type_name -> patchbay.plugin.v1.HostScopedSecret
-	65, // 28: patchbay.plugin.v1.HostScopedSecret.headers:type_name -> patchbay.plugin.v1.HostScopedSecret.HeadersEntry
-	24, // 29: patchbay.plugin.v1.ProviderCall.authorization_url:type_name -> patchbay.plugin.v1.AuthorizationUrl
-	25, // 30: patchbay.plugin.v1.ProviderCall.exchange_code:type_name -> patchbay.plugin.v1.ExchangeCode
-	26, // 31: patchbay.plugin.v1.ProviderCall.refresh_token:type_name -> patchbay.plugin.v1.RefreshToken
-	27, // 32: patchbay.plugin.v1.ProviderCall.revoke_token:type_name -> patchbay.plugin.v1.RevokeToken
-	29, // 33: patchbay.plugin.v1.ProviderResult.tokens:type_name -> patchbay.plugin.v1.Tokens
-	30, // 34: patchbay.plugin.v1.Tokens.account:type_name -> patchbay.plugin.v1.Account
-	37, // 35: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
-	28, // 36: patchbay.plugin.v1.Done.provider:type_name -> patchbay.plugin.v1.ProviderResult
-	66, // 37: patchbay.plugin.v1.Done.stats:type_name -> patchbay.plugin.v1.Done.StatsEntry
-	1,  // 38: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
-	67, // 39: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
-	41, // 40: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
-	43, // 41: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
-	44, // 42: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
-	45, // 43: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
-	47, // 44: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
-	49, // 45: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
-	51, // 46: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
-	53, // 47: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
-	55, // 48: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
-	57, // 49: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
-	58, // 50: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
-	37, // 51: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
-	42, // 52: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
-	46, // 53: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
-	48, // 54: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
-	50, // 55: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
-	54, // 56: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
-	56, // 57: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
-	2,  // 58: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 59: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	2,  // 60: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
-	52, // 61: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	52, // 62: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
-	3,  // 63: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
-	13, // 64: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
-	15, // 65: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
-	59, // 66: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
-	61, // 67: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
-	4,  // 68: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
-	14, // 69: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
-	16, // 70: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
-	60, // 71: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
-	62, // 72: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
-	68, // [68:73] is the sub-list for method output_type
-	63, // [63:68] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	19, // 22: patchbay.plugin.v1.Start.credentials:type_name -> patchbay.plugin.v1.Credential
+	24, // 23: patchbay.plugin.v1.Start.provider:type_name -> patchbay.plugin.v1.ProviderCall
+	18, // 24: patchbay.plugin.v1.Start.follow:type_name -> patchbay.plugin.v1.Follow
+	17, // 25: patchbay.plugin.v1.Follow.start:type_name -> patchbay.plugin.v1.Start
+	20, // 26: patchbay.plugin.v1.Credential.oauth2:type_name -> patchbay.plugin.v1.OAuth2Secret
+	21, // 27: patchbay.plugin.v1.Credential.api_key:type_name -> patchbay.plugin.v1.ApiKeySecret
+	22, // 28: patchbay.plugin.v1.Credential.user_password:type_name -> patchbay.plugin.v1.UserPasswordSecret
+	23, // 29: patchbay.plugin.v1.Credential.host_scoped:type_name -> patchbay.plugin.v1.HostScopedSecret
+	66, // 30: patchbay.plugin.v1.HostScopedSecret.headers:type_name -> patchbay.plugin.v1.HostScopedSecret.HeadersEntry
+	25, // 31: patchbay.plugin.v1.ProviderCall.authorization_url:type_name -> patchbay.plugin.v1.AuthorizationUrl
+	26, // 32: patchbay.plugin.v1.ProviderCall.exchange_code:type_name -> patchbay.plugin.v1.ExchangeCode
+	27, // 33: patchbay.plugin.v1.ProviderCall.refresh_token:type_name -> patchbay.plugin.v1.RefreshToken
+	28, // 34: patchbay.plugin.v1.ProviderCall.revoke_token:type_name -> patchbay.plugin.v1.RevokeToken
+	30, // 35: patchbay.plugin.v1.ProviderResult.tokens:type_name -> patchbay.plugin.v1.Tokens
+	31, // 36: patchbay.plugin.v1.Tokens.account:type_name -> patchbay.plugin.v1.Account
+	38, // 37: patchbay.plugin.v1.Done.error:type_name -> patchbay.plugin.v1.Error
+	29, // 38: patchbay.plugin.v1.Done.provider:type_name -> patchbay.plugin.v1.ProviderResult
+	67, // 39: patchbay.plugin.v1.Done.stats:type_name -> patchbay.plugin.v1.Done.StatsEntry
+	35, // 40: patchbay.plugin.v1.Done.outputs:type_name -> patchbay.plugin.v1.Output
+	1,  // 41: patchbay.plugin.v1.Error.kind:type_name -> patchbay.plugin.v1.ErrorKind
+	68, // 42: patchbay.plugin.v1.Log.fields:type_name -> patchbay.plugin.v1.Log.FieldsEntry
+	42, // 43: patchbay.plugin.v1.Call.get_key:type_name -> patchbay.plugin.v1.GetKey
+	44, // 44: patchbay.plugin.v1.Call.set_key:type_name -> patchbay.plugin.v1.SetKey
+	45, // 45: patchbay.plugin.v1.Call.delete_key:type_name -> patchbay.plugin.v1.DeleteKey
+	46, // 46: patchbay.plugin.v1.Call.remember:type_name -> patchbay.plugin.v1.Remember
+	48, // 47: patchbay.plugin.v1.Call.create_file:type_name -> patchbay.plugin.v1.CreateFile
+	50, // 48: patchbay.plugin.v1.Call.open_file:type_name -> patchbay.plugin.v1.OpenFile
+	52, // 49: patchbay.plugin.v1.Call.http_request:type_name -> patchbay.plugin.v1.HttpRequest
+	54, // 50: patchbay.plugin.v1.Call.await_response:type_name -> patchbay.plugin.v1.AwaitResponse
+	56, // 51: patchbay.plugin.v1.Call.read:type_name -> patchbay.plugin.v1.Read
+	58, // 52: patchbay.plugin.v1.Call.write:type_name -> patchbay.plugin.v1.Write
+	59, // 53: patchbay.plugin.v1.Call.close:type_name -> patchbay.plugin.v1.Close
+	38, // 54: patchbay.plugin.v1.Reply.error:type_name -> patchbay.plugin.v1.Error
+	43, // 55: patchbay.plugin.v1.Reply.key_value:type_name -> patchbay.plugin.v1.KeyValue
+	47, // 56: patchbay.plugin.v1.Reply.remembered:type_name -> patchbay.plugin.v1.Remembered
+	49, // 57: patchbay.plugin.v1.Reply.file_created:type_name -> patchbay.plugin.v1.FileCreated
+	51, // 58: patchbay.plugin.v1.Reply.file_opened:type_name -> patchbay.plugin.v1.FileOpened
+	55, // 59: patchbay.plugin.v1.Reply.http_response:type_name -> patchbay.plugin.v1.HttpResponse
+	57, // 60: patchbay.plugin.v1.Reply.piece:type_name -> patchbay.plugin.v1.Piece
+	2,  // 61: patchbay.plugin.v1.GetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 62: patchbay.plugin.v1.SetKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	2,  // 63: patchbay.plugin.v1.DeleteKey.scope:type_name -> patchbay.plugin.v1.KeyScope
+	53, // 64: patchbay.plugin.v1.HttpRequest.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	53, // 65: patchbay.plugin.v1.HttpResponse.headers:type_name -> patchbay.plugin.v1.HttpHeader
+	3,  // 66: patchbay.plugin.v1.Plugin.Describe:input_type -> patchbay.plugin.v1.DescribeRequest
+	13, // 67: patchbay.plugin.v1.Plugin.Configure:input_type -> patchbay.plugin.v1.ConfigureRequest
+	15, // 68: patchbay.plugin.v1.Plugin.Session:input_type -> patchbay.plugin.v1.SessionRequest
+	60, // 69: patchbay.plugin.v1.Plugin.Put:input_type -> patchbay.plugin.v1.PutRequest
+	62, // 70: patchbay.plugin.v1.Plugin.Fetch:input_type -> patchbay.plugin.v1.FetchRequest
+	4,  // 71: patchbay.plugin.v1.Plugin.Describe:output_type -> patchbay.plugin.v1.DescribeResponse
+	14, // 72: patchbay.plugin.v1.Plugin.Configure:output_type -> patchbay.plugin.v1.ConfigureResponse
+	16, // 73: patchbay.plugin.v1.Plugin.Session:output_type -> patchbay.plugin.v1.SessionResponse
+	61, // 74: patchbay.plugin.v1.Plugin.Put:output_type -> patchbay.plugin.v1.PutResponse
+	63, // 75: patchbay.plugin.v1.Plugin.Fetch:output_type -> patchbay.plugin.v1.FetchResponse
+	71, // [71:76] is the sub-list for method output_type
+	66, // [66:71] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -5039,19 +5146,19 @@ func file_plugin_proto_init() {
 		(*SessionResponse_Log)(nil),
 		(*SessionResponse_Call)(nil),
 	}
-	file_plugin_proto_msgTypes[15].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[16].OneofWrappers = []any{
 		(*Credential_Oauth2)(nil),
 		(*Credential_ApiKey)(nil),
 		(*Credential_UserPassword)(nil),
 		(*Credential_HostScoped)(nil),
 	}
-	file_plugin_proto_msgTypes[20].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[21].OneofWrappers = []any{
 		(*ProviderCall_AuthorizationUrl)(nil),
 		(*ProviderCall_ExchangeCode)(nil),
 		(*ProviderCall_RefreshToken)(nil),
 		(*ProviderCall_RevokeToken)(nil),
 	}
-	file_plugin_proto_msgTypes[36].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[37].OneofWrappers = []any{
 		(*Call_GetKey)(nil),
 		(*Call_SetKey)(nil),
 		(*Call_DeleteKey)(nil),
@@ -5064,7 +5171,7 @@ func file_plugin_proto_init() {
 		(*Call_Write)(nil),
 		(*Call_Close)(nil),
 	}
-	file_plugin_proto_msgTypes[37].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[38].OneofWrappers = []any{
 		(*Reply_KeyValue)(nil),
 		(*Reply_Remembered)(nil),
 		(*Reply_FileCreated)(nil),
@@ -5078,7 +5185,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   65,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
