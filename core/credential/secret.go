@@ -19,6 +19,8 @@ type Secret struct {
 	// RefreshToken gets new access tokens. It never leaves the server.
 	RefreshToken     string
 	RefreshExpiresAt int64 // unix seconds; 0: not known, or never
+	// RefreshedAt is when the access token came for a refresh token, in unix seconds; 0: it came for a code.
+	RefreshedAt int64
 	// Metadata is what the provider says of the account beside that.
 	Metadata map[string]json.RawMessage
 }
@@ -50,5 +52,6 @@ type sealed struct {
 	TokenType        string                     `json:"token_type,omitempty"`
 	RefreshToken     string                     `json:"refresh_token,omitempty"`
 	RefreshExpiresAt int64                      `json:"refresh_expires_at,omitempty"`
+	RefreshedAt      int64                      `json:"refreshed_at,omitempty"`
 	Metadata         map[string]json.RawMessage `json:"metadata,omitempty"`
 }
