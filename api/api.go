@@ -34,6 +34,8 @@ type Config struct {
 	Files         rest.Files
 	Keys          rest.Keys
 	Integrations  rest.Integrations
+	Connections   rest.Connections
+	BaseURL       string // under which browsers reach the API
 	Store         rest.Store
 	StorePublic   bool        // the store may be read without a credential
 	Logins        rest.Logins // nil: no accounts of the server's own
@@ -63,7 +65,7 @@ func New(c Config) (*API, error) {
 	}
 	r, err := rest.New(rest.Config{
 		Document: document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
-		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Integrations: c.Integrations, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
+		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Integrations: c.Integrations, Connections: c.Connections, BaseURL: c.BaseURL, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies, Limiter: c.Limiter, Limits: c.Limits,
 	})

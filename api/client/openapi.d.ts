@@ -1066,6 +1066,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/integrations/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get available providers
+         * @description The services that the installed plugins know: those whose accounts are connected by OAuth first, then by name; one
+         *     page of them when `page` or `page_size` is given.
+         */
+        get: operations["listProviders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/integrations/oauth/{provider}/ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * OAuth ticket
+         * @description A browser that follows a link sends no token. This gives an address of the authorisation that works once, within
+         *     five minutes, for the caller.
+         */
+        post: operations["createOAuthTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/integrations/oauth/{provider}/authorize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * OAuth authorization
+         * @description Sends the browser to the provider, where the user agrees. A cookie binds what follows to this browser, for ten
+         *     minutes. Clients that ask for `application/json` and no page get the address as JSON. Scopes that the user's
+         *     accounts at the provider have are asked for again. In place of a credential a `ticket` is accepted. A provider that
+         *     lacks settings is 501, and `details.settings` names them.
+         */
+        get: operations["authorize"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/integrations/oauth/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * OAuth callback
+         * @description Where the provider sends the browser back. Stores the account, encrypted, and sends the browser to `return_to` with
+         *     `success=true` and `integration_id`, or answers with the integration. The same account is the same integration,
+         *     with its id and title, however often it is connected. A state that is forged, used, expired or another browser's, a
+         *     code that the provider refuses, and a user who does not agree are 422, and `details.reason` tells:
+         *     `invalid_state`, `missing_code`, `invalid_grant`, `access_denied`, or what else the provider says.
+         */
+        get: operations["finishAuthorization"];
+        put?: never;
+        /**
+         * OAuth callback for clients without cookies
+         * @description Does the same for the user who began, whose credential stands for the cookie.
+         */
+        post: operations["finishAuthorizationByToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/integrations/{integration_id}": {
         parameters: {
             query?: never;
@@ -1096,6 +1198,30 @@ export interface paths {
          *     one the default takes that from the first.
          */
         patch: operations["updateIntegration"];
+        trace?: never;
+    };
+    "/api/v2/integrations/{integration_id}/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refresh integration
+         * @description Gets a new access token now; before one ends that happens by itself. An integration that has nothing to refresh
+         *     with is 409. If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
+         *     until its user authorises it again.
+         */
+        post: operations["refreshIntegration"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v2/admin/encryption-keys/rotate": {
@@ -2536,6 +2662,28 @@ export interface components {
         };
         /** @description How its owner calls it; the provider's name unless given. */
         IntegrationTitle: string;
+        Provider: {
+            name: string;
+            display_name: string;
+            /** @description Where accounts are connected; null where that is not by OAuth. */
+            oauth_url: string | null;
+            supports_oauth: boolean;
+            supports_api_key: boolean;
+            supports_user_password: boolean;
+            supports_host_scoped: boolean;
+            default_scopes: string[];
+            /** @description Whether the server has what connecting accounts takes, such as a client id; true where there is no OAuth. */
+            is_configured: boolean;
+        };
+        ProviderList: {
+            providers: components["schemas"]["Provider"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        Authorization: {
+            authorization_url: string;
+            /** @description What the callback will bring; good for ten minutes, once. */
+            state: string;
+        };
         /** @enum {string} */
         TypedCredentials: "api_key" | "user_password" | "host_scoped";
         Rotation: {
@@ -2806,6 +2954,26 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description The provider cannot be asked, or not with what this server is registered with there. */
+        Upstream: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "error": {
+                 *         "code": "UPSTREAM_ERROR",
+                 *         "message": "GitHub was asked for tokens and failed: HTTP status 503 Service Unavailable",
+                 *         "details": {
+                 *           "request_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description The server or its database cannot answer at the moment; the same request may succeed later. */
         Unavailable: {
             headers: {
@@ -2883,6 +3051,12 @@ export interface components {
          */
         AllowMissingBlocks: boolean;
         IntegrationID: string;
+        /** @description The provider's name. */
+        ProviderName: string;
+        /** @description What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given. */
+        Scopes: string;
+        /** @description Path of this server's to which the browser goes in the end. */
+        ReturnTo: string;
         StoreAgentID: string;
         /** @description Identifier of an approved version of a listing. */
         StoreVersionID: string;
@@ -5343,6 +5517,222 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listProviders: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page; everything is on one page when neither this nor `page` is given. */
+                page_size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Providers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createOAuthTicket: {
+        parameters: {
+            query?: {
+                /** @description What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given. */
+                scopes?: components["parameters"]["Scopes"];
+                /** @description Path of this server's to which the browser goes in the end. */
+                return_to?: components["parameters"]["ReturnTo"];
+            };
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The address. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        url: string;
+                    };
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    authorize: {
+        parameters: {
+            query?: {
+                /** @description What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given. */
+                scopes?: components["parameters"]["Scopes"];
+                /** @description Path of this server's to which the browser goes in the end. */
+                return_to?: components["parameters"]["ReturnTo"];
+                /** @description From `POST …/ticket`. */
+                ticket?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where to go, for clients that asked for JSON. */
+            200: {
+                headers: {
+                    /** @description Binds the state to the browser. */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Authorization"];
+                };
+            };
+            /** @description To the provider. */
+            302: {
+                headers: {
+                    Location?: string;
+                    /** @description Binds the state to the browser. */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    finishAuthorization: {
+        parameters: {
+            query?: {
+                state?: string;
+                code?: string;
+                /** @description From the provider, in place of a code. */
+                error?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The integration. */
+            200: {
+                headers: {
+                    /** @description Ends the browser's cookie. */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            /** @description To `return_to`. */
+            302: {
+                headers: {
+                    Location?: string;
+                    /** @description Ends the browser's cookie. */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    finishAuthorizationByToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "4b1f…",
+                 *       "state": "q3Lx…"
+                 *     }
+                 */
+                "application/json": {
+                    code: string;
+                    state: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The integration. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     getIntegration: {
         parameters: {
             query?: never;
@@ -5440,6 +5830,38 @@ export interface operations {
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    refreshIntegration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The integration. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
             503: components["responses"]["Unavailable"];
         };
     };

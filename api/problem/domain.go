@@ -13,6 +13,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/library"
+	"github.com/patchbay-io/patchbay/core/oauth"
 	"github.com/patchbay-io/patchbay/core/store"
 )
 
@@ -41,6 +42,13 @@ var domain = []rule{
 	{is(credential.ErrConflict), message(Conflict)},
 	{is(credential.ErrFixedKeys), message(Conflict)},
 	{as[*credential.Invalid], invalidCredential},
+	{as[*credential.NeedsReauthorization], needsReauthorization},
+	{is(oauth.ErrUnknown), message(NotFound)},
+	{is(oauth.ErrTicket), func(error) *Problem { return Unauthorized(oauth.ErrTicket) }},
+	{is(oauth.ErrNotRefreshable), message(Conflict)},
+	{as[*oauth.NotConfigured], providerNotConfigured},
+	{as[*oauth.Refused], refusedAccount},
+	{as[*oauth.Upstream], message(Upstream)},
 	{is(store.ErrNotFound), message(NotFound)},
 	{is(store.ErrConflict), message(Conflict)},
 	{is(store.ErrOwn), message(Forbidden)},
@@ -70,6 +78,29 @@ func invalidAccount(err error) *Problem {
 func invalidCredential(err error) *Problem {
 	invalid, _ := errors.AsType[*credential.Invalid](err)
 	return Fields(maps.Clone(invalid.Fields))
+}
+
+func needsReauthorization(err error) *Problem {
+	p := Invalid(err.Error())
+	p.Details = map[string]any{"reason": "needs_reauthorization"}
+	return p
+}
+
+func providerNotConfigured(err error) *Problem {
+	missing, _ := errors.AsType[*oauth.NotConfigured](err)
+	p := NotConfigured(missing.Error())
+	p.Details = map[string]any{"settings": missing.Variables}
+	return p
+}
+
+func refusedAccount(err error) *Problem {
+	refused, _ := errors.AsType[*oauth.Refused](err)
+	p := Invalid(refused.Message)
+	p.Details = map[string]any{"reason": refused.Reason}
+	if refused.Field != "" {
+		p.Details["fields"] = map[string]string{refused.Field: refused.Message}
+	}
+	return p
 }
 
 func tooLargeFile(err error) *Problem {

@@ -87,6 +87,11 @@ func NotConfigured(message string) *Problem {
 	return &Problem{Status: http.StatusNotImplemented, Code: "NOT_CONFIGURED", Message: message}
 }
 
+// Upstream is another service's failure.
+func Upstream(message string) *Problem {
+	return &Problem{Status: http.StatusBadGateway, Code: "UPSTREAM_ERROR", Message: message}
+}
+
 // Unavailable is what will work again later.
 func Unavailable(message string) *Problem {
 	return &Problem{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Message: message}

@@ -27,6 +27,8 @@ type access struct {
 	permissions []account.Permission
 	executes    bool   // it starts executions, which are limited by themselves: "x-limit: execution"
 	audit       string // how the audit log calls it: "x-audit: what.happens"
+	ticket      bool   // a ticket in the query does in place of a credential: "x-ticket: true"
+	browser     bool   // cookies and Accept are for its handler: "x-browser: true"
 	needs       string // what the operator must have switched on: "x-needs: local accounts"
 	successor   string // path of the operation that takes the place of this one: "x-successor: /path"
 }
@@ -44,6 +46,7 @@ func accessOf(o *openapi3.Operation) (access, error) {
 	if a.needs != "" && a.needs != localAccounts {
 		return a, fmt.Errorf("%s: x-needs is %q, there is only %q", o.OperationID, a.needs, localAccounts)
 	}
+	a.ticket, a.browser = o.Extensions["x-ticket"] == true, o.Extensions["x-browser"] == true
 	a.executes = o.Extensions["x-limit"] == "execution"
 	a.audit, _ = o.Extensions["x-audit"].(string)
 	a.successor, _ = o.Extensions["x-successor"].(string)
@@ -107,8 +110,18 @@ func (s *server) authenticated(doc *Document, authenticate func(*http.Request) (
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			access, ctx := doc.accessOf(r), r.Context()
 			var err error
+			if access.browser {
+				ctx = withBrowser(ctx, r)
+			}
 			if access.public {
 				err = limited.anonymous(w, r)
+			} else if ticket := ticketOf(access, r); ticket != "" {
+				var p auth.Principal
+				if err = limited.anonymous(w, r); err == nil {
+					p.UserID, err = s.connections.Redeem(ctx, mux.Vars(r)["provider"], ticket)
+					ctx = auth.With(ctx, p)
+					identified(ctx, p)
+				}
 			} else {
 				var p auth.Principal
 				p, err = authenticate(r)
@@ -144,4 +157,12 @@ func (s *server) authenticated(doc *Document, authenticate func(*http.Request) (
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
+}
+
+// ticketOf is the ticket of a request that brings no credential, where one is accepted.
+func ticketOf(a access, r *http.Request) string {
+	if !a.ticket || r.Header.Get("Authorization") != "" || r.Header.Get("X-API-Key") != "" {
+		return ""
+	}
+	return r.URL.Query().Get("ticket")
 }

@@ -545,6 +545,14 @@ type ActiveVersionRequest struct {
 	ActiveGraphVersion int `json:"active_graph_version"`
 }
 
+// Authorization defines model for Authorization.
+type Authorization struct {
+	AuthorizationUrl string `json:"authorization_url"`
+
+	// State What the callback will bring; good for ten minutes, once.
+	State string `json:"state"`
+}
+
 // Block defines model for Block.
 type Block struct {
 	BlockType   BlockType `json:"block_type"`
@@ -1038,6 +1046,30 @@ type ProfileRequest struct {
 	Username *string `json:"username,omitempty"`
 }
 
+// Provider defines model for Provider.
+type Provider struct {
+	DefaultScopes []string `json:"default_scopes"`
+	DisplayName   string   `json:"display_name"`
+
+	// IsConfigured Whether the server has what connecting accounts takes, such as a client id; true where there is no OAuth.
+	IsConfigured bool   `json:"is_configured"`
+	Name         string `json:"name"`
+
+	// OauthUrl Where accounts are connected; null where that is not by OAuth.
+	OauthUrl             *string `json:"oauth_url"`
+	SupportsApiKey       bool    `json:"supports_api_key"`
+	SupportsHostScoped   bool    `json:"supports_host_scoped"`
+	SupportsOauth        bool    `json:"supports_oauth"`
+	SupportsUserPassword bool    `json:"supports_user_password"`
+}
+
+// ProviderList defines model for ProviderList.
+type ProviderList struct {
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination Pagination `json:"pagination"`
+	Providers  []Provider `json:"providers"`
+}
+
 // RetryRequest defines model for RetryRequest.
 type RetryRequest = json.RawMessage
 
@@ -1406,6 +1438,15 @@ type PageSizeV1 = int
 // Prefer defines model for Prefer.
 type Prefer = string
 
+// ProviderName defines model for ProviderName.
+type ProviderName = string
+
+// ReturnTo defines model for ReturnTo.
+type ReturnTo = string
+
+// Scopes defines model for Scopes.
+type Scopes = string
+
 // Slug defines model for Slug.
 type Slug = string
 
@@ -1486,6 +1527,9 @@ type Unavailable = Error
 
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Error
+
+// Upstream defines model for Upstream.
+type Upstream = Error
 
 // APIKeyToCreate defines model for APIKeyToCreate.
 type APIKeyToCreate = APIKeyRequest
@@ -1871,6 +1915,51 @@ type CreateIntegrationJSONBody struct {
 	Username *string `json:"username,omitempty"`
 }
 
+// AuthorizeParams defines parameters for Authorize.
+type AuthorizeParams struct {
+	// Scopes What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given.
+	Scopes *Scopes `form:"scopes,omitempty" json:"scopes,omitempty"`
+
+	// ReturnTo Path of this server's to which the browser goes in the end.
+	ReturnTo *ReturnTo `form:"return_to,omitempty" json:"return_to,omitempty"`
+
+	// Ticket From `POST …/ticket`.
+	Ticket *string `form:"ticket,omitempty" json:"ticket,omitempty"`
+}
+
+// FinishAuthorizationParams defines parameters for FinishAuthorization.
+type FinishAuthorizationParams struct {
+	State *string `form:"state,omitempty" json:"state,omitempty"`
+	Code  *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// Error From the provider, in place of a code.
+	Error *string `form:"error,omitempty" json:"error,omitempty"`
+}
+
+// FinishAuthorizationByTokenJSONBody defines parameters for FinishAuthorizationByToken.
+type FinishAuthorizationByTokenJSONBody struct {
+	Code  string `json:"code"`
+	State string `json:"state"`
+}
+
+// CreateOAuthTicketParams defines parameters for CreateOAuthTicket.
+type CreateOAuthTicketParams struct {
+	// Scopes What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given.
+	Scopes *Scopes `form:"scopes,omitempty" json:"scopes,omitempty"`
+
+	// ReturnTo Path of this server's to which the browser goes in the end.
+	ReturnTo *ReturnTo `form:"return_to,omitempty" json:"return_to,omitempty"`
+}
+
+// ListProvidersParams defines parameters for ListProviders.
+type ListProvidersParams struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page; everything is on one page when neither this nor `page` is given.
+	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
 // UpdateIntegrationJSONBody defines parameters for UpdateIntegration.
 type UpdateIntegrationJSONBody struct {
 	IsDefault *bool `json:"is_default,omitempty"`
@@ -2155,6 +2244,9 @@ type UploadFileMultipartRequestBody UploadFileMultipartBody
 // CreateIntegrationJSONRequestBody defines body for CreateIntegration for application/json ContentType.
 type CreateIntegrationJSONRequestBody CreateIntegrationJSONBody
 
+// FinishAuthorizationByTokenJSONRequestBody defines body for FinishAuthorizationByToken for application/json ContentType.
+type FinishAuthorizationByTokenJSONRequestBody FinishAuthorizationByTokenJSONBody
+
 // UpdateIntegrationJSONRequestBody defines body for UpdateIntegration for application/json ContentType.
 type UpdateIntegrationJSONRequestBody UpdateIntegrationJSONBody
 
@@ -2421,6 +2513,21 @@ type ServerInterface interface {
 	// CreateIntegration Store credentials
 	// (POST /api/v2/integrations)
 	CreateIntegration(w http.ResponseWriter, r *http.Request)
+	// Authorize OAuth authorization
+	// (GET /api/v2/integrations/oauth/{provider}/authorize)
+	Authorize(w http.ResponseWriter, r *http.Request, provider ProviderName, params AuthorizeParams)
+	// FinishAuthorization OAuth callback
+	// (GET /api/v2/integrations/oauth/{provider}/callback)
+	FinishAuthorization(w http.ResponseWriter, r *http.Request, provider ProviderName, params FinishAuthorizationParams)
+	// FinishAuthorizationByToken OAuth callback for clients without cookies
+	// (POST /api/v2/integrations/oauth/{provider}/callback)
+	FinishAuthorizationByToken(w http.ResponseWriter, r *http.Request, provider ProviderName)
+	// CreateOAuthTicket OAuth ticket
+	// (POST /api/v2/integrations/oauth/{provider}/ticket)
+	CreateOAuthTicket(w http.ResponseWriter, r *http.Request, provider ProviderName, params CreateOAuthTicketParams)
+	// ListProviders Get available providers
+	// (GET /api/v2/integrations/providers)
+	ListProviders(w http.ResponseWriter, r *http.Request, params ListProvidersParams)
 	// DeleteIntegration Delete integration
 	// (DELETE /api/v2/integrations/{integration_id})
 	DeleteIntegration(w http.ResponseWriter, r *http.Request, integrationId IntegrationID)
@@ -2430,6 +2537,9 @@ type ServerInterface interface {
 	// UpdateIntegration Update integration
 	// (PATCH /api/v2/integrations/{integration_id})
 	UpdateIntegration(w http.ResponseWriter, r *http.Request, integrationId IntegrationID)
+	// RefreshIntegration Refresh integration
+	// (POST /api/v2/integrations/{integration_id}/refresh)
+	RefreshIntegration(w http.ResponseWriter, r *http.Request, integrationId IntegrationID)
 	// ListLibraryAgents List library agents
 	// (GET /api/v2/library/agents)
 	ListLibraryAgents(w http.ResponseWriter, r *http.Request, params ListLibraryAgentsParams)
@@ -4856,6 +4966,269 @@ func (siw *ServerInterfaceWrapper) CreateIntegration(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// Authorize operation middleware
+func (siw *ServerInterfaceWrapper) Authorize(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuthorizeParams
+
+	// ------------- Optional query parameter "scopes" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "scopes", r.URL.Query(), &params.Scopes, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "scopes"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "scopes", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "return_to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "return_to", r.URL.Query(), &params.ReturnTo, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "return_to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "return_to", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "ticket" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ticket", r.URL.Query(), &params.Ticket, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ticket"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ticket", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Authorize(w, r, provider, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinishAuthorization operation middleware
+func (siw *ServerInterfaceWrapper) FinishAuthorization(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FinishAuthorizationParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "code", r.URL.Query(), &params.Code, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "code"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "code", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "error" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "error", r.URL.Query(), &params.Error, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "error"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "error", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinishAuthorization(w, r, provider, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinishAuthorizationByToken operation middleware
+func (siw *ServerInterfaceWrapper) FinishAuthorizationByToken(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinishAuthorizationByToken(w, r, provider)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateOAuthTicket operation middleware
+func (siw *ServerInterfaceWrapper) CreateOAuthTicket(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOAuthTicketParams
+
+	// ------------- Optional query parameter "scopes" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "scopes", r.URL.Query(), &params.Scopes, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "scopes"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "scopes", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "return_to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "return_to", r.URL.Query(), &params.ReturnTo, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "return_to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "return_to", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateOAuthTicket(w, r, provider, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProviders operation middleware
+func (siw *ServerInterfaceWrapper) ListProviders(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProvidersParams
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProviders(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeleteIntegration operation middleware
 func (siw *ServerInterfaceWrapper) DeleteIntegration(w http.ResponseWriter, r *http.Request) {
 
@@ -4925,6 +5298,32 @@ func (siw *ServerInterfaceWrapper) UpdateIntegration(w http.ResponseWriter, r *h
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateIntegration(w, r, integrationId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RefreshIntegration operation middleware
+func (siw *ServerInterfaceWrapper) RefreshIntegration(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "integration_id" -------------
+	var integrationId IntegrationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "integration_id", mux.Vars(r)["integration_id"], &integrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "integration_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RefreshIntegration(w, r, integrationId)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6667,11 +7066,23 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/integrations", wrapper.CreateIntegration).Methods(http.MethodPost)
 
+	r.HandleFunc(options.BaseURL+"/api/v2/integrations/providers", wrapper.ListProviders).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/integrations/oauth/{provider}/ticket", wrapper.CreateOAuthTicket).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/integrations/oauth/{provider}/authorize", wrapper.Authorize).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/integrations/oauth/{provider}/callback", wrapper.FinishAuthorization).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/integrations/oauth/{provider}/callback", wrapper.FinishAuthorizationByToken).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/integrations/{integration_id}", wrapper.DeleteIntegration).Methods(http.MethodDelete)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/integrations/{integration_id}", wrapper.GetIntegration).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/integrations/{integration_id}", wrapper.UpdateIntegration).Methods(http.MethodPatch)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/integrations/{integration_id}/refresh", wrapper.RefreshIntegration).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/encryption-keys/rotate", wrapper.RotateEncryptionKeys).Methods(http.MethodPost)
 
@@ -6776,6 +7187,8 @@ type UnauthorizedJSONResponse struct {
 type UnavailableJSONResponse Error
 
 type UnsupportedMediaTypeJSONResponse Error
+
+type UpstreamJSONResponse Error
 
 type ListAPIKeysV1RequestObject struct {
 	Params ListAPIKeysV1Params
@@ -15466,6 +15879,858 @@ func (response CreateIntegration503JSONResponse) VisitCreateIntegrationResponse(
 	return err
 }
 
+type AuthorizeRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   AuthorizeParams
+}
+
+type AuthorizeResponseObject interface {
+	VisitAuthorizeResponse(w http.ResponseWriter) error
+}
+
+type Authorize200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type Authorize200JSONResponse struct {
+	Body    Authorization
+	Headers Authorize200ResponseHeaders
+}
+
+func (response Authorize200JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize302ResponseHeaders struct {
+	Location  *string
+	SetCookie *string
+}
+
+type Authorize302Response struct {
+	Headers Authorize302ResponseHeaders
+}
+
+func (response Authorize302Response) VisitAuthorizeResponse(w http.ResponseWriter) error {
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(302)
+	return nil
+}
+
+type Authorize401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response Authorize401JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response Authorize403JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response Authorize404JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize422JSONResponse struct{ InvalidJSONResponse }
+
+func (response Authorize422JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Authorize429JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize500JSONResponse struct{ InternalJSONResponse }
+
+func (response Authorize500JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response Authorize501JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response Authorize502JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Authorize503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response Authorize503JSONResponse) VisitAuthorizeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   FinishAuthorizationParams
+}
+
+type FinishAuthorizationResponseObject interface {
+	VisitFinishAuthorizationResponse(w http.ResponseWriter) error
+}
+
+type FinishAuthorization200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type FinishAuthorization200JSONResponse struct {
+	Body    Integration
+	Headers FinishAuthorization200ResponseHeaders
+}
+
+func (response FinishAuthorization200JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization302ResponseHeaders struct {
+	Location  *string
+	SetCookie *string
+}
+
+type FinishAuthorization302Response struct {
+	Headers FinishAuthorization302ResponseHeaders
+}
+
+func (response FinishAuthorization302Response) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(302)
+	return nil
+}
+
+type FinishAuthorization404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response FinishAuthorization404JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization409JSONResponse struct{ ConflictJSONResponse }
+
+func (response FinishAuthorization409JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization422JSONResponse struct{ InvalidJSONResponse }
+
+func (response FinishAuthorization422JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response FinishAuthorization429JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization500JSONResponse struct{ InternalJSONResponse }
+
+func (response FinishAuthorization500JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response FinishAuthorization501JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response FinishAuthorization502JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorization503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response FinishAuthorization503JSONResponse) VisitFinishAuthorizationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByTokenRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Body     *FinishAuthorizationByTokenJSONRequestBody
+}
+
+type FinishAuthorizationByTokenResponseObject interface {
+	VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error
+}
+
+type FinishAuthorizationByToken200JSONResponse Integration
+
+func (response FinishAuthorizationByToken200JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response FinishAuthorizationByToken401JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response FinishAuthorizationByToken403JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response FinishAuthorizationByToken404JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken409JSONResponse struct{ ConflictJSONResponse }
+
+func (response FinishAuthorizationByToken409JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response FinishAuthorizationByToken413JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response FinishAuthorizationByToken415JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken422JSONResponse struct{ InvalidJSONResponse }
+
+func (response FinishAuthorizationByToken422JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response FinishAuthorizationByToken429JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken500JSONResponse struct{ InternalJSONResponse }
+
+func (response FinishAuthorizationByToken500JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response FinishAuthorizationByToken501JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response FinishAuthorizationByToken502JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishAuthorizationByToken503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response FinishAuthorizationByToken503JSONResponse) VisitFinishAuthorizationByTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicketRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   CreateOAuthTicketParams
+}
+
+type CreateOAuthTicketResponseObject interface {
+	VisitCreateOAuthTicketResponse(w http.ResponseWriter) error
+}
+
+type CreateOAuthTicket200JSONResponse struct {
+	Url string `json:"url"`
+}
+
+func (response CreateOAuthTicket200JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateOAuthTicket401JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateOAuthTicket403JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response CreateOAuthTicket404JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateOAuthTicket422JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateOAuthTicket429JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateOAuthTicket500JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response CreateOAuthTicket501JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOAuthTicket503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateOAuthTicket503JSONResponse) VisitCreateOAuthTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersRequestObject struct {
+	Params ListProvidersParams
+}
+
+type ListProvidersResponseObject interface {
+	VisitListProvidersResponse(w http.ResponseWriter) error
+}
+
+type ListProviders200JSONResponse ProviderList
+
+func (response ListProviders200JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviders401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListProviders401JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviders403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListProviders403JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviders422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListProviders422JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviders429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListProviders429JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviders500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListProviders500JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviders503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListProviders503JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteIntegrationRequestObject struct {
 	IntegrationId IntegrationID `json:"integration_id"`
 }
@@ -15865,6 +17130,183 @@ func (response UpdateIntegration500JSONResponse) VisitUpdateIntegrationResponse(
 type UpdateIntegration503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response UpdateIntegration503JSONResponse) VisitUpdateIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegrationRequestObject struct {
+	IntegrationId IntegrationID `json:"integration_id"`
+}
+
+type RefreshIntegrationResponseObject interface {
+	VisitRefreshIntegrationResponse(w http.ResponseWriter) error
+}
+
+type RefreshIntegration200JSONResponse Integration
+
+func (response RefreshIntegration200JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RefreshIntegration401JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RefreshIntegration403JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RefreshIntegration404JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RefreshIntegration409JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration422JSONResponse struct{ InvalidJSONResponse }
+
+func (response RefreshIntegration422JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RefreshIntegration429JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration500JSONResponse struct{ InternalJSONResponse }
+
+func (response RefreshIntegration500JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response RefreshIntegration501JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response RefreshIntegration502JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshIntegration503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RefreshIntegration503JSONResponse) VisitRefreshIntegrationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -20930,6 +22372,21 @@ type StrictServerInterface interface {
 	// CreateIntegration Store credentials
 	// (POST /api/v2/integrations)
 	CreateIntegration(ctx context.Context, request CreateIntegrationRequestObject) (CreateIntegrationResponseObject, error)
+	// Authorize OAuth authorization
+	// (GET /api/v2/integrations/oauth/{provider}/authorize)
+	Authorize(ctx context.Context, request AuthorizeRequestObject) (AuthorizeResponseObject, error)
+	// FinishAuthorization OAuth callback
+	// (GET /api/v2/integrations/oauth/{provider}/callback)
+	FinishAuthorization(ctx context.Context, request FinishAuthorizationRequestObject) (FinishAuthorizationResponseObject, error)
+	// FinishAuthorizationByToken OAuth callback for clients without cookies
+	// (POST /api/v2/integrations/oauth/{provider}/callback)
+	FinishAuthorizationByToken(ctx context.Context, request FinishAuthorizationByTokenRequestObject) (FinishAuthorizationByTokenResponseObject, error)
+	// CreateOAuthTicket OAuth ticket
+	// (POST /api/v2/integrations/oauth/{provider}/ticket)
+	CreateOAuthTicket(ctx context.Context, request CreateOAuthTicketRequestObject) (CreateOAuthTicketResponseObject, error)
+	// ListProviders Get available providers
+	// (GET /api/v2/integrations/providers)
+	ListProviders(ctx context.Context, request ListProvidersRequestObject) (ListProvidersResponseObject, error)
 	// DeleteIntegration Delete integration
 	// (DELETE /api/v2/integrations/{integration_id})
 	DeleteIntegration(ctx context.Context, request DeleteIntegrationRequestObject) (DeleteIntegrationResponseObject, error)
@@ -20939,6 +22396,9 @@ type StrictServerInterface interface {
 	// UpdateIntegration Update integration
 	// (PATCH /api/v2/integrations/{integration_id})
 	UpdateIntegration(ctx context.Context, request UpdateIntegrationRequestObject) (UpdateIntegrationResponseObject, error)
+	// RefreshIntegration Refresh integration
+	// (POST /api/v2/integrations/{integration_id}/refresh)
+	RefreshIntegration(ctx context.Context, request RefreshIntegrationRequestObject) (RefreshIntegrationResponseObject, error)
 	// ListLibraryAgents List library agents
 	// (GET /api/v2/library/agents)
 	ListLibraryAgents(ctx context.Context, request ListLibraryAgentsRequestObject) (ListLibraryAgentsResponseObject, error)
@@ -22832,6 +24292,146 @@ func (sh *strictHandler) CreateIntegration(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// Authorize operation middleware
+func (sh *strictHandler) Authorize(w http.ResponseWriter, r *http.Request, provider ProviderName, params AuthorizeParams) {
+	var request AuthorizeRequestObject
+
+	request.Provider = provider
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Authorize(ctx, request.(AuthorizeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Authorize")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AuthorizeResponseObject); ok {
+		if err := validResponse.VisitAuthorizeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinishAuthorization operation middleware
+func (sh *strictHandler) FinishAuthorization(w http.ResponseWriter, r *http.Request, provider ProviderName, params FinishAuthorizationParams) {
+	var request FinishAuthorizationRequestObject
+
+	request.Provider = provider
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinishAuthorization(ctx, request.(FinishAuthorizationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinishAuthorization")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinishAuthorizationResponseObject); ok {
+		if err := validResponse.VisitFinishAuthorizationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinishAuthorizationByToken operation middleware
+func (sh *strictHandler) FinishAuthorizationByToken(w http.ResponseWriter, r *http.Request, provider ProviderName) {
+	var request FinishAuthorizationByTokenRequestObject
+
+	request.Provider = provider
+
+	var body FinishAuthorizationByTokenJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinishAuthorizationByToken(ctx, request.(FinishAuthorizationByTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinishAuthorizationByToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinishAuthorizationByTokenResponseObject); ok {
+		if err := validResponse.VisitFinishAuthorizationByTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateOAuthTicket operation middleware
+func (sh *strictHandler) CreateOAuthTicket(w http.ResponseWriter, r *http.Request, provider ProviderName, params CreateOAuthTicketParams) {
+	var request CreateOAuthTicketRequestObject
+
+	request.Provider = provider
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOAuthTicket(ctx, request.(CreateOAuthTicketRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOAuthTicket")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateOAuthTicketResponseObject); ok {
+		if err := validResponse.VisitCreateOAuthTicketResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProviders operation middleware
+func (sh *strictHandler) ListProviders(w http.ResponseWriter, r *http.Request, params ListProvidersParams) {
+	var request ListProvidersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProviders(ctx, request.(ListProvidersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProviders")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProvidersResponseObject); ok {
+		if err := validResponse.VisitListProvidersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DeleteIntegration operation middleware
 func (sh *strictHandler) DeleteIntegration(w http.ResponseWriter, r *http.Request, integrationId IntegrationID) {
 	var request DeleteIntegrationRequestObject
@@ -22910,6 +24510,32 @@ func (sh *strictHandler) UpdateIntegration(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateIntegrationResponseObject); ok {
 		if err := validResponse.VisitUpdateIntegrationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RefreshIntegration operation middleware
+func (sh *strictHandler) RefreshIntegration(w http.ResponseWriter, r *http.Request, integrationId IntegrationID) {
+	var request RefreshIntegrationRequestObject
+
+	request.IntegrationId = integrationId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RefreshIntegration(ctx, request.(RefreshIntegrationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefreshIntegration")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RefreshIntegrationResponseObject); ok {
+		if err := validResponse.VisitRefreshIntegrationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

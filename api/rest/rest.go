@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/gorilla/mux"
 	"github.com/hashicorp/go-hclog"
@@ -30,6 +31,8 @@ type Config struct {
 	Files        Files
 	Keys         Keys
 	Integrations Integrations
+	Connections  Connections
+	BaseURL      string // under which browsers reach the API
 	Store        Store
 	StorePublic  bool    // the store may be read without a credential
 	Logins       Logins  // nil: the server has no accounts of its own
@@ -64,7 +67,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, integrations: c.Integrations, logins: c.Logins,
+		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, integrations: c.Integrations, connections: c.Connections, baseURL: strings.TrimRight(c.BaseURL, "/"), logins: c.Logins,
 		store: c.Store, storePublic: c.StorePublic, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
@@ -106,6 +109,8 @@ type server struct {
 	files        Files
 	keys         Keys
 	integrations Integrations
+	connections  Connections
+	baseURL      string
 	logins       Logins
 	store        Store
 	storePublic  bool

@@ -129,9 +129,6 @@ func (s *Settings) fillIn() error {
 	if s.DatabaseDirectURL == "" {
 		s.DatabaseDirectURL = s.DatabaseURL
 	}
-	if s.BaseURL == "" {
-		s.BaseURL = "http://" + s.Addr.Reachable()
-	}
 	if len(s.PluginDirs) == 0 {
 		executable, err := os.Executable()
 		if err != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/library"
 	"github.com/patchbay-io/patchbay/core/limit"
+	"github.com/patchbay-io/patchbay/core/oauth"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/store"
@@ -59,6 +60,7 @@ type Server struct {
 	execution *execution.Service
 	accounts  *account.Service
 	vault     *credential.Vault
+	oauth     *oauth.Service
 	logins    *account.Logins // nil without accounts of our own
 	limiter   *limit.Limiter
 	auth      *auth.Authenticator
@@ -222,6 +224,13 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	graphs := graph.NewService(graph.NewStore(s.db, followers{}), s.plugins, shared)
 	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Logger: s.log})
 	var err error
+	s.oauth, err = oauth.New(ctx, oauth.Config{
+		DB: s.db, Vault: s.vault, Providers: s.plugins, Services: services, BaseURL: s.baseURL(), ServerID: id, Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.vault.RevokeWith(s.oauth)
 	s.store, err = store.New(ctx, store.Config{
 		DB: s.db, Logger: s.log, Graphs: graphs, Runs: execution.ByOthers{DB: s.db}, Follower: library.Follower{},
 		AutoApprove: s.settings.StoreAutoApprove,
@@ -254,7 +263,7 @@ func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Servic
 		},
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
 		Library: s.library,
-		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Integrations: s.vault, Store: s.store, StorePublic: s.settings.StorePublic,
+		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Integrations: s.vault, Connections: s.oauth, BaseURL: s.baseURL(), Store: s.store, StorePublic: s.settings.StorePublic,
 		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
@@ -291,6 +300,14 @@ func prefixes(networks []config.Network) []netip.Prefix {
 		all[i] = network.Prefix
 	}
 	return all
+}
+
+// baseURL is where browsers and providers find the API.
+func (s *Server) baseURL() string {
+	if s.settings.BaseURL != "" {
+		return s.settings.BaseURL
+	}
+	return "http://" + s.RESTAddress()
 }
 
 // RESTAddress is where the REST API is found from this machine, WSAddress where the WebSocket is.
@@ -355,6 +372,9 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 	if s.accounts != nil {
 		s.accounts.Close()
+	}
+	if s.oauth != nil {
+		s.oauth.Close()
 	}
 	if s.vault != nil {
 		s.vault.Close()

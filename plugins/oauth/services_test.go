@@ -16,7 +16,6 @@ import (
 type dialect struct {
 	provider string
 	server   *blocktest.OAuthServer
-	settings map[string]string // beside client and endpoints, which are those of the server
 	scopes   []string          // asked for
 	query    map[string]string // that the authorization URL must have
 	granted  []string
