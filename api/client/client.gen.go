@@ -608,6 +608,10 @@ type ExecuteRequest struct {
 	// Inputs A value for each name.
 	Inputs *Values `json:"inputs,omitempty"`
 
+	// NodesInputMasks For each node, by its identifier, values of its inputs for this execution. They beat constants and what links
+	// bring; what has one is not waited for. Nodes of nested agents may be named too.
+	NodesInputMasks map[string]Values `json:"nodes_input_masks,omitempty"`
+
 	// Version The active version when missing or null.
 	Version *int `json:"version,omitempty"`
 }

@@ -2175,6 +2175,13 @@ export interface components {
         ExecuteRequest: {
             input_data?: components["schemas"]["Values"];
             inputs?: components["schemas"]["Values"];
+            /**
+             * @description For each node, by its identifier, values of its inputs for this execution. They beat constants and what links
+             *     bring; what has one is not waited for. Nodes of nested agents may be named too.
+             */
+            nodes_input_masks?: {
+                [key: string]: components["schemas"]["Values"];
+            } | null;
             /** @description The active version when missing or null. */
             version?: number | null;
         };

@@ -10,6 +10,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 	"github.com/patchbay-io/patchbay/core/execution"
 )
 
@@ -69,7 +70,7 @@ func retryRequest(body []byte) (execution.RetryRequest, error) {
 	return r, e.problem()
 }
 
-// executionRequest reads {"input_data" or "inputs", "version"}; no body is no inputs.
+// executionRequest reads {"input_data" or "inputs", "nodes_input_masks", "version"}; no body is no inputs.
 func executionRequest(body []byte) (execution.Request, error) {
 	r := execution.Request{Inputs: json.RawMessage("{}")}
 	if len(body) == 0 {
@@ -85,6 +86,15 @@ func executionRequest(body []byte) (execution.Request, error) {
 		e.refuse("is another name of input_data; one of them is enough", "inputs")
 	} else if inputs := e.object("inputs"); inputs != nil {
 		r.Inputs = inputs
+	}
+	const masks = "nodes_input_masks"
+	if v, ok := e.members[masks]; ok && jsonscan.KindOf(v) != jsonscan.Null {
+		r.Masks = e.object(masks)
+	}
+	for node, pins := range jsonscan.Members(r.Masks) {
+		if jsonscan.KindOf(pins) != jsonscan.Object {
+			e.wrong[masks+"."+jsonscan.Unquote(node)] = "must be an object, not " + jsonscan.KindOf(pins).String()
+		}
 	}
 	r.Version = e.number("version")
 	return r, e.problem()

@@ -104,9 +104,17 @@ func TestExecuteBodies(t *testing.T) {
 			t.Errorf("%s: %+v", body, got)
 		}
 	}
+	for body, want := range map[string]string{`{"nodes_input_masks":null}`: "", `{"nodes_input_masks":{"n":{"p":1e400}}}`: `{"n":{"p":1e400}}`} {
+		expect(t, f.do("POST", executePath, body), 200)
+		if got := f.requests[len(f.requests)-1]; string(got.Masks) != want {
+			t.Errorf("%s: %s", body, got.Masks)
+		}
+	}
 	for body, contains := range map[string]string{
 		`[]`:                                    `"body":`,
 		`null`:                                  `"body":`,
+		`{"nodes_input_masks":[]}`:              `"nodes_input_masks":"must be an object, not a list"`,
+		`{"nodes_input_masks":{"n":1,"m":{}}}`:  `"nodes_input_masks.n":"must be an object, not a number"`,
 		`{"input_data":[]}`:                     `"input_data":"must be an object, not a list"`,
 		`{"input_data":null}`:                   `"input_data":`,
 		`{"inputs":"x"}`:                        `"inputs":`,

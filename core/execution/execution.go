@@ -99,6 +99,7 @@ type Request struct {
 	GraphID        string
 	Version        int             // 0: the active one
 	Inputs         json.RawMessage // JSON object
+	Masks          json.RawMessage // input masks, an object of objects: graph.Masked; nil: none
 	IdempotencyKey string          // empty: none
 	Body           []byte          // what the key stands for: the request's bytes
 	// Awaited says that nobody is told of the execution before it has ended, or some time has passed. What happens at

@@ -355,6 +355,7 @@ func (g *generation) child(ctx context.Context, c command, inputs json.RawMessag
 		ev.err = fmt.Errorf("graph %s, version %d, of the nested agent: %w", nested.GraphID, version, err)
 		return ev
 	}
+	child = child.Masked(graph.ChildMasks(node, c.run.plan.Graph.Masks))
 	if err := graph.ValidateForRun(child, g.blocks, inputs); err != nil {
 		ev.err = fmt.Errorf("the nested agent cannot run: %w", err)
 		return ev

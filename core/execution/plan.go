@@ -48,6 +48,7 @@ type planDocument struct {
 	Links   []graph.Link       `json:"links"`
 	Blocks  []block.Definition `json:"blocks"`
 	Secrets []string           `json:"secrets,omitempty"` // of the author, in nested agents too
+	Masks   string             `json:"masks,omitempty"`   // input masks of the run: JSON
 }
 
 type planDocumentNode struct {
@@ -58,7 +59,7 @@ type planDocumentNode struct {
 
 // newPlan snapshots g, whose blocks must all be known (graph.ValidateForRun has seen to that).
 func newPlan(g *graph.Graph, blocks graph.Blocks) (*Plan, error) {
-	doc := planDocument{GraphID: g.ID, Version: g.Version, UserID: g.UserID, Links: g.Links, Secrets: secretsOf(g, blocks)}
+	doc := planDocument{GraphID: g.ID, Version: g.Version, UserID: g.UserID, Links: g.Links, Secrets: secretsOf(g, blocks), Masks: string(g.Masks)}
 	known := map[string]*block.Block{}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
@@ -110,6 +111,7 @@ func compilePlan(text string, doc planDocument, blocks map[string]*block.Block) 
 		index[n.ID] = i
 		p.Graph.Nodes = append(p.Graph.Nodes, graph.Node{ID: n.ID, BlockID: n.BlockID, InputDefault: json.RawMessage(n.InputDefault)})
 	}
+	p.Graph = p.Graph.Masked(json.RawMessage(doc.Masks))
 	for i := range p.Graph.Nodes {
 		n := &p.Graph.Nodes[i]
 		b, ok := blocks[n.BlockID]
@@ -128,7 +130,7 @@ func compilePlan(text string, doc planDocument, blocks map[string]*block.Block) 
 		from, to := &p.nodes[source], &p.nodes[sink]
 		from.outbound = append(from.outbound, i)
 		from.handlesFail = from.handlesFail || p.links[i].base == errorPin
-		if !slices.Contains(to.awaited, l.SinkName) {
+		if !slices.Contains(to.awaited, l.SinkName) && !to.node.Masks(l.SinkName) {
 			to.awaited = append(to.awaited, l.SinkName)
 		}
 		if l.IsStatic {

@@ -22,7 +22,7 @@ type planCache struct {
 type planKey struct {
 	graph   string
 	version int
-	id      [sha256.Size]byte // of plans read from the database; zero for those made of a graph version
+	id      [sha256.Size]byte // of plans read from the database; for those made of a graph version that of its masks, or zero
 }
 
 type cachedPlan struct {
@@ -33,6 +33,9 @@ type cachedPlan struct {
 // plan is what an execution of g that is accepted now runs by. It is stored when it returns.
 func (s *Service) plan(ctx context.Context, g *graph.Graph) (*Plan, error) {
 	key := planKey{graph: g.ID, version: g.Version}
+	if len(g.Masks) > 0 {
+		key.id = sha256.Sum256(g.Masks)
+	}
 	s.plans.mu.Lock()
 	c := s.plans.plans[key]
 	s.plans.mu.Unlock()

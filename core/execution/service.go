@@ -171,7 +171,7 @@ func (s *Service) Execute(ctx context.Context, r Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.start(ctx, g, r, nil)
+	return s.start(ctx, g.Masked(r.Masks), r, nil)
 }
 
 // Retry accepts an execution that repeats another one of the user's, which must be a root that has ended, or it is
@@ -205,10 +205,15 @@ func (s *Service) Retry(ctx context.Context, r RetryRequest) (string, error) {
 	if _, ok := g.Node(r.From); !ok && r.From != fromStart && r.From != fromFailure {
 		return "", ErrNoNode
 	}
-	return s.start(ctx, g, Request{
+	of := uuid.MustParse(x.ID)
+	before, err := s.header(ctx, of)
+	if err != nil {
+		return "", err
+	}
+	return s.start(ctx, g.Masked(before.Graph.Masks), Request{
 		UserID: r.UserID, GraphID: x.GraphID, Version: r.Version, Inputs: x.Inputs,
 		IdempotencyKey: r.IdempotencyKey, Body: append([]byte("retry "+x.ID+"\n"), r.Body...),
-	}, &retry{uuid.MustParse(x.ID), r.From})
+	}, &retry{of, r.From})
 }
 
 func (s *Service) start(ctx context.Context, g *graph.Graph, r Request, repeats *retry) (string, error) {

@@ -43,7 +43,7 @@ func Assemble(n *Node, b *block.Block, data []PinValue) (Assembled, error) {
 		constants = agentInputs(n)
 	}
 	var room [24]field
-	fields, isDynamic := overlay(room[:0], constants, data)
+	fields, isDynamic := overlay(room[:0], constants, n.withMask(data))
 	var unfit *InvalidInput
 	if isDynamic {
 		fields, unfit = merge(fields)

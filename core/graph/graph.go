@@ -30,7 +30,8 @@ type Graph struct {
 	IsActive          bool
 	Nodes             []Node
 	Links             []Link
-	SubGraphs         []Graph // flat: all graphs that nested agents lead to; not stored with the graph
+	SubGraphs         []Graph         // flat: all graphs that nested agents lead to; not stored with the graph
+	Masks             json.RawMessage // of a run, see Masked
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	unbound           []Missing // nested agents that are not there
@@ -42,6 +43,7 @@ type Node struct {
 	BlockID      string          `json:"block_id"`
 	InputDefault json.RawMessage `json:"input_default"` // object: constants by pin, dynamic ones too
 	Metadata     json.RawMessage `json:"metadata"`      // object: what user interfaces keep
+	Mask         json.RawMessage `json:"-"`             // object: of a run, see Masked
 }
 
 // Link leads from an output pin to an input pin.

@@ -89,7 +89,7 @@ func validateInputs(g *Graph, blocks Blocks, inputs json.RawMessage, r *report) 
 		if !ok || !valueIsNull(n, b) {
 			continue
 		}
-		if _, given := runInput(n, inputs); given {
+		if _, given := runInput(n, inputs); given || n.Masks("value") {
 			continue
 		}
 		if fields == nil {
@@ -122,7 +122,7 @@ func validateStart(g *Graph, s Start, blocks Blocks, r *report) {
 	}
 	if b.Kind == block.Input {
 		for i := range g.Links { // a constant never stands in for a link
-			if l := &g.Links[i]; l.SinkID == n.ID && (l.SinkName != "value" || len(s.Data) == 0) {
+			if l := &g.Links[i]; l.SinkID == n.ID && (l.SinkName != "value" || len(s.Data) == 0) && !n.Masks(l.SinkName) {
 				r.add(n.ID, l.SinkName, required)
 			}
 		}

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -203,6 +204,9 @@ func (v nodeView) provided() map[string]bool {
 	for pin := range v.linked {
 		provided[Base(pin)] = true
 	}
+	for k := range jsonscan.Members(v.Mask) {
+		provided[Base(jsonscan.Unquote(k))] = true
+	}
 	return provided
 }
 
@@ -244,9 +248,13 @@ func (v nodeView) validateSiblings(r *report, p *block.Pin, run bool) {
 	}
 }
 
-// hasValue says whether a pin has a constant or a default that is neither null nor blank. Links do not count.
+// hasValue says whether a pin has a constant, a mask or a default that is neither null nor blank. Links do not count.
 func (v nodeView) hasValue(p *block.Pin) bool {
-	if c, ok := jsonscan.Find(v.InputDefault, p.Name); ok {
+	for _, object := range []json.RawMessage{v.Mask, v.InputDefault} {
+		c, ok := jsonscan.Find(object, p.Name)
+		if !ok {
+			continue
+		}
 		switch jsonscan.KindOf(c) {
 		case jsonscan.Null:
 		case jsonscan.String:
@@ -278,9 +286,9 @@ func (v nodeView) validateConstants(r *report) {
 	}
 }
 
-// extended says whether a constant is replaced by a link or is only part of a pin's value.
+// extended says whether a constant is replaced by a link or a mask, or is only part of a pin's value.
 func (v nodeView) extended(pin string) bool {
-	if v.linked[pin] {
+	if v.linked[pin] || v.Masks(pin) {
 		return true
 	}
 	for linked := range v.linked {
@@ -317,6 +325,9 @@ func (v nodeView) validateAgent(r *report, run bool, provided map[string]bool) {
 	}
 	for pin := range v.linked {
 		have[Base(pin)] = true
+	}
+	for k := range jsonscan.Members(v.Mask) {
+		have[Base(jsonscan.Unquote(k))] = true
 	}
 	_, names := agentPins(v.Node, "input_schema")
 	for _, name := range names {

@@ -16,6 +16,7 @@ var suites = map[string][]scenario{
 	"cycles":  cycles,
 	"order":   order,
 	"nested":  nested,
+	"masks":   masks,
 	"refused": refusals,
 }
 
@@ -35,6 +36,18 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// input is what an execution is asked for with, behind "input_data":.
+func (s *scenario) input() string {
+	inputs := s.inputs
+	if inputs == "" {
+		inputs = "{}"
+	}
+	if s.masks != "" {
+		inputs += `,"nodes_input_masks":` + s.masks
+	}
+	return inputs
+}
+
 // play stores and executes a scenario and checks what comes of it.
 func (w *world) play(t *testing.T, s *scenario) {
 	t.Helper()
@@ -46,14 +59,10 @@ func (w *world) play(t *testing.T, s *scenario) {
 	}
 	g := s.store(t, c)
 	if want.refused != nil {
-		inputs := s.inputs
-		if inputs == "" {
-			inputs = "{}"
-		}
-		checkRefusal(t, c.do(t, http.MethodPost, "/builder/graphs/"+g.ID+"/execute", `{"input_data":`+inputs+`}`), want.refused)
+		checkRefusal(t, c.do(t, http.MethodPost, "/builder/graphs/"+g.ID+"/execute", `{"input_data":`+s.input()+`}`), want.refused)
 		return
 	}
-	d := w.finish(t, c, c.execute(t, g.ID, s.inputs))
+	d := w.finish(t, c, c.execute(t, g.ID, s.input()))
 	want.check(t, s, d)
 	if s.check != nil {
 		s.check(t, d)

@@ -200,7 +200,7 @@ func surviveKill(t *testing.T, h *host) {
 	var accepting sync.WaitGroup
 	for i, s := range all {
 		accepting.Go(func() {
-			id, err := c.start(t.Context(), graphs[i].ID, s.inputs)
+			id, err := c.start(t.Context(), graphs[i].ID, s.input())
 			if err != nil {
 				return
 			}
@@ -220,7 +220,7 @@ func surviveKill(t *testing.T, h *host) {
 	f.rise(t, c)
 	for i, s := range all {
 		if s.execution == "" {
-			s.execution = c.execute(t, graphs[i].ID, s.inputs)
+			s.execution = c.execute(t, graphs[i].ID, s.input())
 		}
 	}
 	for _, s := range all {

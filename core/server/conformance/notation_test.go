@@ -22,6 +22,7 @@ type scenario struct {
 	nodes    string
 	links    string
 	inputs   string // {} where empty
+	masks    string // nodes_input_masks; none where empty
 	want     string
 	children map[string]scenario
 	check    func(*testing.T, *details)
