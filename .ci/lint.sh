@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, vet, linters and the rules of imports, over both modules.
+# Formatting, vet, linters and the rules of imports, over both modules; and that the API breaks nobody.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
@@ -15,3 +15,4 @@ for module in . sdk; do
   (cd "$module" && "$OLDPWD/bin/tools/golangci-lint" run --config "$OLDPWD/.golangci.yml" ./...)
 done
 "$go" test -run TestArchitecture ./core/server
+.ci/breaking
