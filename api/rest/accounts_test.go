@@ -80,6 +80,7 @@ func TestAccountsFromTheFirstAdministratorOn(t *testing.T) {
 	expect(t, f.as(ann.Access, "POST", "/api/v2/admin/accounts", fmt.Sprintf(`{"email":"BOB@example.com","password":%q}`, annsPassword)), 409, `"CONFLICT"`)
 	expect(t, f.as(ann.Access, "GET", "/api/v2/admin/accounts?page_size=1", ""), 200, `"total":2`, "bob@example.com")
 	expect(t, f.as(ann.Access, "GET", "/api/v2/admin/accounts?email=Ann@example.com", ""), 200, `"total":1`, ann.User.ID)
+	expect(t, f.as(ann.Access, "GET", "/api/v2/admin/accounts?email=a%00@example.com", ""), 200, `"total":0`)
 
 	his := f.logIn("bob@example.com", annsPassword)
 	if his.User.ID != bob.ID {

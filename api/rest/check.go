@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,7 +68,7 @@ func joinLists(h http.Header) {
 
 func checkParameters(r *http.Request, route *routers.Route) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
+	if err != nil && takesQuery(route) {
 		return problem.Field("query", "the query string cannot be read")
 	}
 	// The validator reads the body before it looks at security, however large the body is.
@@ -80,6 +81,16 @@ func checkParameters(r *http.Request, route *routers.Route) error {
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
 		},
 	}))
+}
+
+// takesQuery says whether an operation looks at the query at all; what is unknown there is ignored.
+func takesQuery(route *routers.Route) bool {
+	for _, p := range append(slices.Clone(route.PathItem.Parameters), route.Operation.Parameters...) {
+		if p.Value.In == openapi3.ParameterInQuery {
+			return true
+		}
+	}
+	return false
 }
 
 func checkBody(r *http.Request, route *routers.Route) error {

@@ -82,7 +82,10 @@ func (l *Logins) Create(ctx context.Context, email, password string, admin bool)
 func (l *Logins) List(ctx context.Context, email string, offset, limit int) ([]Login, int, error) {
 	filter, args := ``, []any{}
 	if email != "" {
-		normal, _ := normalEmail(email)
+		normal, ok := normalEmail(email)
+		if !ok {
+			return []Login{}, 0, nil // nobody has one like that
+		}
 		filter, args = ` WHERE email = ?`, []any{normal} // login_email_key
 	}
 	var total int
