@@ -8,11 +8,16 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
-// lookUp finds out whose a token is. A provider that forbids to ask leaves it open.
+// untold are answers of a provider that works and does not tell whose a token is: it takes another scope, or it never
+// does.
+var untold = []int{http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented}
+
+// lookUp finds out whose a token is. That may stay open.
 func (o *operation) lookUp(ctx context.Context, reply []byte, t *Token) error {
 	a := o.oauth.Account
 	if t.AccountID != "" || a.ID == "" {
@@ -41,8 +46,8 @@ func (o *operation) lookUp(ctx context.Context, reply []byte, t *Token) error {
 		switch {
 		case err != nil:
 			return err
-		case status == http.StatusForbidden:
-			Logger(ctx).Warn("the provider does not tell whose account was connected", "provider", o.provider.Name)
+		case slices.Contains(untold, status):
+			Logger(ctx).Warn("the provider does not tell whose account was connected", "provider", o.provider.Name, "status", status)
 			return nil
 		case status/100 != 2:
 			return &statusError{status}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -118,6 +119,9 @@ func (s *server) authenticated(doc *Document, authenticate func(*http.Request) (
 			} else if ticket := ticketOf(access, r); ticket != "" {
 				var p auth.Principal
 				if err = limited.anonymous(w, r); err == nil {
+					err = s.lured(r)
+				}
+				if err == nil {
 					p.UserID, err = s.connections.Redeem(ctx, mux.Vars(r)["provider"], ticket)
 					ctx = auth.With(ctx, p)
 					identified(ctx, p)
@@ -157,6 +161,18 @@ func (s *server) authenticated(doc *Document, authenticate func(*http.Request) (
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
+}
+
+// lured says whether the browser comes from a page that had no business to send it: with a ticket of its own, that page
+// could have the account of whoever follows its link connected to another user.
+func (s *server) lured(r *http.Request) error {
+	if r.Header.Get("Sec-Fetch-Site") != "cross-site" {
+		return nil
+	}
+	if from, err := url.Parse(r.Referer()); err == nil && slices.Contains(s.origins, from.Scheme+"://"+from.Host) {
+		return nil
+	}
+	return problem.Forbidden("a ticket cannot be used by a link on a page of another origin")
 }
 
 // ticketOf is the ticket of a request that brings no credential, where one is accepted.

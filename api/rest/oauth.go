@@ -167,7 +167,9 @@ func (r redirection) write(w http.ResponseWriter) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
-	return json.NewEncoder(w).Encode(r.instead)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // addresses stay readable
+	return e.Encode(r.instead)
 }
 
 // VisitAuthorizeResponse writes the answer.

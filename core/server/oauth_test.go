@@ -341,6 +341,37 @@ func TestGitHubTokensAreRefreshed(t *testing.T) {
 	expectNoCanary(t, i, v)
 }
 
+// A server that dies while GitHub is asked takes the refresh up again when it starts, without waiting for the end of
+// what it had claimed.
+func TestARefreshSurvivesADeath(t *testing.T) {
+	t.Parallel()
+	github, i := withGitHub(t)
+	github.Lock()
+	github.ExpiresIn, github.Rotate = 28800, false
+	github.Unlock()
+	v := newVisitor(t, i)
+	c := v.connect(alice, "")
+	asked, goOn := make(chan struct{}), make(chan struct{})
+	github.Lock()
+	hold := sync.OnceFunc(func() { close(asked); <-goOn })
+	github.Before = func(*http.Request) { hold() }
+	github.Unlock()
+	refresh := "/api/v2/integrations/" + c.ID + "/refresh"
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _, _ = i.try(alice, http.MethodPost, refresh, nil) // it breaks off
+	}()
+	<-asked
+	i.kill()
+	<-done
+	close(goOn)
+	i.start()
+	if response, body := v.goTo(alice, http.MethodPost, refresh, ""); response.StatusCode != http.StatusOK {
+		t.Errorf("refresh after a death: %d %s", response.StatusCode, body)
+	}
+}
+
 // expectNoCanary looks for secrets where there must be none: in the data folder, the log, and what clients were answered.
 func expectNoCanary(t *testing.T, i *instance, v *visitor) {
 	t.Helper()

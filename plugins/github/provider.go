@@ -7,7 +7,7 @@ var provider = sdk.Provider{
 	OAuth: &sdk.OAuth{
 		AuthorizeURL: "{base_url}/login/oauth/authorize",
 		TokenURL:     "{base_url}/login/oauth/access_token",
-		Account:      sdk.Account{URL: "{api_url}/user", ID: "id", Username: "login"},
+		Account:      sdk.Account{URL: "{api_url}/user", ID: "id login", Username: "login"},
 		Revocation: sdk.Revocation{
 			Method: "DELETE", URL: "{api_url}/applications/{client_id}/token", ClientAuth: sdk.InJSON, TokenField: "access_token",
 		},
