@@ -19,8 +19,8 @@ const (
 	maxURL         = 16 << 10
 	maxHeader      = 128 << 10 // of a request's header, and of an answer's
 	connectTime    = 10 * time.Second
-	headerTime     = 2 * time.Minute  // from the end of the request to the answer's header
-	silentTime     = time.Minute      // without any byte of an answer's body
+	headerTime     = 5 * time.Minute  // from the end of the request to the answer's header; language models think long
+	silentTime     = 5 * time.Minute  // without any byte of an answer's body
 	wholeTime      = 10 * time.Minute // from the beginning of a request to the end of the answer's body
 	pooledTime     = 30 * time.Second
 	maxIdle        = 64

@@ -137,6 +137,9 @@ func (r *request) attempt(ctx context.Context) (*http.Response, error) {
 	}
 	request.ContentLength = size
 	request.Header = r.headers.Clone()
+	if key := sdk.RunFrom(ctx).IdempotencyKey; key != "" && !slices.Contains(idempotent, r.method) && request.Header.Get("Idempotency-Key") == "" {
+		request.Header.Set("Idempotency-Key", key) // a run that is cut off is repeated; services that know the header do it once
+	}
 	if host := request.Header.Get("Host"); host != "" {
 		request.Host = host
 	}

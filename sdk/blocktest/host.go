@@ -88,7 +88,11 @@ func (h *Host) Call(ctx context.Context, c *proto.Call) (*proto.Reply, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		reply = &proto.Reply{Error: &proto.Error{Kind: proto.ErrorKind_ERROR_KIND_INVALID_INPUT, Message: err.Error()}}
+		kind := proto.ErrorKind_ERROR_KIND_INVALID_INPUT
+		if outside, ok := errors.AsType[*outsideError](err); ok {
+			kind, err = proto.ErrorKind_ERROR_KIND_TEMPORARY, outside.error
+		}
+		reply = &proto.Reply{Error: &proto.Error{Kind: kind, Message: err.Error()}}
 	}
 	reply.Run, reply.Number = c.Run, c.Number
 	return reply, nil
@@ -132,7 +136,7 @@ func (h *Host) answer(ctx context.Context, run sdk.Run, c *proto.Call) (*proto.R
 	case *proto.Call_AwaitResponse:
 		return h.await(ctx, handleKey{c.Run, s.AwaitResponse.Handle})
 	case *proto.Call_Read:
-		return h.read(handleKey{c.Run, s.Read.Handle}, s.Read.Max)
+		return h.readUntil(ctx, handleKey{c.Run, s.Read.Handle}, s.Read.Max)
 	case *proto.Call_Write:
 		return &proto.Reply{}, h.write(handleKey{c.Run, s.Write.Handle}, s.Write)
 	case *proto.Call_Close:
@@ -210,6 +214,27 @@ func (h *Host) create(run sdk.Run, key handleKey, c *proto.CreateFile) *proto.Re
 	return &proto.Reply{Result: &proto.Reply_FileCreated{FileCreated: &proto.FileCreated{Uri: uri}}}
 }
 
+// outsideError is one of the service that a block asks.
+type outsideError struct{ error }
+
+// readUntil reads, and waits no longer than the run goes on: a service may be silent for ever. What it began ends when
+// the handle is closed.
+func (h *Host) readUntil(ctx context.Context, key handleKey, limit uint32) (*proto.Reply, error) {
+	read := make(chan struct{})
+	var got *proto.Reply
+	var failed error
+	go func() {
+		defer close(read)
+		got, failed = h.read(key, limit)
+	}()
+	select {
+	case <-read:
+		return got, failed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 func (h *Host) read(key handleKey, limit uint32) (*proto.Reply, error) {
 	opened, err := h.handle(key)
 	if err != nil || opened.from == nil {
@@ -219,7 +244,7 @@ func (h *Host) read(key handleKey, limit uint32) (*proto.Reply, error) {
 	n, err := opened.from.Read(data)
 	end := errors.Is(err, io.EOF)
 	if err != nil && !end {
-		return nil, err
+		return nil, &outsideError{err}
 	}
 	if end {
 		h.close(key)
