@@ -22,6 +22,7 @@ type generation struct {
 	cancel   context.CancelCauseFunc
 	writer   *writer
 	timezone string
+	workers  workers
 
 	mu       sync.Mutex
 	entries  map[uuid.UUID]*entry
@@ -51,6 +52,7 @@ func newGeneration(ctx context.Context, s *Service) *generation {
 		entries: map[uuid.UUID]*entry{}, slots: s.config.Concurrency, live: live{runs: map[uuid.UUID]*run{}},
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	g.workers.init()
 	g.idle = sync.NewCond(&g.mu)
 	return g
 }
@@ -72,6 +74,7 @@ func (g *generation) run() error {
 	g.cancel(context.Cause(ctx))
 	err := group.Wait()
 	g.trees.Wait()
+	g.workers.close()
 	g.writer.refuseQueued()
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -106,11 +106,7 @@ func newTree(s *generation, root *run, m *machine) *tree {
 // post hands the tree an event, from any goroutine.
 func (t *tree) post(event any) {
 	t.mu.Lock()
-	if a, ok := event.(ack); ok {
-		t.acks = append(t.acks, a)
-	} else {
-		t.inbox = append(t.inbox, event)
-	}
+	t.inbox = append(t.inbox, event)
 	t.mu.Unlock()
 	t.rouse()
 }
@@ -192,16 +188,8 @@ func (t *tree) process() {
 	if t.over {
 		return
 	}
-	for _, a := range t.takeAcks() {
-		t.ahead -= a.rows
-		t.bytes -= a.bytes
-		if a.err != nil {
-			t.end(a.err)
-			return
-		}
-		for _, c := range a.commands {
-			t.launch(t.ctx, c)
-		}
+	if t.settle(); t.over {
+		return
 	}
 	for _, ev := range t.takeEvents() {
 		t.handle(t.ctx, ev)
@@ -221,6 +209,42 @@ func (t *tree) process() {
 		t.armed = true
 	}
 	t.over = t.over || t.finished()
+}
+
+// settle takes the writer's answers. The turn is held.
+func (t *tree) settle() {
+	for _, a := range t.takeAcks() {
+		t.ahead -= a.rows
+		t.bytes -= a.bytes
+		if a.err != nil {
+			t.end(a.err)
+			return
+		}
+		for _, c := range a.commands {
+			t.launch(t.ctx, c)
+		}
+	}
+}
+
+// acknowledge brings the writer's answer, taking the turn for it where that is free, so that what waited for the commit
+// starts at once.
+func (t *tree) acknowledge(a ack) {
+	t.mu.Lock()
+	t.acks = append(t.acks, a)
+	more := len(t.inbox) > 0
+	t.mu.Unlock()
+	if !t.turn.TryLock() {
+		t.rouse()
+		return
+	}
+	defer t.turn.Unlock()
+	if !t.over {
+		t.settle()
+		t.over = t.over || t.finished()
+	}
+	if more || t.over {
+		t.rouse()
+	}
 }
 
 // work runs an attempt, and then what follows from its end as long as that is one block.
@@ -420,7 +444,7 @@ func (t *tree) flush(ctx context.Context) error {
 			}
 			t.s.publish(rows)
 		}
-		t.post(ack{err: err, commands: commands, rows: n, bytes: size})
+		t.acknowledge(ack{err: err, commands: commands, rows: n, bytes: size})
 	}
 	if ended := t.remember(rows); ended != nil {
 		done := c.done
@@ -560,5 +584,5 @@ func (t *tree) launch(ctx context.Context, c command) {
 		return
 	}
 	t.blocks.Add(1)
-	go t.work(a)
+	t.s.workers.run(func() { t.work(a) })
 }
