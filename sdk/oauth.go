@@ -76,9 +76,13 @@ func tokensResult(t *Token) *proto.ProviderResult {
 	if t == nil {
 		return nil
 	}
+	scopes := make([]string, len(t.Scopes))
+	for i, scope := range t.Scopes {
+		scopes[i] = validText(scope)
+	}
 	return &proto.ProviderResult{Tokens: &proto.Tokens{
-		AccessToken: t.AccessToken, TokenType: t.TokenType, RefreshToken: t.RefreshToken,
-		ExpiresAt: unixSeconds(t.Expiry), RefreshExpiresAt: unixSeconds(t.RefreshExpiry), Scopes: t.Scopes,
+		AccessToken: t.AccessToken, TokenType: validText(t.TokenType), RefreshToken: t.RefreshToken,
+		ExpiresAt: unixSeconds(t.Expiry), RefreshExpiresAt: unixSeconds(t.RefreshExpiry), Scopes: scopes,
 		Account: &proto.Account{Id: validText(t.AccountID), Username: validText(t.Username), Title: validText(t.Title)},
 	}}
 }

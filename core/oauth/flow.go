@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/plugin"
@@ -136,7 +138,7 @@ func (s *Service) scopes(ctx context.Context, p *plugin.Provider, r Request) ([]
 	for _, c := range connected {
 		if c.Type == credential.OAuth2 {
 			for _, scope := range c.Scopes {
-				if !slices.Contains(scopes, scope) {
+				if len(scopes) < maxScopes && scopeToken.MatchString(scope) && !slices.Contains(scopes, scope) {
 					scopes = append(scopes, scope)
 				}
 			}
@@ -173,7 +175,7 @@ func (r *Request) check() error {
 // ownPath says that an address cannot lead a browser elsewhere: it is a path, and none that browsers read as a host.
 func ownPath(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && len(address) <= maxReturnTo && strings.HasPrefix(address, "/") && !strings.HasPrefix(address, "//") &&
+	return err == nil && len(address) <= maxReturnTo && utf8.ValidString(address) && strings.HasPrefix(address, "/") && !strings.HasPrefix(address, "//") &&
 		u.Scheme == "" && u.Host == "" && u.User == nil && !strings.HasPrefix(u.Path, "//") &&
 		!strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) &&
 		!strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f })
@@ -192,7 +194,7 @@ func (s *Service) Connect(ctx context.Context, c Callback) (connected *credentia
 	if c.State == "" {
 		return nil, "", wrongState()
 	}
-	if c.Code == "" && c.Error == "" {
+	if (c.Code == "" && c.Error == "") || !utf8.ValidString(c.Code) {
 		return nil, "", &Refused{Reason: ReasonCode, Field: "code", Message: "the provider's code is missing"}
 	}
 	p, err := s.provider(c.Provider)
@@ -236,8 +238,8 @@ func (s *Service) Connect(ctx context.Context, c Callback) (connected *credentia
 func (s *Service) keep(ctx context.Context, p *plugin.Provider, st *state, t *proto.Tokens) (*credential.Credential, error) {
 	account := t.GetAccount()
 	c := credential.Credential{
-		UserID: st.User, Provider: st.Provider, Title: account.GetTitle(), Username: account.GetUsername(),
-		Scopes: t.GetScopes(), ExpiresAt: at(t.GetExpiresAt()),
+		UserID: st.User, Provider: st.Provider, Title: plain(account.GetTitle()), Username: plain(account.GetUsername()),
+		ExpiresAt: at(t.GetExpiresAt()), Scopes: plainScopes(t.GetScopes()),
 	}
 	if c.Title == "" {
 		c.Title = p.DisplayName
@@ -256,6 +258,27 @@ func (s *Service) keep(ctx context.Context, p *plugin.Provider, st *state, t *pr
 	}
 	s.log.Info("connected an account", "provider", p.Name, "credential", connected.ID, "user", st.User)
 	return connected, nil
+}
+
+// maxName bounds in characters what people read of an account.
+const maxName = 100
+
+// plain is what a provider says of an account, without what no column holds and no line should.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, text)
+	if runes := []rune(text); len(runes) > maxName {
+		text = string(runes[:maxName])
+	}
+	return strings.TrimSpace(text)
+}
+
+func plainScopes(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return !scopeToken.MatchString(scope) })
 }
 
 // secretOf is what is kept of tokens. What refreshed ones do not tell anew stays as it is in old, else nil.

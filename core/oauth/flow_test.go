@@ -132,6 +132,7 @@ func TestFailuresStoreNothing(t *testing.T) {
 	}
 	expectRefusal(t, "a forged code", connect(func(c *Callback) { c.Code = "forged" }), ReasonGrant)
 	expectRefusal(t, "no code", connect(func(c *Callback) { c.Code = "" }), ReasonCode)
+	expectRefusal(t, "a code that no protocol carries", connect(func(c *Callback) { c.Code = "\xff" }), ReasonCode)
 	expectRefusal(t, "a denial", connect(func(c *Callback) { c.Code, c.Error = "", "access_denied" }), ReasonDenied)
 	expectRefusal(t, "a denial with a code", connect(func(c *Callback) { c.Error = "access_denied" }), ReasonDenied)
 	expectRefusal(t, "another error", connect(func(c *Callback) { c.Code, c.Error = "", "invalid_scope" }), "invalid_scope")
@@ -234,11 +235,25 @@ func TestPathsToReturnTo(t *testing.T) {
 	for address, own := range map[string]bool{
 		"/": true, "/a/b?c=d#e": true, "/a?to=https://x.example": true, "/a//b": true,
 		"": false, "a": false, "//x.example": false, "https://x.example/": false, "/\\x.example": false, "\\/x": false, "/%5cx": false,
-		"///x": false, "/%2fx.example": false, "/\tx": false, "/ x": false, "javascript:alert(1)": false, "/" + strings.Repeat("a", maxReturnTo): false, "/\x00": false, "/%00": false,
+		"///x": false, "/%2fx.example": false, "/\tx": false, "/ x": false, "javascript:alert(1)": false, "/" + strings.Repeat("a", maxReturnTo): false, "/\x00": false, "/%00": false, "/\xff": false,
 	} {
 		if ownPath(address) != own {
 			t.Errorf("%q is own: %t", address, !own)
 		}
+	}
+}
+
+func TestWhatProvidersSayOfAccountsIsMadePlain(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"ada": "ada", "a\x00d\na": "ada", " ada ": "ada", strings.Repeat("é", 300): strings.Repeat("é", maxName), "": "",
+	} {
+		if got := plain(text); got != want {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+	if got := plainScopes([]string{"a", "b\x00", "c d", ""}); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("scopes become %q", got)
 	}
 }
 

@@ -186,8 +186,8 @@ func (s *Service) exchange(ctx context.Context, c *credential.Credential, old *c
 	t := result.GetTokens()
 	next := *c
 	next.ExpiresAt, next.Reauthorize = at(t.GetExpiresAt()), ""
-	if len(t.GetScopes()) > 0 {
-		next.Scopes = t.GetScopes()
+	if scopes := plainScopes(t.GetScopes()); len(scopes) > 0 {
+		next.Scopes = scopes
 	}
 	_, err = postgres.Lasting(ctx, func() (struct{}, error) {
 		return struct{}{}, s.Vault.Refreshed(ctx, &next, old.RefreshToken, secretOf(t, old))

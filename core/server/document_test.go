@@ -23,6 +23,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/api"
 	"github.com/patchbay-io/patchbay/api/apitest"
+	"github.com/patchbay-io/patchbay/sdk/blocktest"
 )
 
 // rounds is how often each operation is asked. The seed of a run is in its log: PATCHBAY_TEST_SEED repeats it,
@@ -45,7 +46,7 @@ func TestAnswersKeepToTheDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := startInstance(t, "PATCHBAY_LOCAL_ACCOUNTS=true", "PATCHBAY_ADMIN_USERS="+alice, "PATCHBAY_STORE_PUBLIC=true", "PATCHBAY_LOG_LEVEL=info")
+	_, i := withGitHub(t, "PATCHBAY_LOCAL_ACCOUNTS=true", "PATCHBAY_ADMIN_USERS="+alice, "PATCHBAY_STORE_PUBLIC=true", "PATCHBAY_LOG_LEVEL=info")
 	f := &fuzzer{
 		instance: i, checker: checker, answered: map[string]map[int]int{},
 		values: &values{Rand: rand.New(rand.NewPCG(seed, 0)), known: map[string][]string{}},
@@ -132,6 +133,7 @@ func (f *fuzzer) restock() {
 		f.known["from"] = []string{"failure", "start", "in"}
 		f.known["image_urls"] = []string{"https://example.com/a.png"}
 		f.known["username"] = []string{"ada"}
+		f.known["provider"] = []string{"github"}
 		f.password = "correct horse battery staple"
 		f.known["password"] = []string{f.password}
 		f.known["current_password"], f.known["new_password"] = f.known["password"], f.known["password"]
@@ -172,6 +174,11 @@ func (f *fuzzer) restock() {
 	know(submission, "submission_id", "version_id")
 	know(submit(graph), "submission_id") // waits for its review
 	know(made("POST", "/api/v2/integrations", `{"provider":"github","type":"api_key","title":"Mine","api_key":"secret"}`, "id"), "integration_id")
+	granted := f.grant(nil)
+	know(made("POST", callbackPath, fmt.Sprintf(`{"code":%q,"state":%q}`, granted.Get("code"), granted.Get("state")), "id"), "integration_id")
+	granted = f.grant(nil)
+	know(granted.Get("code"), "code")
+	know(granted.Get("state"), "state")
 	know(made("GET", "/api/v2/store/submissions/"+submission, "", "listing_id"), "agent_id")
 	know(made("GET", "/api/v2/store/agents/"+submission, "", "slug"), "slug")
 	know(made("GET", "/api/v2/store/agents/"+submission, "", "creator"), "username", "creator")
@@ -190,6 +197,25 @@ func (f *fuzzer) restock() {
 	know(made("POST", "/api/v2/auth/token", `{"email":"`+email+`","password":"`+f.password+`"}`, "refresh_token"), "refresh_token")
 }
 
+// grant is with what GitHub sends the browser of alice back. The header gets the browser's cookie, unless it is nil.
+func (f *fuzzer) grant(header http.Header) url.Values {
+	f.t.Helper()
+	v := newVisitor(f.t, f.instance)
+	response, body := v.goTo(alice, http.MethodGet, authorizePath, "", "Accept", "application/json")
+	var begun struct {
+		URL string `json:"authorization_url"`
+	}
+	if err := json.Unmarshal([]byte(body), &begun); err != nil || response.StatusCode != http.StatusOK {
+		f.t.Fatalf("authorize: %d %s", response.StatusCode, body)
+	}
+	for _, cookie := range response.Cookies() {
+		if header != nil {
+			header.Add("Cookie", cookie.Name+"="+cookie.Value)
+		}
+	}
+	return blocktest.Agree(f.t, begun.URL)
+}
+
 func fileForm(field, name, media, content string) (body []byte, contentType string) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
@@ -204,7 +230,8 @@ func fileForm(field, name, media, content string) (body []byte, contentType stri
 // ask sends one request to an operation and checks the answer.
 func (f *fuzzer) ask(o operation) {
 	request := f.request(o)
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
 	if err != nil {
 		f.failed(o, request, fmt.Sprintf("no answer: %v", err))
 		return
@@ -271,6 +298,9 @@ func (f *fuzzer) request(o operation) *http.Request {
 				return r
 			}, value))
 		}
+	}
+	if o.OperationID == "finishAuthorization" && (f.good || f.oneIn(3)) {
+		query = f.grant(header)
 	}
 	raw := query.Encode()
 	if !f.good && f.oneIn(60) {

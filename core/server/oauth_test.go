@@ -22,17 +22,17 @@ import (
 const clientSecret = "canary-client-secret"
 
 // withGitHub starts a GitHub on this machine and a server that is registered there.
-func withGitHub(t *testing.T) (*blocktest.OAuthServer, *instance) {
+func withGitHub(t *testing.T, env ...string) (*blocktest.OAuthServer, *instance) {
 	t.Helper()
 	github := (&blocktest.OAuthServer{
 		AuthorizePath: "/login/oauth/authorize", TokenPath: "/login/oauth/access_token", AccountPath: "/api/user",
 		RevokePath: "/api/applications/client-1/token", ClientID: "client-1", ClientSecret: clientSecret, PKCE: true, Separator: ",",
 		ErrorStatus: http.StatusOK, RefusedCode: "bad_verification_code", Account: `{"id":583231,"login":"octocat"}`, Rotate: true,
 	}).Start(t)
-	return github, startInstance(t,
+	return github, startInstance(t, append(env,
 		"PATCHBAY_PLUGIN_GITHUB_CLIENT_ID=client-1", "PATCHBAY_PLUGIN_GITHUB_CLIENT_SECRET="+clientSecret,
 		"PATCHBAY_PLUGIN_GITHUB_BASE_URL="+github.URL(), "PATCHBAY_PLUGIN_GITHUB_API_URL="+github.URL()+"/api",
-		"PATCHBAY_ALLOW_PRIVATE_ADDRESSES=127.0.0.0/8")
+		"PATCHBAY_ALLOW_PRIVATE_ADDRESSES=127.0.0.0/8")...)
 }
 
 // visitor is a browser: it keeps cookies and follows nothing by itself.
