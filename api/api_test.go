@@ -37,6 +37,8 @@ var (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const ann = "00000000-0000-4000-8000-00000000000a"
+
 var secret = []byte(strings.Repeat("s", 32))
 
 // ended is a subscription to an execution whose only event is its last.
@@ -75,7 +77,7 @@ func newAPI(t *testing.T) *API {
 	a, err := New(Config{
 		Logger: hclog.NewNullLogger(), Authenticator: authenticator, MaxBody: 1 << 20,
 		Subscribe: func(_ context.Context, user, id string, _ int64) (ws.Subscription, error) {
-			if user != "ann" || id != "e" {
+			if user != ann || id != "e" {
 				return nil, execution.ErrNotFound
 			}
 			return &ended{}, nil
@@ -90,14 +92,14 @@ func newAPI(t *testing.T) *API {
 func TestBothPortsServeTheWebSocket(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "ann", "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(secret)
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": ann, "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, handler := range map[string]http.Handler{"rest": a, "ws": a.WebSocket()} {
 		server := httptest.NewServer(handler)
 		defer server.Close()
-		c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws?user_id=ann&token="+token, nil)
+		c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws?user_id="+ann+"&token="+token, nil)
 		if err != nil {
 			t.Fatal(name, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const (
+	user1 = "00000000-0000-4000-8000-00000000000a"
+	boss  = "00000000-0000-4000-8000-0000000000ad"
+)
+
 var secret = []byte(strings.Repeat("s", MinSecret))
 
 func sign(t *testing.T, method jwt.SigningMethod, key any, claims jwt.MapClaims) string {
@@ -32,7 +38,7 @@ func sign(t *testing.T, method jwt.SigningMethod, key any, claims jwt.MapClaims)
 }
 
 func with(changes jwt.MapClaims) jwt.MapClaims {
-	c := jwt.MapClaims{"sub": "user-1", "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix(), "email": "u@example.com", "role": "authenticated"}
+	c := jwt.MapClaims{"sub": user1, "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix(), "email": "u@example.com", "role": "authenticated"}
 	for k, v := range changes {
 		if v == nil {
 			delete(c, k)
@@ -43,9 +49,21 @@ func with(changes jwt.MapClaims) jwt.MapClaims {
 	return c
 }
 
+// critical is a good token but for an extension that whoever takes it must understand.
+func critical(t *testing.T) string {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, with(nil))
+	token.Header["crit"], token.Header["x"] = []string{"x"}, 1
+	text, err := token.SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 func newAuthenticator(t *testing.T) *Authenticator {
 	t.Helper()
-	a, err := New(Config{Secret: secret, Audience: "authenticated", Admins: []string{"boss", "Head@Example.com"}, Accounts: &accounts{}})
+	a, err := New(Config{Secret: secret, Audience: "authenticated", Admins: []string{boss, "Head@Example.com"}, Accounts: &accounts{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +94,7 @@ func (a *accounts) VerifyDigest(context.Context, account.Digest) (*account.Key, 
 		return nil, account.ErrRefused
 	}
 	later := time.Now().Add(time.Hour)
-	return &account.Key{ID: "key-1", UserID: "user-1", Permissions: []account.Permission{account.ReadGraph}, ExpiresAt: &later}, a.away
+	return &account.Key{ID: "key-1", UserID: user1, Permissions: []account.Permission{account.ReadGraph}, ExpiresAt: &later}, a.away
 }
 
 func (a *accounts) CheckSession(_ context.Context, id string) error {
@@ -127,6 +145,11 @@ func TestToken(t *testing.T) {
 		"blank subject":          {hs(with(jwt.MapClaims{"sub": " "})), false},
 		"subject with NUL":       {hs(with(jwt.MapClaims{"sub": "a\x00b"})), false},
 		"subject is a number":    {hs(with(jwt.MapClaims{"sub": 7})), false},
+		"subject is no UUID":     {hs(with(jwt.MapClaims{"sub": "ann"})), false},
+		"subject is a URN":       {hs(with(jwt.MapClaims{"sub": "urn:uuid:" + user1})), false},
+		"expiry in digits":       {hs(with(jwt.MapClaims{"exp": strconv.FormatInt(now.Add(time.Hour).Unix(), 10)})), false},
+		"start in digits":        {hs(with(jwt.MapClaims{"nbf": "1"})), false},
+		"critical extension":     {critical(t), false},
 		"endless subject":        {hs(with(jwt.MapClaims{"sub": strings.Repeat("u", 256)})), false},
 		"another secret":         {sign(t, jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), with(nil)), false},
 		"another HMAC":           {sign(t, jwt.SigningMethodHS512, secret, with(nil)), false},
@@ -145,7 +168,7 @@ func TestToken(t *testing.T) {
 				t.Fatal(err)
 			case !c.ok && !errors.Is(err, ErrInvalid):
 				t.Fatalf("got %v, %v", p, err)
-			case c.ok && (p.UserID != "user-1" || !p.ExpiresAt.After(time.Now())):
+			case c.ok && (p.UserID != user1 || !p.ExpiresAt.After(time.Now())):
 				t.Fatalf("got %+v", p)
 			}
 		})
@@ -187,7 +210,7 @@ func TestAuthenticate(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Fatalf("got %v, %v", p, err)
 			}
-			if err == nil && (p.UserID != "user-1" || p.Role != "authenticated" || !p.ByKey() && p.Email != "u@example.com") {
+			if err == nil && (p.UserID != user1 || p.Role != "authenticated" || !p.ByKey() && p.Email != "u@example.com") {
 				t.Fatalf("got %+v", p)
 			}
 		})
@@ -213,8 +236,8 @@ func TestRoles(t *testing.T) {
 	}{
 		"user":                       {nil, false},
 		"role":                       {jwt.MapClaims{"role": "admin"}, true},
-		"id in the settings":         {jwt.MapClaims{"sub": "boss"}, true},
-		"id in other case":           {jwt.MapClaims{"sub": "Boss"}, false},
+		"id in the settings":         {jwt.MapClaims{"sub": boss}, true},
+		"id in other case":           {jwt.MapClaims{"sub": strings.ToUpper(boss)}, false},
 		"verified email":             {jwt.MapClaims{"email": "head@example.com", "email_verified": true}, true},
 		"verified, as text":          {jwt.MapClaims{"email": "HEAD@example.com", "email_verified": "true"}, true},
 		"verified by app_metadata":   {jwt.MapClaims{"email": "head@example.com", "app_metadata": map[string]any{"email_verified": true}}, true},
@@ -260,7 +283,7 @@ func TestCurrent(t *testing.T) {
 		t.Fatalf("%+v, %v", key, err)
 	}
 	user, err := a.Credential(t.Context(), sign(t, jwt.SigningMethodHS256, secret, with(nil)))
-	if err != nil || len(known.seen) != 1 || known.seen[0] != "user-1 u@example.com" {
+	if err != nil || len(known.seen) != 1 || known.seen[0] != user1+" u@example.com" {
 		t.Fatalf("%+v, %v; seen %v", user, err, known.seen)
 	}
 	known.away = errors.New("away")

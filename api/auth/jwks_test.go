@@ -127,7 +127,7 @@ func (f *federated) later(d time.Duration) { f.ahead.Add(int64(d)) }
 func (f *federated) check(t *testing.T, name, token string, want error) {
 	t.Helper()
 	p, err := f.Credential(t.Context(), token)
-	if !errors.Is(err, want) || want == nil && p.UserID != "user-1" {
+	if !errors.Is(err, want) || want == nil && p.UserID != user1 {
 		t.Errorf("%s: %+v, %v; want %v", name, p, err, want)
 	}
 }

@@ -1755,6 +1755,13 @@ type CreateGraphParams struct {
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
 
+// DeleteGraphParams defines parameters for DeleteGraph.
+type DeleteGraphParams struct {
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetGraphParams defines parameters for GetGraph.
 type GetGraphParams struct {
 	// Version Version of the graph.
@@ -1770,8 +1777,8 @@ type UpdateGraphParams struct {
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
-	// IfMatch The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
-	// changed and the answer is 409.
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1799,6 +1806,13 @@ type ListGraphVersionsParams struct {
 
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// SetActiveGraphVersionParams defines parameters for SetActiveGraphVersion.
+type SetActiveGraphVersionParams struct {
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListExecutionsParams defines parameters for ListExecutions.
@@ -2004,9 +2018,12 @@ type ListLibraryAgentsParamsSortBy string
 
 // AddLibraryAgentJSONBody defines parameters for AddLibraryAgent.
 type AddLibraryAgentJSONBody struct {
-	// AgentId Identifier of the graph.
-	AgentId      string `json:"agent_id"`
-	AgentVersion *int   `json:"agent_version,omitempty"`
+	// AgentId Identifier of the graph; required, unless a version of the store is named.
+	AgentId      *string `json:"agent_id,omitempty"`
+	AgentVersion *int    `json:"agent_version,omitempty"`
+
+	// StoreListingVersionId An approved version of the store in place of a graph.
+	StoreListingVersionId *string `json:"store_listing_version_id,omitempty"`
 }
 
 // GetLibraryAgentByGraphParams defines parameters for GetLibraryAgentByGraph.
@@ -2509,10 +2526,11 @@ type ClientInterface interface {
 
 	// DeleteGraph Delete graph
 	//
-	// Removes the graph with all its versions and stops its running executions. Executions stay readable.
+	// Removes the graph with all its versions and stops its running executions. Executions stay readable. With `If-Match`
+	// nothing is removed when the graph has changed since it was read.
 	//
 	// Corresponds with DELETE /api/v2/builder/graphs/{graph_id} (the `DeleteGraph` operationId).
-	DeleteGraph(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteGraph(ctx context.Context, graphId GraphID, params *DeleteGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetGraph Get graph
 	//
@@ -2586,7 +2604,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-	SetActiveGraphVersionWithBody(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetActiveGraphVersionWithBody(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetActiveGraphVersion Set the active version
 	//
@@ -2595,7 +2613,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-	SetActiveGraphVersion(ctx context.Context, graphId GraphID, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetActiveGraphVersion(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListExecutions List executions
 	//
@@ -3664,11 +3682,12 @@ func (c *Client) CreateGraph(ctx context.Context, params *CreateGraphParams, bod
 
 // DeleteGraph Delete graph
 //
-// Removes the graph with all its versions and stops its running executions. Executions stay readable.
+// Removes the graph with all its versions and stops its running executions. Executions stay readable. With `If-Match`
+// nothing is removed when the graph has changed since it was read.
 //
 // Corresponds with DELETE /api/v2/builder/graphs/{graph_id} (the `DeleteGraph` operationId).
-func (c *Client) DeleteGraph(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteGraphRequest(c.Server, graphId)
+func (c *Client) DeleteGraph(ctx context.Context, graphId GraphID, params *DeleteGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGraphRequest(c.Server, graphId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3821,8 +3840,8 @@ func (c *Client) ListGraphVersions(ctx context.Context, graphId GraphID, params 
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-func (c *Client) SetActiveGraphVersionWithBody(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetActiveGraphVersionRequestWithBody(c.Server, graphId, contentType, body)
+func (c *Client) SetActiveGraphVersionWithBody(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetActiveGraphVersionRequestWithBody(c.Server, graphId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3840,8 +3859,8 @@ func (c *Client) SetActiveGraphVersionWithBody(ctx context.Context, graphId Grap
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-func (c *Client) SetActiveGraphVersion(ctx context.Context, graphId GraphID, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetActiveGraphVersionRequest(c.Server, graphId, body)
+func (c *Client) SetActiveGraphVersion(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetActiveGraphVersionRequest(c.Server, graphId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5890,7 +5909,7 @@ func NewCreateGraphRequestWithBody(server string, params *CreateGraphParams, con
 }
 
 // NewDeleteGraphRequest constructs an http.Request for the DeleteGraph method
-func NewDeleteGraphRequest(server string, graphId GraphID) (*http.Request, error) {
+func NewDeleteGraphRequest(server string, graphId GraphID, params *DeleteGraphParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -5918,6 +5937,21 @@ func NewDeleteGraphRequest(server string, graphId GraphID) (*http.Request, error
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -6293,18 +6327,18 @@ func NewListGraphVersionsRequest(server string, graphId GraphID, params *ListGra
 }
 
 // NewSetActiveGraphVersionRequest calls the generic SetActiveGraphVersion builder with application/json body
-func NewSetActiveGraphVersionRequest(server string, graphId GraphID, body SetActiveGraphVersionJSONRequestBody) (*http.Request, error) {
+func NewSetActiveGraphVersionRequest(server string, graphId GraphID, params *SetActiveGraphVersionParams, body SetActiveGraphVersionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSetActiveGraphVersionRequestWithBody(server, graphId, "application/json", bodyReader)
+	return NewSetActiveGraphVersionRequestWithBody(server, graphId, params, "application/json", bodyReader)
 }
 
 // NewSetActiveGraphVersionRequestWithBody constructs an http.Request for the SetActiveGraphVersion method, with any body, and a specified content type
-func NewSetActiveGraphVersionRequestWithBody(server string, graphId GraphID, contentType string, body io.Reader) (*http.Request, error) {
+func NewSetActiveGraphVersionRequestWithBody(server string, graphId GraphID, params *SetActiveGraphVersionParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6335,6 +6369,21 @@ func NewSetActiveGraphVersionRequestWithBody(server string, graphId GraphID, con
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -9386,12 +9435,13 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteGraphWithResponse Delete graph
 	//
-	// Removes the graph with all its versions and stops its running executions. Executions stay readable.
+	// Removes the graph with all its versions and stops its running executions. Executions stay readable. With `If-Match`
+	// nothing is removed when the graph has changed since it was read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/v2/builder/graphs/{graph_id} (the `DeleteGraph` operationId).
-	DeleteGraphWithResponse(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*DeleteGraphAnswer, error)
+	DeleteGraphWithResponse(ctx context.Context, graphId GraphID, params *DeleteGraphParams, reqEditors ...RequestEditorFn) (*DeleteGraphAnswer, error)
 
 	// GetGraphWithResponse Get graph
 	//
@@ -9471,7 +9521,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-	SetActiveGraphVersionWithBodyWithResponse(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error)
+	SetActiveGraphVersionWithBodyWithResponse(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error)
 
 	// SetActiveGraphVersionWithResponse Set the active version
 	//
@@ -9480,7 +9530,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-	SetActiveGraphVersionWithResponse(ctx context.Context, graphId GraphID, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error)
+	SetActiveGraphVersionWithResponse(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error)
 
 	// ListExecutionsWithResponse List executions
 	//
@@ -12122,6 +12172,8 @@ type DeleteGraphAnswer struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -12147,6 +12199,11 @@ func (r DeleteGraphAnswer) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r DeleteGraphAnswer) GetJSON404() *NotFound {
 	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r DeleteGraphAnswer) GetJSON409() *Conflict {
+	return r.JSON409
 }
 
 // GetJSON429 returns the response for an HTTP 429 `application/json` response
@@ -12822,6 +12879,8 @@ type SetActiveGraphVersionAnswer struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON415 the response for an HTTP 415 `application/json` response
@@ -12858,6 +12917,11 @@ func (r SetActiveGraphVersionAnswer) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r SetActiveGraphVersionAnswer) GetJSON404() *NotFound {
 	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r SetActiveGraphVersionAnswer) GetJSON409() *Conflict {
+	return r.JSON409
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -18736,13 +18800,14 @@ func (c *ClientWithResponses) CreateGraphWithResponse(ctx context.Context, param
 
 // DeleteGraphWithResponse Delete graph
 //
-// Removes the graph with all its versions and stops its running executions. Executions stay readable.
+// Removes the graph with all its versions and stops its running executions. Executions stay readable. With `If-Match`
+// nothing is removed when the graph has changed since it was read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/v2/builder/graphs/{graph_id} (the `DeleteGraph` operationId).
-func (c *ClientWithResponses) DeleteGraphWithResponse(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*DeleteGraphAnswer, error) {
-	rsp, err := c.DeleteGraph(ctx, graphId, reqEditors...)
+func (c *ClientWithResponses) DeleteGraphWithResponse(ctx context.Context, graphId GraphID, params *DeleteGraphParams, reqEditors ...RequestEditorFn) (*DeleteGraphAnswer, error) {
+	rsp, err := c.DeleteGraph(ctx, graphId, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18869,8 +18934,8 @@ func (c *ClientWithResponses) ListGraphVersionsWithResponse(ctx context.Context,
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-func (c *ClientWithResponses) SetActiveGraphVersionWithBodyWithResponse(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error) {
-	rsp, err := c.SetActiveGraphVersionWithBody(ctx, graphId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SetActiveGraphVersionWithBodyWithResponse(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error) {
+	rsp, err := c.SetActiveGraphVersionWithBody(ctx, graphId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18884,8 +18949,8 @@ func (c *ClientWithResponses) SetActiveGraphVersionWithBodyWithResponse(ctx cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/v2/builder/graphs/{graph_id}/versions/active (the `SetActiveGraphVersion` operationId).
-func (c *ClientWithResponses) SetActiveGraphVersionWithResponse(ctx context.Context, graphId GraphID, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error) {
-	rsp, err := c.SetActiveGraphVersion(ctx, graphId, body, reqEditors...)
+func (c *ClientWithResponses) SetActiveGraphVersionWithResponse(ctx context.Context, graphId GraphID, params *SetActiveGraphVersionParams, body SetActiveGraphVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetActiveGraphVersionAnswer, error) {
+	rsp, err := c.SetActiveGraphVersion(ctx, graphId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -22150,6 +22215,13 @@ func ParseDeleteGraphAnswer(rsp *http.Response) (*DeleteGraphAnswer, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest RateLimited
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -22938,6 +23010,13 @@ func ParseSetActiveGraphVersionAnswer(rsp *http.Response) (*SetActiveGraphVersio
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge

@@ -384,7 +384,8 @@ export interface paths {
         post?: never;
         /**
          * Delete graph
-         * @description Removes the graph with all its versions and stops its running executions. Executions stay readable.
+         * @description Removes the graph with all its versions and stops its running executions. Executions stay readable. With `If-Match`
+         *     nothing is removed when the graph has changed since it was read.
          */
         delete: operations["deleteGraph"];
         options?: never;
@@ -3047,8 +3048,8 @@ export interface components {
         /** @description Version of the graph. */
         Version: number;
         /**
-         * @description The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
-         *     changed and the answer is 409.
+         * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+         *     is changed and the answer is 409.
          * @example "3"
          */
         IfMatch: string;
@@ -3773,9 +3774,11 @@ export interface operations {
                  *     }
                  */
                 "application/json": {
-                    /** @description Identifier of the graph. */
-                    agent_id: string;
+                    /** @description Identifier of the graph; required, unless a version of the store is named. */
+                    agent_id?: string;
                     agent_version?: number;
+                    /** @description An approved version of the store in place of a graph. */
+                    store_listing_version_id?: string;
                 };
             };
         };
@@ -4100,8 +4103,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
-                 *     changed and the answer is 409.
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
@@ -4138,7 +4141,14 @@ export interface operations {
     deleteGraph: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 graph_id: components["parameters"]["GraphID"];
             };
@@ -4156,6 +4166,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -4198,7 +4209,14 @@ export interface operations {
     setActiveGraphVersion: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 graph_id: components["parameters"]["GraphID"];
             };
@@ -4218,6 +4236,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
@@ -6046,8 +6065,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
-                 *     changed and the answer is 409.
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["IfMatch"];
@@ -6084,7 +6103,14 @@ export interface operations {
     deleteGraphV1: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 graph_id: components["parameters"]["GraphID"];
             };
@@ -6107,6 +6133,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -6150,7 +6177,14 @@ export interface operations {
     setActiveGraphVersionV1: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 graph_id: components["parameters"]["GraphID"];
             };
@@ -6170,6 +6204,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];

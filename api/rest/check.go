@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 )
 
 // checked lets only requests through that the document allows: parameters in full, bodies too unless the operation
@@ -94,6 +95,9 @@ func takesQuery(route *routers.Route) bool {
 }
 
 func checkBody(r *http.Request, route *routers.Route) error {
+	if jsonscan.HasLoneSurrogate(bodyOf(r.Context())) {
+		return problem.Field("body", "must not contain half of a surrogate pair")
+	}
 	return fieldProblem(openapi3filter.ValidateRequestBody(r.Context(), &openapi3filter.RequestValidationInput{
 		Request: r, Route: route,
 		Options: &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true},

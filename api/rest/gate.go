@@ -6,13 +6,25 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/problem"
 )
 
 // unmatched answers where no route matches: 405 with the methods that the path has, else 404. It asks for no
-// credential: that a path exists is no secret, the document is public.
-func unmatched(router *mux.Router) http.Handler {
+// credential: that a path exists is no secret, the document is public. It counts all the same.
+func (s *server) unmatched(router *mux.Router, authenticate func(*http.Request) (auth.Principal, error), limited *limited) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		if p, unknown := authenticate(r); unknown == nil {
+			err = limited.known(w, r, p, access{})
+		} else {
+			err = limited.anonymous(w, r)
+		}
+		if err != nil {
+			leaveBody(w, r)
+			s.failed(w, r, err)
+			return
+		}
 		var allowed []string
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			probe := r.WithContext(r.Context())

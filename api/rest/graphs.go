@@ -28,8 +28,9 @@ type Graphs interface {
 	List(ctx context.Context, user string, f graph.Filter) ([]graph.Summary, int, error)
 	// Versions are those of a graph, newest first, and how many there are.
 	Versions(ctx context.Context, user, id string, offset, limit int) ([]graph.Summary, int, error)
-	SetActive(ctx context.Context, user, id string, version int) (*graph.Summary, error)
-	Delete(ctx context.Context, user, id string) error
+	// SetActive and Delete change nothing unless the latest version is one of expected; nil takes any.
+	SetActive(ctx context.Context, user, id string, version int, expected []int) (*graph.Summary, error)
+	Delete(ctx context.Context, user, id string, expected []int) error
 }
 
 // ListGraphs is GET /api/v2/builder/graphs.
@@ -101,7 +102,7 @@ func (s *server) updateGraph(ctx context.Context, id string, allowMissing *Allow
 // runs is stopped.
 func (s *server) DeleteGraph(ctx context.Context, r DeleteGraphRequestObject) (DeleteGraphResponseObject, error) {
 	user := auth.From(ctx).UserID
-	if err := s.graphs.Delete(ctx, user, r.GraphId); err != nil {
+	if err := s.graphs.Delete(ctx, user, r.GraphId, expectedVersions(r.Params.IfMatch)); err != nil {
 		return nil, err
 	}
 	// The client may leave now; half a stop would be worse than none.
@@ -123,7 +124,7 @@ func (s *server) ListGraphVersions(ctx context.Context, r ListGraphVersionsReque
 
 // SetActiveGraphVersion is PUT /api/v2/builder/graphs/{graph_id}/versions/active.
 func (s *server) SetActiveGraphVersion(ctx context.Context, r SetActiveGraphVersionRequestObject) (SetActiveGraphVersionResponseObject, error) {
-	active, err := s.graphs.SetActive(ctx, auth.From(ctx).UserID, r.GraphId, r.Body.ActiveGraphVersion)
+	active, err := s.graphs.SetActive(ctx, auth.From(ctx).UserID, r.GraphId, r.Body.ActiveGraphVersion, expectedVersions(r.Params.IfMatch))
 	if err != nil {
 		return nil, err
 	}

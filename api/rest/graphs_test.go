@@ -70,6 +70,12 @@ func TestUpdatesOfWhatHasChangedAreRefusedOnRequest(t *testing.T) {
 	tagged(f.do("GET", path+"?version=2&for_export=true", ""), 200, `"2"`)
 	tagged(f.do("POST", path+"/fork?version=2", ""), 201, `"1"`)
 	expect(t, f.do("PUT", "/api/v2/builder/graphs/g9", aGraph, "If-Match", `"1"`), 404)
+	for _, at := range []string{path, "/api/v1/graphs/g1"} {
+		expect(t, f.do("PUT", at+"/versions/active", `{"active_graph_version":2}`, "If-Match", `"5"`), 409)
+		expect(t, f.do("PUT", at+"/versions/active", `{"active_graph_version":2}`, "If-Match", `"6"`), 200)
+		expect(t, f.do("DELETE", at, "", "If-Match", `"5"`), 409)
+	}
+	expect(t, f.do("DELETE", path, "", "If-Match", `"6"`), 204)
 }
 
 func TestForeignGraphsAreNotFound(t *testing.T) {

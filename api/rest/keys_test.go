@@ -14,6 +14,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/patchbay-io/patchbay/api/auth"
@@ -40,9 +41,12 @@ func newKeyFixture(t *testing.T, changes ...func(*Config)) (*fixture, *bytes.Buf
 	})...), log
 }
 
+// idOf is the id of a user of a name, in tests with real tokens.
+func idOf(name string) string { return uuid.NewSHA1(uuid.Nil, []byte(name)).String() }
+
 func tokenOf(t *testing.T, user string, claims ...string) string {
 	t.Helper()
-	c := jwt.MapClaims{"sub": user, "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix()}
+	c := jwt.MapClaims{"sub": idOf(user), "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix()}
 	for i := 0; i < len(claims); i += 2 {
 		c[claims[i]] = claims[i+1]
 	}
@@ -158,6 +162,8 @@ func TestBodiesOfKeys(t *testing.T) {
 		"without name":          {`{"permissions":["READ_GRAPH"]}`, 422, `"fields"`},
 		"blank name":            {`{"name":"  ","permissions":["READ_GRAPH"]}`, 422, `"name":"must not be empty"`},
 		"NUL in the name":       {`{"name":"a\u0000","permissions":["READ_GRAPH"]}`, 422, `"name"`},
+		"half a character":      {`{"name":"a\ud83d","permissions":["READ_GRAPH"]}`, 422, `"body":"must not contain half of a surrogate pair"`},
+		"a whole one":           {`{"name":"a\ud83d\ude00","permissions":["READ_GRAPH"]}`, 201, `"name":"a😀"`},
 		"NUL elsewhere":         {`{"name":"k","description":"\u0000","permissions":["READ_GRAPH"]}`, 422, `"description"`},
 		"expired":               {`{"name":"k","permissions":["READ_GRAPH"],"expires_at":"2020-01-01T00:00:00Z"}`, 422, `"expires_at"`},
 		"expiry is no time":     {`{"name":"k","permissions":["READ_GRAPH"],"expires_at":"tomorrow"}`, 422, `"expires_at"`},
@@ -212,7 +218,7 @@ func TestNoCredentialIsLogged(t *testing.T) {
 			Address   string
 			RequestID string `json:"request_id"`
 		}
-		if err := json.Unmarshal([]byte(line), &e); err != nil || e.RequestID == "" || e.Address == "" || e.User != "ann" {
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.RequestID == "" || e.Address == "" || e.User != idOf("ann") {
 			t.Errorf("%s: %v", line, err)
 		}
 		if e.Status != 403 && e.About != k.ID && e.Path != "/api/v2/api-keys/"+k.ID {

@@ -121,7 +121,7 @@ func (s *server) DeleteGraphV1(ctx context.Context, r DeleteGraphV1RequestObject
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.DeleteGraph(ctx, DeleteGraphRequestObject{GraphId: r.GraphId}); err != nil {
+	if _, err := s.DeleteGraph(ctx, DeleteGraphRequestObject{GraphId: r.GraphId, Params: DeleteGraphParams(r.Params)}); err != nil {
 		return nil, err
 	}
 	return DeleteGraphV1200JSONResponse{VersionCounts: count}, nil
@@ -139,7 +139,7 @@ func (s *server) ListGraphVersionsV1(ctx context.Context, r ListGraphVersionsV1R
 
 // SetActiveGraphVersionV1 is PUT /api/v1/graphs/{graph_id}/versions/active.
 func (s *server) SetActiveGraphVersionV1(ctx context.Context, r SetActiveGraphVersionV1RequestObject) (SetActiveGraphVersionV1ResponseObject, error) {
-	active, err := s.graphs.SetActive(ctx, auth.From(ctx).UserID, r.GraphId, r.Body.ActiveGraphVersion)
+	active, err := s.graphs.SetActive(ctx, auth.From(ctx).UserID, r.GraphId, r.Body.ActiveGraphVersion, expectedVersions(r.Params.IfMatch))
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
 	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/library"
 )
 
@@ -59,7 +61,19 @@ func (s *server) ListLibraryAgents(ctx context.Context, r ListLibraryAgentsReque
 
 // AddLibraryAgent is POST /api/v2/library/agents.
 func (s *server) AddLibraryAgent(ctx context.Context, r AddLibraryAgentRequestObject) (AddLibraryAgentResponseObject, error) {
-	a, created, err := s.library.Add(ctx, auth.From(ctx).UserID, r.Body.AgentId, versionOf(r.Body.AgentVersion))
+	ref := graph.Ref{Version: versionOf(r.Body.AgentVersion)}
+	switch listed := r.Body.StoreListingVersionId; {
+	case r.Body.AgentId != nil:
+		ref.GraphID = *r.Body.AgentId
+	case listed == nil:
+		return nil, problem.Field("agent_id", "a value is required")
+	default:
+		var err error
+		if ref, err = s.store.VersionGraph(ctx, *listed); err != nil {
+			return nil, err
+		}
+	}
+	a, created, err := s.library.Add(ctx, auth.From(ctx).UserID, ref.GraphID, ref.Version)
 	if err != nil {
 		return nil, err
 	}

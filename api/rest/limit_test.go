@@ -83,7 +83,13 @@ func TestLimits(t *testing.T) {
 	step("forged", "GET", graphs, "", 429, 4, 0)
 	step(bob, "GET", graphs, "", 200, 6, 4)
 
-	for _, path := range []string{"/openapi.json", "/api/v2/nothing"} {
+	// What matches nothing counts too, before anything is said of it.
+	step(bob, "GET", "/api/v2/nothing", "", 404, 6, 3)
+	step(bob, "PATCH", graphs, "", 405, 6, 2)
+	step(ann, "GET", "/api/v2/nothing", "", 429, 6, 0)
+	step("forged", "PATCH", graphs, "", 429, 4, 0)
+
+	for _, path := range []string{"/openapi.json", "/docs"} {
 		if h := f.do("GET", path, "").Header(); h.Get("X-RateLimit-Limit") != "" {
 			t.Errorf("%s is counted: %v", path, h)
 		}

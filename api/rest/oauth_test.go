@@ -34,10 +34,10 @@ func (c *connections) Ticket(_ context.Context, user, _ string) (string, error) 
 }
 
 func (*connections) Redeem(_ context.Context, provider, ticket string) (string, error) {
-	if provider != "github" || ticket != "ticket-of-ann" {
+	if provider != "github" || ticket != "ticket-of-"+idOf("ann") {
 		return "", oauth.ErrTicket
 	}
-	return "ann", nil
+	return idOf("ann"), nil
 }
 
 func (c *connections) Authorize(_ context.Context, r oauth.Request) (*oauth.Authorization, error) {
@@ -98,7 +98,7 @@ func TestAuthorizingSendsTheBrowserOn(t *testing.T) {
 	if got, want := w.Header().Get("Set-Cookie"), oauth.Cookie("st")+"=br; Path=/base/api/v2/integrations/oauth/github/callback; Max-Age=60; HttpOnly; Secure; SameSite=Lax"; got != want {
 		t.Errorf("the cookie is %s, want %s", got, want)
 	}
-	if r := c.request; r.User != "ann" || r.Provider != "github" || strings.Join(r.Scopes, " ") != "a b c" || r.ReturnTo != "/x" {
+	if r := c.request; r.User != idOf("ann") || r.Provider != "github" || strings.Join(r.Scopes, " ") != "a b c" || r.ReturnTo != "/x" {
 		t.Errorf("asked for %+v", r)
 	}
 	for accept, status := range map[string]int{
@@ -116,19 +116,19 @@ func TestTicketsStandForTokens(t *testing.T) {
 	t.Parallel()
 	f, c := newOAuthFixture(t)
 	expect(t, f.as(tokenOf(t, "ann"), "POST", oauthPath+"/ticket?scopes=a&return_to=/x", ""), 200,
-		`{"url":"https://here.example/base/api/v2/integrations/oauth/github/authorize?return_to=%2Fx\u0026scopes=a\u0026ticket=ticket-of-ann"}`)
-	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-ann&scopes=a"), 302)
-	if c.request.User != "ann" {
+		`{"url":"https://here.example/base/api/v2/integrations/oauth/github/authorize?return_to=%2Fx\u0026scopes=a\u0026ticket=ticket-of-`+idOf("ann")+`"}`)
+	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-"+idOf("ann")+"&scopes=a"), 302)
+	if c.request.User != idOf("ann") {
 		t.Errorf("asked for %+v", c.request)
 	}
 	expect(t, f.browse(oauthPath+"/authorize?ticket=forged"), 401, `"UNAUTHORIZED"`)
 	expect(t, f.browse(oauthPath+"/authorize"), 401)
-	expect(t, f.browse("/api/v2/integrations?ticket=ticket-of-ann"), 401)
+	expect(t, f.browse("/api/v2/integrations?ticket=ticket-of-"+idOf("ann")), 401)
 	// A page elsewhere must not have its ticket used by others.
-	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-ann", "Sec-Fetch-Site", "cross-site", "Referer", "https://evil.example/"), 403)
-	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-ann", "Sec-Fetch-Site", "cross-site"), 403)
-	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-ann", "Sec-Fetch-Site", "cross-site", "Referer", "https://app.example/settings"), 302)
-	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-ann", "Sec-Fetch-Site", "same-origin"), 302)
+	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-"+idOf("ann"), "Sec-Fetch-Site", "cross-site", "Referer", "https://evil.example/"), 403)
+	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-"+idOf("ann"), "Sec-Fetch-Site", "cross-site"), 403)
+	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-"+idOf("ann"), "Sec-Fetch-Site", "cross-site", "Referer", "https://app.example/settings"), 302)
+	expect(t, f.browse(oauthPath+"/authorize?ticket=ticket-of-"+idOf("ann"), "Sec-Fetch-Site", "same-origin"), 302)
 }
 
 func TestCallbacks(t *testing.T) {
@@ -151,7 +151,7 @@ func TestCallbacks(t *testing.T) {
 	}
 	ann := tokenOf(t, "ann")
 	expect(t, f.as(ann, "POST", oauthPath+"/callback", `{"code":"co","state":"st"}`), 200, `"id":"int-1"`)
-	if c.callback != (oauth.Callback{Provider: "github", State: "st", Code: "co", User: "ann"}) {
+	if c.callback != (oauth.Callback{Provider: "github", State: "st", Code: "co", User: idOf("ann")}) {
 		t.Errorf("called back with %+v", c.callback)
 	}
 	expect(t, f.as(ann, "POST", oauthPath+"/callback", `{"state":"st"}`), 422, `"code"`)

@@ -1591,6 +1591,13 @@ type CreateGraphV1Params struct {
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
 
+// DeleteGraphV1Params defines parameters for DeleteGraphV1.
+type DeleteGraphV1Params struct {
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetGraphV1Params defines parameters for GetGraphV1.
 type GetGraphV1Params struct {
 	// Version Version of the graph.
@@ -1606,8 +1613,8 @@ type UpdateGraphV1Params struct {
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
-	// IfMatch The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
-	// changed and the answer is 409.
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1634,6 +1641,13 @@ type ListGraphVersionsV1Params struct {
 
 	// PageSize Entries a page.
 	PageSize *PageSizeV1 `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// SetActiveGraphVersionV1Params defines parameters for SetActiveGraphVersionV1.
+type SetActiveGraphVersionV1Params struct {
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // GetGraphVersionV1Params defines parameters for GetGraphVersionV1.
@@ -1746,6 +1760,13 @@ type CreateGraphParams struct {
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
 
+// DeleteGraphParams defines parameters for DeleteGraph.
+type DeleteGraphParams struct {
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetGraphParams defines parameters for GetGraph.
 type GetGraphParams struct {
 	// Version Version of the graph.
@@ -1761,8 +1782,8 @@ type UpdateGraphParams struct {
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
-	// IfMatch The `ETag` of the version that the client read, or several. If the latest version is none of them, nothing is
-	// changed and the answer is 409.
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1790,6 +1811,13 @@ type ListGraphVersionsParams struct {
 
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// SetActiveGraphVersionParams defines parameters for SetActiveGraphVersion.
+type SetActiveGraphVersionParams struct {
+	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+	// is changed and the answer is 409.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListExecutionsParams defines parameters for ListExecutions.
@@ -1995,9 +2023,12 @@ type ListLibraryAgentsParamsSortBy string
 
 // AddLibraryAgentJSONBody defines parameters for AddLibraryAgent.
 type AddLibraryAgentJSONBody struct {
-	// AgentId Identifier of the graph.
-	AgentId      string `json:"agent_id"`
-	AgentVersion *int   `json:"agent_version,omitempty"`
+	// AgentId Identifier of the graph; required, unless a version of the store is named.
+	AgentId      *string `json:"agent_id,omitempty"`
+	AgentVersion *int    `json:"agent_version,omitempty"`
+
+	// StoreListingVersionId An approved version of the store in place of a graph.
+	StoreListingVersionId *string `json:"store_listing_version_id,omitempty"`
 }
 
 // GetLibraryAgentByGraphParams defines parameters for GetLibraryAgentByGraph.
@@ -2353,7 +2384,7 @@ type ServerInterface interface {
 	// (DELETE /api/v1/graphs/{graph_id})
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
-	DeleteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID)
+	DeleteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params DeleteGraphV1Params)
 	// GetGraphV1 Get graph
 	// (GET /api/v1/graphs/{graph_id})
 	//
@@ -2393,7 +2424,7 @@ type ServerInterface interface {
 	// (PUT /api/v1/graphs/{graph_id}/versions/active)
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
-	SetActiveGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID)
+	SetActiveGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params SetActiveGraphVersionV1Params)
 	// GetGraphVersionV1 Get version of a graph
 	// (GET /api/v1/graphs/{graph_id}/versions/{version})
 	//
@@ -2455,7 +2486,7 @@ type ServerInterface interface {
 	CreateGraph(w http.ResponseWriter, r *http.Request, params CreateGraphParams)
 	// DeleteGraph Delete graph
 	// (DELETE /api/v2/builder/graphs/{graph_id})
-	DeleteGraph(w http.ResponseWriter, r *http.Request, graphId GraphID)
+	DeleteGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params DeleteGraphParams)
 	// GetGraph Get graph
 	// (GET /api/v2/builder/graphs/{graph_id})
 	GetGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params GetGraphParams)
@@ -2473,7 +2504,7 @@ type ServerInterface interface {
 	ListGraphVersions(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphVersionsParams)
 	// SetActiveGraphVersion Set the active version
 	// (PUT /api/v2/builder/graphs/{graph_id}/versions/active)
-	SetActiveGraphVersion(w http.ResponseWriter, r *http.Request, graphId GraphID)
+	SetActiveGraphVersion(w http.ResponseWriter, r *http.Request, graphId GraphID, params SetActiveGraphVersionParams)
 	// ListExecutions List executions
 	// (GET /api/v2/executions)
 	ListExecutions(w http.ResponseWriter, r *http.Request, params ListExecutionsParams)
@@ -3049,8 +3080,32 @@ func (siw *ServerInterfaceWrapper) DeleteGraphV1(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGraphV1Params
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteGraphV1(w, r, graphId)
+		siw.Handler.DeleteGraphV1(w, r, graphId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3432,8 +3487,32 @@ func (siw *ServerInterfaceWrapper) SetActiveGraphVersionV1(w http.ResponseWriter
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetActiveGraphVersionV1Params
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetActiveGraphVersionV1(w, r, graphId)
+		siw.Handler.SetActiveGraphVersionV1(w, r, graphId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4027,8 +4106,32 @@ func (siw *ServerInterfaceWrapper) DeleteGraph(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGraphParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteGraph(w, r, graphId)
+		siw.Handler.DeleteGraph(w, r, graphId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4337,8 +4440,32 @@ func (siw *ServerInterfaceWrapper) SetActiveGraphVersion(w http.ResponseWriter, 
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetActiveGraphVersionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetActiveGraphVersion(w, r, graphId)
+		siw.Handler.SetActiveGraphVersion(w, r, graphId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8856,6 +8983,7 @@ func (response CreateGraphV1503JSONResponse) VisitCreateGraphV1Response(w http.R
 
 type DeleteGraphV1RequestObject struct {
 	GraphId GraphID `json:"graph_id"`
+	Params  DeleteGraphV1Params
 }
 
 type DeleteGraphV1ResponseObject interface {
@@ -8920,6 +9048,20 @@ func (response DeleteGraphV1404JSONResponse) VisitDeleteGraphV1Response(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraphV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteGraphV1409JSONResponse) VisitDeleteGraphV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10011,6 +10153,7 @@ func (response ListGraphVersionsV1503JSONResponse) VisitListGraphVersionsV1Respo
 
 type SetActiveGraphVersionV1RequestObject struct {
 	GraphId GraphID `json:"graph_id"`
+	Params  SetActiveGraphVersionV1Params
 	Body    *SetActiveGraphVersionV1JSONRequestBody
 }
 
@@ -10073,6 +10216,20 @@ func (response SetActiveGraphVersionV1404JSONResponse) VisitSetActiveGraphVersio
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersionV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SetActiveGraphVersionV1409JSONResponse) VisitSetActiveGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12980,6 +13137,7 @@ func (response CreateGraph503JSONResponse) VisitCreateGraphResponse(w http.Respo
 
 type DeleteGraphRequestObject struct {
 	GraphId GraphID `json:"graph_id"`
+	Params  DeleteGraphParams
 }
 
 type DeleteGraphResponseObject interface {
@@ -13035,6 +13193,20 @@ func (response DeleteGraph404JSONResponse) VisitDeleteGraphResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGraph409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteGraph409JSONResponse) VisitDeleteGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13905,6 +14077,7 @@ func (response ListGraphVersions503JSONResponse) VisitListGraphVersionsResponse(
 
 type SetActiveGraphVersionRequestObject struct {
 	GraphId GraphID `json:"graph_id"`
+	Params  SetActiveGraphVersionParams
 	Body    *SetActiveGraphVersionJSONRequestBody
 }
 
@@ -13967,6 +14140,20 @@ func (response SetActiveGraphVersion404JSONResponse) VisitSetActiveGraphVersionR
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetActiveGraphVersion409JSONResponse struct{ ConflictJSONResponse }
+
+func (response SetActiveGraphVersion409JSONResponse) VisitSetActiveGraphVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -22898,10 +23085,11 @@ func (sh *strictHandler) CreateGraphV1(w http.ResponseWriter, r *http.Request, p
 }
 
 // DeleteGraphV1 operation middleware
-func (sh *strictHandler) DeleteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+func (sh *strictHandler) DeleteGraphV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params DeleteGraphV1Params) {
 	var request DeleteGraphV1RequestObject
 
 	request.GraphId = graphId
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteGraphV1(ctx, request.(DeleteGraphV1RequestObject))
@@ -23131,10 +23319,11 @@ func (sh *strictHandler) ListGraphVersionsV1(w http.ResponseWriter, r *http.Requ
 }
 
 // SetActiveGraphVersionV1 operation middleware
-func (sh *strictHandler) SetActiveGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+func (sh *strictHandler) SetActiveGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, params SetActiveGraphVersionV1Params) {
 	var request SetActiveGraphVersionV1RequestObject
 
 	request.GraphId = graphId
+	request.Params = params
 
 	var body SetActiveGraphVersionV1JSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -23719,10 +23908,11 @@ func (sh *strictHandler) CreateGraph(w http.ResponseWriter, r *http.Request, par
 }
 
 // DeleteGraph operation middleware
-func (sh *strictHandler) DeleteGraph(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+func (sh *strictHandler) DeleteGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params DeleteGraphParams) {
 	var request DeleteGraphRequestObject
 
 	request.GraphId = graphId
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteGraph(ctx, request.(DeleteGraphRequestObject))
@@ -23897,10 +24087,11 @@ func (sh *strictHandler) ListGraphVersions(w http.ResponseWriter, r *http.Reques
 }
 
 // SetActiveGraphVersion operation middleware
-func (sh *strictHandler) SetActiveGraphVersion(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+func (sh *strictHandler) SetActiveGraphVersion(w http.ResponseWriter, r *http.Request, graphId GraphID, params SetActiveGraphVersionParams) {
 	var request SetActiveGraphVersionRequestObject
 
 	request.GraphId = graphId
+	request.Params = params
 
 	var body SetActiveGraphVersionJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {

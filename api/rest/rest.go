@@ -74,11 +74,12 @@ func New(c Config) (*API, error) {
 
 	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
 	operations := router.NewRoute().Subrouter()
+	limited := &limited{c.Limiter, c.Limits}
 	operations.Use(
 		located(c.TrustedProxies),
 		superseded(doc),
 		audit(c.Audit, doc),
-		s.authenticated(doc, c.Authenticate, &limited{c.Limiter, c.Limits}),
+		s.authenticated(doc, c.Authenticate, limited),
 		s.checked(doc, c.MaxBody),
 	)
 	HandlerWithOptions(
@@ -88,7 +89,7 @@ func New(c Config) (*API, error) {
 		}),
 		GorillaServerOptions{BaseRouter: operations, ErrorHandlerFunc: s.unreadable},
 	)
-	router.NotFoundHandler = unmatched(router)
+	router.NotFoundHandler = located(c.TrustedProxies)(s.unmatched(router, c.Authenticate, limited))
 	router.MethodNotAllowedHandler = router.NotFoundHandler
 
 	return &API{handler: surrounded(router, c.Logger, c.Origins), close: cancel}, nil

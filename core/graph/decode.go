@@ -29,9 +29,20 @@ func (e *Malformed) Error() string {
 }
 
 // Decode reads a graph as clients and files have it: bare, exported, or as the graph of an envelope. What it does not
-// know it ignores; ids that are missing it makes. Constants and metadata are slices of the body, byte for byte. The id
+// know it ignores, and where a graph was forked from is not theirs to say; ids that are missing it makes. Constants and metadata are slices of the body, byte for byte. The id
 // and version of the result are those of the file, for binding nested agents. The error is a *Malformed.
 func Decode(body []byte) (*Graph, error) {
+	d := decoder{fields: map[string]string{}}
+	return d.document(body)
+}
+
+// decodeStored reads what encodeDocument wrote, which knows where the graph was forked from.
+func decodeStored(document string) (*Graph, error) {
+	d := decoder{fields: map[string]string{}, stored: true}
+	return d.document([]byte(document))
+}
+
+func (d *decoder) document(body []byte) (*Graph, error) {
 	switch {
 	case !utf8.Valid(body):
 		return nil, &Malformed{Fields: map[string]string{"body": "is not UTF-8"}}
@@ -40,7 +51,6 @@ func Decode(body []byte) (*Graph, error) {
 	case jsonscan.KindOf(body) != jsonscan.Object:
 		return nil, &Malformed{Fields: map[string]string{"body": "must be an object, not " + jsonscan.KindOf(body).String()}}
 	}
-	d := decoder{fields: map[string]string{}}
 	path := ""
 	if inner, ok := jsonscan.Find(body, "graph"); ok {
 		if _, bare := jsonscan.Find(body, "nodes"); !bare {
@@ -57,6 +67,7 @@ func Decode(body []byte) (*Graph, error) {
 // decoder collects what is wrong.
 type decoder struct {
 	fields map[string]string
+	stored bool // the document is one of the store's own
 }
 
 func (d *decoder) graph(raw json.RawMessage, path string, top bool) *Graph {
@@ -73,13 +84,10 @@ func (d *decoder) graph(raw json.RawMessage, path string, top bool) *Graph {
 	g.Description = d.text(members["description"], path+"description", false)
 	g.Instructions = d.optional(members["instructions"], path+"instructions")
 	g.RecommendedCron = d.optional(members["recommended_schedule_cron"], path+"recommended_schedule_cron")
-	g.ForkedFromID = d.optional(members["forked_from_id"], path+"forked_from_id")
-	if v := members["forked_from_version"]; !absent(v) {
-		if n, err := strconv.ParseInt(string(v), 10, 32); err == nil {
-			version := int(n)
-			g.ForkedFromVersion = &version
-		} else {
-			d.wrong(path+"forked_from_version", "an integer", v)
+	if d.stored {
+		g.ForkedFromID = d.optional(members["forked_from_id"], path+"forked_from_id")
+		if n, err := strconv.Atoi(string(members["forked_from_version"])); err == nil {
+			g.ForkedFromVersion = &n
 		}
 	}
 	g.ID = jsonscan.Unquote(members["id"])
@@ -168,8 +176,11 @@ func (d *decoder) text(v json.RawMessage, path string, needed bool) string {
 		return ""
 	}
 	s := jsonscan.Unquote(v)
-	if strings.ContainsRune(s, 0) { // the database keeps names as text, which has no U+0000
+	switch { // the database keeps names as text
+	case strings.ContainsRune(s, 0):
 		d.fields[path] = "must not contain U+0000"
+	case jsonscan.HasLoneSurrogate(v):
+		d.fields[path] = "must not contain half of a surrogate pair"
 	}
 	return s
 }

@@ -57,9 +57,10 @@ func TestDecodeNamesEveryField(t *testing.T) {
 		`{"graph":5}`:                  {"graph"},
 		`{"graph":{"nodes":[{}]}}`:     {"graph.name", "graph.nodes.0.block_id"},
 		`{"name":"\u0000","nodes":{}}`: {"name", "nodes"},
+		`{"name":"\ud83d","nodes":[{"id":"\ud83d\ude00","block_id":"b","input_default":{"kept":"\ud800"}}]}`: {"name"},
 		`{"name":5,"description":5,"instructions":5,"forked_from_version":"x","nodes":[5,{"id":5,"block_id":null,"input_default":[],"metadata":"x"}],
 		  "links":[{"source_id":"a","is_static":1}],"sub_graphs":[{"name":"x","nodes":[{}]}]}`: {
-			"name", "description", "instructions", "forked_from_version", "nodes.0", "nodes.1.id", "nodes.1.block_id", "nodes.1.input_default", "nodes.1.metadata",
+			"name", "description", "instructions", "nodes.0", "nodes.1.id", "nodes.1.block_id", "nodes.1.input_default", "nodes.1.metadata",
 			"links.0.sink_id", "links.0.source_name", "links.0.sink_name", "links.0.is_static", "sub_graphs.0.nodes.0.block_id",
 		},
 	} {

@@ -61,7 +61,7 @@ func TestTheNumberOfGraphsStaysExact(t *testing.T) {
 			for n := range 10 {
 				g, _, err := s.Create(t.Context(), "u", fmt.Appendf(nil, `{"name":"%d","sub_graphs":[{"name":"part"}]}`, i), Options{})
 				if err == nil && n%2 == 0 {
-					err = s.Delete(t.Context(), "u", g.ID)
+					err = s.Delete(t.Context(), "u", g.ID, nil)
 				}
 				if err != nil {
 					t.Error(err)
@@ -120,11 +120,23 @@ func TestForkCopiesTheWholeAgent(t *testing.T) {
 		t.Errorf("the origin changed:\n%s\n%s", before, after)
 	}
 
+	// Where it comes from stays with all its versions, whatever bodies say.
+	said := `{"name":"Mine","forked_from_id":"elsewhere","forked_from_version":"x","nodes":[]}`
+	if again, _, err := s.Update(ctx, "u", fork.ID, []byte(said), Options{}); err != nil || *again.ForkedFromID != g.ID || *again.ForkedFromVersion != 1 {
+		t.Errorf("the next version of the fork is %+v, %v", again, err)
+	}
+	if latest, err := s.Get(ctx, "u", fork.ID, 2); err != nil || *latest.ForkedFromID != g.ID || *latest.ForkedFromVersion != 1 {
+		t.Errorf("it is read as %+v, %v", latest, err)
+	}
+	if fresh, _, err := s.Create(ctx, "u", []byte(said), Options{}); err != nil || fresh.ForkedFromID != nil || fresh.ForkedFromVersion != nil {
+		t.Errorf("a new graph is %+v, %v", fresh, err)
+	}
+
 	// What executes where no version is named is what is copied then.
 	if _, _, err := s.Update(ctx, "u", g.ID, []byte(`{"name":"Newer","nodes":[],"links":[]}`), Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SetActive(ctx, "u", g.ID, 1); err != nil {
+	if _, err := s.SetActive(ctx, "u", g.ID, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	for version, want := range map[int]string{0: "Parent (copy)", 1: "Parent (copy)", 2: "Newer (copy)"} {

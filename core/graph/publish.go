@@ -138,7 +138,7 @@ func (s *Store) published(ctx context.Context, ref Ref) (*Graph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read published graph: %w", err)
 	}
-	g, err := Decode([]byte(document))
+	g, err := decodeStored(document)
 	if err != nil {
 		return nil, fmt.Errorf("read published graph %s, version %d: %w", ref.GraphID, ref.Version, err)
 	}

@@ -53,13 +53,15 @@ func (s *Service) Create(ctx context.Context, user string, body []byte, o Option
 // Update stores a body as the next version of a graph and makes it the active one. Errors: those of Create,
 // ErrNotFound, ErrConflict.
 func (s *Service) Update(ctx context.Context, user, id string, body []byte, o Options) (*Graph, []Missing, error) {
-	if _, err := s.state(ctx, user, id); err != nil {
+	before, err := s.Get(ctx, user, id, 0)
+	if err != nil {
 		return nil, nil, err
 	}
 	g, err := Decode(body)
 	if err != nil {
 		return nil, nil, err
 	}
+	g.ForkedFromID, g.ForkedFromVersion = before.ForkedFromID, before.ForkedFromVersion
 	missing, err := s.prepare(ctx, user, g, "", o)
 	if err != nil {
 		return nil, nil, err

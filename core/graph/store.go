@@ -121,8 +121,9 @@ func (s *Store) Versions(ctx context.Context, user, graphID string, offset, limi
 	return versions, h.latest, err
 }
 
-// SetActive makes a version the one that runs where none is named, and describes the graph by it.
-func (s *Store) SetActive(ctx context.Context, user, graphID string, version int) (*Summary, error) {
+// SetActive makes a version the one that runs where none is named, and describes the graph by it. The latest version must
+// be one of expected, or it is ErrConflict; nil takes any.
+func (s *Store) SetActive(ctx context.Context, user, graphID string, version int, expected []int) (*Summary, error) {
 	id, ok := parseID(graphID)
 	if !ok {
 		return nil, ErrNotFound
@@ -133,6 +134,9 @@ func (s *Store) SetActive(ctx context.Context, user, graphID string, version int
 		h, err := lock(ctx, tx, user, id, "FOR UPDATE")
 		if err != nil {
 			return err
+		}
+		if expected != nil && !slices.Contains(expected, h.Latest) {
+			return ErrConflict
 		}
 		if err := h.describe(ctx, tx, version); err != nil {
 			return err
@@ -188,14 +192,23 @@ func listQueries(user, search string) (total, page string, args []any) {
 	return `SELECT count(*) FROM ` + matching, columns + matching + order + `LIMIT ?2 OFFSET ?3`, []any{user, search}
 }
 
-// Delete removes a graph and all its versions.
-func (s *Store) Delete(ctx context.Context, user, graphID string) error {
+// Delete removes a graph and all its versions. The latest one must be one of expected, or it is ErrConflict; nil takes any.
+func (s *Store) Delete(ctx context.Context, user, graphID string, expected []int) error {
 	id, ok := parseID(graphID)
 	if !ok {
 		return ErrNotFound
 	}
 	defer s.cache.drop(id)
 	return s.inTx(ctx, "delete graph", func(ctx context.Context, tx bun.Tx) error {
+		if expected != nil {
+			h, err := lock(ctx, tx, user, id, "FOR UPDATE")
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(expected, h.Latest) {
+				return ErrConflict
+			}
+		}
 		res, err := tx.ExecContext(ctx, `DELETE FROM graph WHERE id = ? AND user_id = ?`, id, user)
 		if err != nil {
 			return err
@@ -273,7 +286,7 @@ func (s *Store) load(ctx context.Context, user, id string, version int, h state)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read graph: %w", err)
 	}
-	g, err := Decode([]byte(document))
+	g, err := decodeStored(document)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read graph %s, version %d: %w", id, version, err)
 	}

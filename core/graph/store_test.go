@@ -82,7 +82,13 @@ func TestVersions(t *testing.T) {
 	if got := constant(s.Get(ctx, "u", g.ID, 1)); got != "1" {
 		t.Errorf("version 1 has %s", got)
 	}
-	if active, err := s.SetActive(ctx, "u", g.ID, 2); err != nil || active.Version != 2 || active.Name != "One" || !active.CreatedAt.Equal(g.CreatedAt) {
+	if _, err := s.SetActive(ctx, "u", g.ID, 2, []int{1, 2}); !errors.Is(err, ErrConflict) {
+		t.Errorf("activated for one who has not seen the latest: %v", err)
+	}
+	if err := s.Delete(ctx, "u", g.ID, []int{1}); !errors.Is(err, ErrConflict) {
+		t.Errorf("deleted for one who has not seen the latest: %v", err)
+	}
+	if active, err := s.SetActive(ctx, "u", g.ID, 2, nil); err != nil || active.Version != 2 || active.Name != "One" || !active.CreatedAt.Equal(g.CreatedAt) {
 		t.Fatalf("%+v, %v", active, err)
 	}
 	if got := constant(s.Active(ctx, "u", g.ID)); got != "2" {
@@ -106,7 +112,7 @@ func TestVersions(t *testing.T) {
 	if versions, total, err := s.Versions(ctx, "u", g.ID, 3, 1); err != nil || total != 3 || len(versions) != 0 {
 		t.Errorf("behind the end: %+v of %d, %v", versions, total, err)
 	}
-	if _, err := s.SetActive(ctx, "u", g.ID, 4); !errors.Is(err, ErrNotFound) {
+	if _, err := s.SetActive(ctx, "u", g.ID, 4, nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("activated a version that is not there: %v", err)
 	}
 	if _, err := s.Get(ctx, "u", g.ID, 4); !errors.Is(err, ErrNotFound) {
@@ -163,8 +169,8 @@ func TestNobodyElsesGraphIsThere(t *testing.T) {
 				"Versions":  versions(ctx, s, user, id),
 				"Fork":      fork(ctx, s, user, id),
 				"ForRun":    second(s.ForRun(ctx, user, id, 1)),
-				"SetActive": second(s.SetActive(ctx, user, id, 1)),
-				"Delete":    s.Delete(ctx, user, id),
+				"SetActive": second(s.SetActive(ctx, user, id, 1, nil)),
+				"Delete":    s.Delete(ctx, user, id, nil),
 				"Update":    update(ctx, s, user, id),
 			} {
 				if !errors.Is(err, ErrNotFound) {
@@ -245,7 +251,7 @@ func TestDelete(t *testing.T) {
 	if _, err := s.Get(t.Context(), "u", g.ID, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(t.Context(), "u", g.ID); err != nil {
+	if err := s.Delete(t.Context(), "u", g.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "u", g.ID, 1); !errors.Is(err, ErrNotFound) {
@@ -330,7 +336,7 @@ func TestSubGraphs(t *testing.T) {
 		t.Errorf("the export of another user: %v", err)
 	}
 	// Their own node still leads to their own graph; without it, running is refused.
-	if err := s.Delete(ctx, "u", whole.SubGraphs[0].ID); err != nil {
+	if err := s.Delete(ctx, "u", whole.SubGraphs[0].ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	if whole, err = s.ForRun(ctx, "u", g.ID, 0); err != nil {

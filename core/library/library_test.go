@@ -97,12 +97,12 @@ func TestCountsStayExactUnderConcurrency(t *testing.T) {
 			}
 			return err
 		case 1:
-			return graphs.Delete(ctx, user, id)
+			return graphs.Delete(ctx, user, id, nil)
 		case 2, 3:
 			_, _, err := graphs.Update(ctx, user, id, []byte(`{"name":"next"}`), graph.Options{})
 			return err
 		case 4:
-			_, err := graphs.SetActive(ctx, user, id, 1)
+			_, err := graphs.SetActive(ctx, user, id, 1, nil)
 			return err
 		case 5:
 			_, _, err := s.Add(ctx, user, id, r.IntN(3))
@@ -219,7 +219,7 @@ func TestPublishedAgentsOfOthersStayAtTheirVersion(t *testing.T) {
 	if again, err := s.Get(t.Context(), "u", a.ID); err != nil || again.Name != a.Name || again.Version != 1 || again.LatestVersion != 1 {
 		t.Errorf("it follows what was not published: %+v, %v", again, err)
 	}
-	if err := graphs.Delete(t.Context(), "creator", shared); err != nil {
+	if err := graphs.Delete(t.Context(), "creator", shared, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "u", a.ID); err != nil {

@@ -28,7 +28,7 @@ func TestMigrationFillsLibraries(t *testing.T) {
 	if _, _, err := graphs.Update(ctx, "v", back, []byte(`{"name":"Second"}`), graph.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := graphs.SetActive(ctx, "v", back, 1); err != nil {
+	if _, err := graphs.SetActive(ctx, "v", back, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	entries := func() []Agent {

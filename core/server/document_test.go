@@ -180,6 +180,7 @@ func (f *fuzzer) restock() {
 	know(granted.Get("code"), "code")
 	know(granted.Get("state"), "state")
 	know(made("GET", "/api/v2/store/submissions/"+submission, "", "listing_id"), "agent_id")
+	know(graphs[1], "agent_id") // means the same in the store
 	know(made("GET", "/api/v2/store/agents/"+submission, "", "slug"), "slug")
 	know(made("GET", "/api/v2/store/agents/"+submission, "", "creator"), "username", "creator")
 	know(made("GET", "/api/v2/library/agents/by-graph/"+graph, "", "id"), "library_agent_id")

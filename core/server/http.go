@@ -18,6 +18,9 @@ import (
 	"github.com/patchbay-io/patchbay/core/config"
 )
 
+// maxHeaderBytes is how large the headers of a request may be.
+const maxHeaderBytes = 64 << 10
+
 // front is the server's two ports. It answers from the first moment: that the server is alive, and until it is ready
 // that it is not.
 type front struct {
@@ -113,12 +116,12 @@ func (f *front) start(l net.Listener, handler http.Handler, log hclog.Logger) {
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	f.servers = append(f.servers, server)
 	f.group.Go(func() error {
-		err := server.Serve(l)
+		err := server.Serve(refusing{l})
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}

@@ -270,6 +270,8 @@ func TestStoreAgentsRunForThoseWhoAddThem(t *testing.T) {
 	ask(bob, "POST", "builder/graphs/"+outer+"/execute", `{"input_data":{"Value":1}}`, 404)
 	ask(bob, "POST", "library/agents", fmt.Sprintf(`{"agent_id":%q,"agent_version":2}`, outer), 404)
 	ask(bob, "POST", "library/agents", fmt.Sprintf(`{"agent_id":%q,"agent_version":1}`, inner), 404) // listed as a part only
+	ask(bob, "POST", "library/agents", fmt.Sprintf(`{"store_listing_version_id":%q}`, outer), 404)
+	ask(bob, "POST", "library/agents", `{"agent_version":1}`, 422)
 	entry := struct {
 		ID     string
 		Name   string
@@ -278,6 +280,9 @@ func TestStoreAgentsRunForThoseWhoAddThem(t *testing.T) {
 	}{}
 	if err := json.Unmarshal([]byte(ask(bob, "POST", "library/agents", add, 201)), &entry); err != nil || entry.Own || !entry.Latest || entry.Name != "Listed" {
 		t.Errorf("bob's entry: %+v %v", entry, err)
+	}
+	if again := ask(bob, "POST", "library/agents", fmt.Sprintf(`{"store_listing_version_id":%q}`, v.ID), 200); !strings.Contains(again, entry.ID) {
+		t.Errorf("added by its place in the store: %s", again)
 	}
 
 	runs := 0

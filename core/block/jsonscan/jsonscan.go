@@ -6,6 +6,7 @@ package jsonscan
 import (
 	"encoding/json"
 	"iter"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -178,6 +179,37 @@ func Unquote(quoted []byte) string {
 		return ""
 	}
 	return s
+}
+
+// HasLoneSurrogate says whether a JSON text, a string or any other, has an escape that is half of a surrogate pair: no
+// character, which what reads strings replaces without a word. The text must be valid.
+func HasLoneSurrogate(v []byte) bool {
+	for i := 0; i < len(v); i++ {
+		if v[i] != '\\' {
+			continue
+		}
+		i++ // what is escaped
+		first, ok := escaped(v, i)
+		if !ok || first < 0xD800 || first > 0xDFFF {
+			continue
+		}
+		i += 4
+		second, ok := escaped(v, i+2)
+		if first >= 0xDC00 || !ok || v[i+1] != '\\' || second < 0xDC00 || second > 0xDFFF {
+			return true
+		}
+		i += 6
+	}
+	return false
+}
+
+// escaped is the unit of UTF-16 that uXXXX at i stands for.
+func escaped(v []byte, i int) (rune, bool) {
+	if i+4 >= len(v) || v[i] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(v[i+1:i+5]), 16, 16)
+	return rune(n), err == nil
 }
 
 // AppendString appends s as a JSON string. Only what JSON demands is escaped.

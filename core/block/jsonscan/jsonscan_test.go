@@ -22,6 +22,19 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestHasLoneSurrogate(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		`"plain"`: false, `"\ud83d\ude00"`: false, `"\uD83D\uDE00x"`: false, `"\u00e9"`: false, `"\\ud800"`: false, `"é"`: false,
+		`"\ud800"`: true, `"\udc00"`: true, `"\ude00\ud83d"`: true, `"\ud83dx"`: true, `"\ud83d\n"`: true, `"\ud83d\u0041"`: true,
+		`"\ud83d\ud83d\ude00"`: true, `"\\\ud800"`: true, `{"a":["\ud800"]}`: true, `{"\udfff":1}`: true,
+	} {
+		if got := HasLoneSurrogate([]byte(text)); got != want {
+			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
 // Whatever comes, scanning ends and does not panic; of valid JSON it finds what a decoder finds.
 func FuzzScan(f *testing.F) {
 	for _, s := range []string{`{"a":1,"b":[true,null]}`, `[1,"x\\",{}]`, `{"a"`, `[[[`, `"\u12`, `{"":{}}`, `[1 2]`, `{,}`} {
@@ -37,6 +50,7 @@ func FuzzScan(f *testing.F) {
 			members++
 		}
 		_ = Unquote(v)
+		_ = HasLoneSurrogate(v)
 		if !json.Valid(v) {
 			return
 		}
