@@ -585,6 +585,16 @@ type CreatorList struct {
 // CreatorOrder defines model for CreatorOrder.
 type CreatorOrder string
 
+// CredentialsInputs Which of the caller's integrations the agent uses, by the names in the graph's `credentials_input_schema`. What is
+// not named here is what the nodes name; and where these name nothing, the only integration that does, or of several
+// the provider's default.
+type CredentialsInputs map[string]*struct {
+	Id       *string `json:"id,omitempty"`
+	Provider *string `json:"provider,omitempty"`
+	Title    *string `json:"title,omitempty"`
+	Type     *string `json:"type,omitempty"`
+}
+
 // Error defines model for Error.
 type Error struct {
 	Error struct {
@@ -602,6 +612,11 @@ type ErrorErrorCode string
 
 // ExecuteRequest defines model for ExecuteRequest.
 type ExecuteRequest struct {
+	// CredentialsInputs Which of the caller's integrations the agent uses, by the names in the graph's `credentials_input_schema`. What is
+	// not named here is what the nodes name; and where these name nothing, the only integration that does, or of several
+	// the provider's default.
+	CredentialsInputs *CredentialsInputs `json:"credentials_inputs,omitempty"`
+
 	// InputData A value for each name.
 	InputData *Values `json:"input_data,omitempty"`
 
@@ -2565,6 +2580,7 @@ type ClientInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2575,6 +2591,7 @@ type ClientInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3761,6 +3778,7 @@ func (c *Client) UpdateGraph(ctx context.Context, graphId GraphID, params *Updat
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3781,6 +3799,7 @@ func (c *Client) ExecuteGraphWithBody(ctx context.Context, graphId GraphID, para
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9478,6 +9497,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9488,6 +9508,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -18867,6 +18888,7 @@ func (c *ClientWithResponses) UpdateGraphWithResponse(ctx context.Context, graph
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18883,6 +18905,7 @@ func (c *ClientWithResponses) ExecuteGraphWithBodyWithResponse(ctx context.Conte
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

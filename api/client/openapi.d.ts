@@ -476,6 +476,7 @@ export interface paths {
          * Execute graph
          * @description Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
          *     are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+         *     Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
          */
         post: operations["executeGraph"];
         delete?: never;
@@ -2185,7 +2186,21 @@ export interface components {
             } | null;
             /** @description The active version when missing or null. */
             version?: number | null;
+            credentials_inputs?: components["schemas"]["CredentialsInputs"];
         };
+        /**
+         * @description Which of the caller's integrations the agent uses, by the names in the graph's `credentials_input_schema`. What is
+         *     not named here is what the nodes name; and where these name nothing, the only integration that does, or of several
+         *     the provider's default.
+         */
+        CredentialsInputs: {
+            [key: string]: {
+                id?: string;
+                provider?: string;
+                type?: string;
+                title?: string | null;
+            } | null;
+        } | null;
         /** @description The identifier; with `Prefer`, the details of the execution in the same object. */
         ExecuteResponse: {
             execution_id: string;
@@ -2725,6 +2740,7 @@ export interface components {
         };
         ExecuteRequestV1: {
             inputs?: components["schemas"]["Values"];
+            credentials_inputs?: components["schemas"]["CredentialsInputs"];
         } & {
             [key: string]: unknown;
         };

@@ -70,7 +70,7 @@ func retryRequest(body []byte) (execution.RetryRequest, error) {
 	return r, e.problem()
 }
 
-// executionRequest reads {"input_data" or "inputs", "nodes_input_masks", "version"}; no body is no inputs.
+// executionRequest reads {"input_data" or "inputs", "nodes_input_masks", "version", "credentials_inputs"}; no body is no inputs.
 func executionRequest(body []byte) (execution.Request, error) {
 	r := execution.Request{Inputs: json.RawMessage("{}")}
 	if len(body) == 0 {
@@ -96,8 +96,25 @@ func executionRequest(body []byte) (execution.Request, error) {
 			e.wrong[masks+"."+jsonscan.Unquote(node)] = "must be an object, not " + jsonscan.KindOf(pins).String()
 		}
 	}
-	r.Version = e.number("version")
+	r.Version, r.Credentials = e.number("version"), e.credentials()
 	return r, e.problem()
+}
+
+// credentials are references by their names in the graph's credentials_input_schema. What they name is for the core to
+// find; a secret here would be one too much.
+func (e *envelope) credentials() map[string]json.RawMessage {
+	const name = "credentials_inputs"
+	if jsonscan.KindOf(e.members[name]) == jsonscan.Null {
+		return nil
+	}
+	var given map[string]json.RawMessage
+	for quoted, value := range jsonscan.Members(e.object(name)) {
+		if given == nil {
+			given = map[string]json.RawMessage{}
+		}
+		given[jsonscan.Unquote(quoted)] = value
+	}
+	return given
 }
 
 // awaited says that the client wants to hear of the execution's end and of nothing before.

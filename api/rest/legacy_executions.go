@@ -41,6 +41,10 @@ func (s *server) legacyExecute(ctx context.Context, graphID string, version int,
 		if named, ok := e.members[inputs]; ok && jsonscan.KindOf(named) == jsonscan.Object {
 			request.Inputs = named
 		}
+		request.Credentials = e.credentials()
+		if err := e.problem(); err != nil {
+			return AcceptedExecutionV1{}, err
+		}
 	}
 	if key != nil {
 		// The version is of the path here: without it one key would stand for executions of several.

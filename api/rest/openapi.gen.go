@@ -634,6 +634,16 @@ type CreatorList struct {
 // CreatorOrder defines model for CreatorOrder.
 type CreatorOrder string
 
+// CredentialsInputs Which of the caller's integrations the agent uses, by the names in the graph's `credentials_input_schema`. What is
+// not named here is what the nodes name; and where these name nothing, the only integration that does, or of several
+// the provider's default.
+type CredentialsInputs map[string]*struct {
+	Id       *string `json:"id,omitempty"`
+	Provider *string `json:"provider,omitempty"`
+	Title    *string `json:"title,omitempty"`
+	Type     *string `json:"type,omitempty"`
+}
+
 // Error defines model for Error.
 type Error struct {
 	Error struct {

@@ -35,7 +35,7 @@ func (p *Plan) lookAhead() {
 	}
 	for i := range p.nodes {
 		n := &p.nodes[i]
-		n.ahead.next = -1
+		n.ahead = &ahead{next: -1}
 		if !runsAhead(n.block) {
 			continue
 		}
@@ -72,7 +72,7 @@ func (t *tree) follow(r *run, node int) *plugin.Follow {
 	var first *plugin.Follow
 	last := &first
 	for i := range maxAhead {
-		from := &r.plan.nodes[node].ahead
+		from := r.plan.nodes[node].ahead
 		if from.next < 0 {
 			break
 		}

@@ -74,6 +74,12 @@ func (a *attempt) run() any {
 			r.Recorded = append(r.Recorded, &proto.PinValue{Pin: o.pin, Value: o.value.raw})
 		}
 	}
+	if len(a.c.block.Credentials) > 0 {
+		var err error
+		if r.Credentials, err = a.secrets(ctx); err != nil {
+			return a.refused(err)
+		}
+	}
 	ev := doneEvent{run: a.c.run.id, exec: a.c.exec.id, attempt: a.c.attempt}
 	if b, ok := s.blocks.Block(a.c.block.ID); ok {
 		ev.plugin, ev.pluginVersion = b.Plugin.Name, b.Plugin.Version
@@ -111,6 +117,14 @@ func (a *attempt) run() any {
 		return endedEvent{ev, result.Begun}
 	}
 	return ev
+}
+
+// refused is the end of an attempt whose block could not run; nil when nobody asks any more.
+func (a *attempt) refused(err error) any {
+	if a.ctx.Err() != nil {
+		return nil
+	}
+	return doneEvent{run: a.c.run.id, exec: a.c.exec.id, attempt: a.c.attempt, failed: true, message: err.Error()}
 }
 
 func (a *attempt) context() *proto.RunContext {

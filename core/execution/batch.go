@@ -15,22 +15,22 @@ import (
 // part of it has one plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays.
 const batchStatement = `WITH
 l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1),
-e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from)
-	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[]) AS v
+e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials)
+	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[], $25::text[]) AS v
 	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
 j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
-	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($35::bytea FROM v.first FOR v.length)
-	FROM l, unnest($25::uuid[], $26::integer[], $27::bigint[], $28::integer[], $29::integer[], $30::integer[], $31::integer[], $32::boolean[], $33::integer[], $34::integer[])
+	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($36::bytea FROM v.first FOR v.length)
+	FROM l, unnest($26::uuid[], $27::integer[], $28::bigint[], $29::integer[], $30::integer[], $31::integer[], $32::integer[], $33::boolean[], $34::integer[], $35::integer[])
 		AS v(execution_id, pos, seq, page, queued, completed, failed, is_output, first, length)),
 c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
-	SELECT v.* FROM l, unnest($36::text[], $37::uuid[], $38::boolean[], $39::date[], $40::text[], $41::integer[]) AS v),
+	SELECT v.* FROM l, unnest($37::text[], $38::uuid[], $39::boolean[], $40::date[], $41::text[], $42::integer[]) AS v),
 o AS (INSERT INTO execution_by_other (execution_id, graph_id)
-	SELECT v.* FROM l, unnest($42::uuid[], $43::uuid[]) AS v)
+	SELECT v.* FROM l, unnest($43::uuid[], $44::uuid[]) AS v)
 SELECT count(*) FROM l`
 
 // arguments are those of batchStatement.
 func (w *writer) arguments(batch []*commit) []any {
-	var e [20]column
+	var e [21]column
 	var others [2]column // executions of somebody else's graph: ByOthers
 	states := coalesce(batch)
 	for _, x := range states {
@@ -76,6 +76,11 @@ func (w *writer) arguments(batch []*commit) []any {
 		} else {
 			e[18].uuid(x.retry.of)
 			e[19].text(x.retry.from)
+		}
+		if x.fresh && x.credentials != "" {
+			e[20].text(x.credentials)
+		} else {
+			e[20].null()
 		}
 	}
 	var j [10]column

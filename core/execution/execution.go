@@ -95,13 +95,15 @@ type Waiting struct {
 
 // Request asks for an execution.
 type Request struct {
-	UserID         string
-	GraphID        string
-	Version        int             // 0: the active one
-	Inputs         json.RawMessage // JSON object
-	Masks          json.RawMessage // input masks, an object of objects: graph.Masked; nil: none
-	IdempotencyKey string          // empty: none
-	Body           []byte          // what the key stands for: the request's bytes
+	UserID  string
+	GraphID string
+	Version int             // 0: the active one
+	Inputs  json.RawMessage // JSON object
+	Masks   json.RawMessage // input masks, an object of objects: graph.Masked; nil: none
+	// Credentials are references to the user's, by their names in the graph's credentials_input_schema.
+	Credentials    map[string]json.RawMessage
+	IdempotencyKey string // empty: none
+	Body           []byte // what the key stands for: the request's bytes
 	// Awaited says that nobody is told of the execution before it has ended, or some time has passed. What happens at
 	// once is then committed together with its acceptance.
 	Awaited bool

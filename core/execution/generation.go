@@ -359,7 +359,11 @@ func (g *generation) child(ctx context.Context, c command, inputs json.RawMessag
 		return ev
 	}
 	child = child.Masked(graph.ChildMasks(node, c.run.plan.Graph.Masks))
-	if err := graph.ValidateForRun(child, g.blocks, inputs); err != nil {
+	var problems map[string]map[string]string
+	if ev.picks, problems, ev.err = g.pick(ctx, c.run.userID, child, c.run.given()); ev.err != nil {
+		return ev
+	}
+	if err := graph.ValidateForRun(child, g.blocks, inputs, problems); err != nil {
 		ev.err = fmt.Errorf("the nested agent cannot run: %w", err)
 		return ev
 	}

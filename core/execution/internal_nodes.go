@@ -25,6 +25,9 @@ func (m *machine) runInternal(r *run, e *nodeExec) {
 	switch {
 	case e.failure != "":
 		m.fail(r, e, nil, e.failure)
+	case e.plan().skipped:
+		e.begin(m)
+		m.complete(r, e, nil)
 	case e.kind() == block.Agent:
 		e.state = execRunning
 		if r.depth+1 >= maxDepth {
@@ -50,6 +53,9 @@ func (e *nodeExec) begin(m *machine) {
 
 // instant says whether the machine runs e itself, at once.
 func (e *nodeExec) instant() bool {
+	if e.plan().skipped {
+		return true
+	}
 	switch e.kind() {
 	case block.Input, block.Output:
 		return e.help() == nil
@@ -93,7 +99,7 @@ func (m *machine) beginChild(r *run, e *nodeExec, ev childEvent) {
 	}
 	w := m.nodeRow(r, e, Running)
 	w.step.Child = ev.id[:]
-	child := newRun(ev.id, r.userID, ev.plan, e.input)
+	child := newRun(ev.id, r.userID, ev.plan, e.input, ev.picks)
 	child.root, child.parent, child.parentExec, child.depth = r.root, r, e, r.depth+1
 	child.retry, child.original = ev.retry, ev.original
 	child.createdAt = m.now.Truncate(time.Microsecond)

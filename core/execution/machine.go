@@ -146,6 +146,7 @@ type (
 		exec     uint32
 		id       uuid.UUID
 		plan     *Plan
+		picks    *picks
 		starting []startingNode
 		retry    *retry
 		original *original

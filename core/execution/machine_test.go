@@ -155,7 +155,7 @@ func newWorld(t *rapid.T, g *graph.Graph) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, plan: p, inputs: json.RawMessage(`{"x0":{"k":[7]},"x1":null}`), root: uuid.New(), now: time.Unix(1_700_000_000, 0).UTC(), started: map[string]int{}, streamed: map[string]int{}}
-	w.m = newMachine(newRun(w.root, "user", p, w.inputs))
+	w.m = newMachine(newRun(w.root, "user", p, w.inputs, nil))
 	return w
 }
 
@@ -172,7 +172,7 @@ func (w *world) original() *original {
 	if w.repeats == nil {
 		return nil
 	}
-	o := readOriginal(newRun(w.repeats.root, "user", w.repeats.plan, w.repeats.inputs), w.plan, w.from, nil)
+	o := readOriginal(newRun(w.repeats.root, "user", w.repeats.plan, w.repeats.inputs, nil), w.plan, w.from, nil)
 	for _, s := range w.repeats.stored {
 		if err := o.add(s); err != nil {
 			w.t.Fatal(err)
@@ -253,7 +253,7 @@ func (w *world) progress(i int, bySteps bool) {
 }
 
 func (w *world) refolded() *machine {
-	r := newRun(w.root, "user", w.plan, w.inputs)
+	r := newRun(w.root, "user", w.plan, w.inputs, nil)
 	r.original = w.original()
 	for _, s := range w.stored {
 		if err := r.apply(s.kind, s.pos, s.seq, s.nodeExec, s.status, s.at, s.step); err != nil {

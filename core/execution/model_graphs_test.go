@@ -121,7 +121,7 @@ func drawModelGraph(t *rapid.T) *graph.Graph {
 		g.Nodes[i].InputDefault = json.RawMessage(drawConstants(t, g, &g.Nodes[i]))
 	}
 	// What is refused before anything runs is another test's matter: such nodes get what they lack.
-	if invalid := (*graph.Invalid)(nil); errors.As(graph.ValidateForRun(g, catalogue(modelBlocks), modelInputs), &invalid) {
+	if invalid := (*graph.Invalid)(nil); errors.As(graph.ValidateForRun(g, catalogue(modelBlocks), modelInputs, nil), &invalid) {
 		for i := range g.Nodes {
 			if invalid.NodeErrors[g.Nodes[i].ID] != nil {
 				g.Nodes[i].InputDefault = json.RawMessage(`{"a":1,"b":2,"n":3}`)

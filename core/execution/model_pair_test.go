@@ -45,7 +45,7 @@ type lostUnit struct {
 }
 
 func newPair(t *rapid.T, g *graph.Graph, places int) *pair {
-	if err := graph.ValidateForRun(g, catalogue(modelBlocks), modelInputs); err != nil {
+	if err := graph.ValidateForRun(g, catalogue(modelBlocks), modelInputs, nil); err != nil {
 		t.Fatalf("the graph cannot be executed: %v %+v", err, err)
 	}
 	plan, err := newPlan(g, catalogue(modelBlocks))
@@ -53,7 +53,7 @@ func newPair(t *rapid.T, g *graph.Graph, places int) *pair {
 		t.Fatal(err)
 	}
 	p := &pair{t: t, plan: plan, g: g, places: places, now: time.Unix(1_700_000_000, 0).UTC(), handed: map[uint32]int{}}
-	p.machine = newMachine(newRun(uuid.New(), "user", plan, modelInputs))
+	p.machine = newMachine(newRun(uuid.New(), "user", plan, modelInputs, nil))
 	p.machine.limit = places
 	p.model = newModel(g, catalogue(modelBlocks), modelInputs, places)
 	return p
@@ -131,7 +131,7 @@ func (p *pair) commit(n int) {
 
 // crash kills the server: the machine is made again from what was committed, and the model goes as far back.
 func (p *pair) crash() {
-	r := newRun(p.root(), "user", p.plan, modelInputs)
+	r := newRun(p.root(), "user", p.plan, modelInputs, nil)
 	for _, s := range p.stored {
 		if err := r.apply(s.kind, s.pos, s.seq, s.nodeExec, s.status, s.at, s.step); err != nil {
 			p.t.Fatal(err)

@@ -100,7 +100,7 @@ func BenchmarkMachineSteps(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := newMachine(newRun(uuid.New(), "user", plan, []byte(`{}`)))
+	m := newMachine(newRun(uuid.New(), "user", plan, []byte(`{}`), nil))
 	result := []output{{pin: "p", value: &value{raw: []byte(`{"count":1}`)}}}
 	now := time.Unix(1_700_000_000, 0).UTC()
 	var running []command
@@ -149,7 +149,7 @@ func TestOutputNodePublishesWhatWasMerged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMachine(newRun(uuid.New(), "user", plan, []byte(`{}`)))
+	m := newMachine(newRun(uuid.New(), "user", plan, []byte(`{}`), nil))
 	now := time.Unix(1_700_000_000, 0).UTC()
 	m.handle(now, beginEvent{starting: []startingNode{{node: 0}}})
 	m.step(now)

@@ -201,8 +201,8 @@ func (o *originalReader) all() *original {
 // original reads what an execution by the plan p may take from the one that it retries.
 func (s *Service) original(ctx context.Context, user string, r retry, p *Plan) (*original, error) {
 	var planID []byte
-	var document, inputs string
-	err := s.db.QueryRowContext(ctx, `SELECT p.id, p.plan, x.inputs FROM execution x JOIN execution_plan p ON p.id = x.plan_id WHERE x.id = ? AND x.user_id = ?`, r.of, user).Scan(&planID, &document, &inputs)
+	var document, inputs, credentials string
+	err := s.db.QueryRowContext(ctx, `SELECT p.id, p.plan, x.inputs, coalesce(x.credentials, '') FROM execution x JOIN execution_plan p ON p.id = x.plan_id WHERE x.id = ? AND x.user_id = ?`, r.of, user).Scan(&planID, &document, &inputs, &credentials)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("%w: the execution that it retries is gone", errUnreadable)
 	}
@@ -213,7 +213,11 @@ func (s *Service) original(ctx context.Context, user string, r retry, p *Plan) (
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	o := readOriginal(newRun(r.of, user, plan, json.RawMessage(inputs)), p, r.from, func(digest []byte) (json.RawMessage, error) {
+	picked, err := readPicks(credentials)
+	if err != nil {
+		return nil, err
+	}
+	o := readOriginal(newRun(r.of, user, plan, json.RawMessage(inputs), picked), p, r.from, func(digest []byte) (json.RawMessage, error) {
 		return s.largeValue(ctx, r.of, digest)
 	})
 	if err := readRows(ctx, s.db, r.of, 0, o.add); err != nil {

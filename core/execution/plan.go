@@ -29,7 +29,8 @@ type planNode struct {
 	static      map[string]bool
 	outbound    []int // links that leave the node, in stored order
 	handlesFail bool  // its error pin is linked
-	ahead       ahead
+	ahead       *ahead
+	skipped     bool // it does nothing: the execution lacks its credentials
 }
 
 type planLink struct {

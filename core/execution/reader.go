@@ -156,7 +156,7 @@ func (s *Service) history(ctx context.Context, x *Execution) (*history, error) {
 
 // follow folds the journal of an execution that has not ended: what is ready or waits stands in no row of its own.
 func (h *history) follow(ctx context.Context, x *Execution) error {
-	h.run = newRun(h.id, x.UserID, h.plan, x.Inputs)
+	h.run = newRun(h.id, x.UserID, h.plan, x.Inputs, nil) // the plan has its credentials
 	if err := readRows(ctx, h.s.db, h.id, 0, func(w storedRow) error {
 		return h.run.apply(w.kind, w.pos, w.seq, w.nodeExec, w.status, w.at, w.step)
 	}); err != nil {

@@ -168,7 +168,7 @@ func (g *generation) recover(ctx context.Context, root uuid.UUID) (m *machine, c
 // there were since a step of the tree was committed. It uses the primary key and execution_nested_unfinished.
 func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int, error) {
 	rows, err := g.db.QueryContext(ctx, `
-		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at, x.status, x.retry_of, x.retry_from
+		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at, x.status, x.retry_of, x.retry_from, coalesce(x.credentials, '')
 		FROM execution x JOIN execution_plan p ON p.id = x.plan_id
 		WHERE x.ended_at IS NULL AND (x.id = ?0 OR x.root_id = ?0 AND x.parent_id IS NOT NULL)`, root)
 	if err != nil {
@@ -180,20 +180,24 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 	for rows.Next() {
 		var id uuid.UUID
 		var parent uuid.NullUUID
-		var user, document, inputs string
+		var user, document, inputs, credentials string
 		var planID []byte
 		var created time.Time
 		var status Status
 		var retryOf uuid.NullUUID
 		var retryFrom sql.NullString
-		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created, &status, &retryOf, &retryFrom); err != nil {
+		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created, &status, &retryOf, &retryFrom, &credentials); err != nil {
 			return nil, 0, fmt.Errorf("read an execution: %w", err)
 		}
 		p, err := g.plans.stored(planID, document)
 		if err != nil {
 			return nil, 0, fmt.Errorf("%w: %w", errUnreadable, err)
 		}
-		r := newRun(id, user, p, json.RawMessage(inputs))
+		picked, err := readPicks(credentials)
+		if err != nil {
+			return nil, 0, err
+		}
+		r := newRun(id, user, p, json.RawMessage(inputs), picked)
 		r.root, r.createdAt, r.shown = root, created.UTC(), status
 		if retryOf.Valid {
 			r.retry = &retry{retryOf.UUID, retryFrom.String}

@@ -47,7 +47,7 @@ func (w *world) tallies() (byKey map[string]calls, doneBefore map[string]int) {
 
 // replay tells of each node execution that is queued with an input that fits, and of each that ends.
 func (w *world) replay(queued func(e *nodeExec, key string), ended func(e *nodeExec, key string, s storedRow)) {
-	r := newRun(w.root, "user", w.plan, w.inputs)
+	r := newRun(w.root, "user", w.plan, w.inputs, nil)
 	keys := map[*nodeExec]string{}
 	for _, s := range w.stored {
 		e, before := r.execs[s.nodeExec], r.queued

@@ -45,6 +45,7 @@ type Config struct {
 	Blocks      graph.Blocks
 	Graphs      Graphs
 	Runner      Runner
+	Credentials Credentials          // of users; nil: nobody has any
 	Services    *hostservice.Service // of blocks; nil: none
 	Logger      hclog.Logger
 	Concurrency int    // root executions at once; 0: by the number of cores
@@ -202,6 +203,10 @@ func (s *Service) Retry(ctx context.Context, r RetryRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	given, err := s.givenTo(ctx, x.ID)
+	if err != nil {
+		return "", err
+	}
 	if _, ok := g.Node(r.From); !ok && r.From != fromStart && r.From != fromFailure {
 		return "", ErrNoNode
 	}
@@ -211,7 +216,7 @@ func (s *Service) Retry(ctx context.Context, r RetryRequest) (string, error) {
 		return "", err
 	}
 	return s.start(ctx, g.Masked(before.Graph.Masks), Request{
-		UserID: r.UserID, GraphID: x.GraphID, Version: r.Version, Inputs: x.Inputs,
+		UserID: r.UserID, GraphID: x.GraphID, Version: r.Version, Inputs: x.Inputs, Credentials: given,
 		IdempotencyKey: r.IdempotencyKey, Body: append([]byte("retry "+x.ID+"\n"), r.Body...),
 	}, &retry{of, r.From})
 }
@@ -248,14 +253,18 @@ func (s *Service) start(ctx context.Context, g *graph.Graph, r Request, repeats 
 
 // newRoot makes the execution that was asked for, unless it could not run.
 func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r Request, repeats *retry) (*run, error) {
-	if err := graph.ValidateForRun(g, s.blocks, r.Inputs); err != nil {
+	credentials, problems, err := s.pick(ctx, r.UserID, g, r.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	if err := graph.ValidateForRun(g, s.blocks, r.Inputs, problems); err != nil {
 		return nil, err
 	}
 	p, err := s.plan(ctx, g)
 	if err != nil {
 		return nil, err
 	}
-	root := newRun(id, r.UserID, p, r.Inputs)
+	root := newRun(id, r.UserID, p, r.Inputs, credentials)
 	root.retry = repeats
 	root.createdAt = time.Now().UTC().Truncate(time.Microsecond) // what Postgres keeps: the day it counts under must not differ
 	return root, nil

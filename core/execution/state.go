@@ -27,6 +27,7 @@ type run struct {
 	userID     string
 	plan       *Plan
 	inputs     json.RawMessage
+	picks      *picks // credentials; the plan has them among its constants
 
 	createdAt, startedAt, endedAt time.Time
 	begun                         bool
@@ -146,9 +147,9 @@ type pinInput struct {
 
 var nullValue = &value{raw: json.RawMessage("null")}
 
-func newRun(id uuid.UUID, userID string, p *Plan, inputs json.RawMessage) *run {
+func newRun(id uuid.UUID, userID string, p *Plan, inputs json.RawMessage, credentials *picks) *run {
 	return &run{
-		id: id, root: id, userID: userID, plan: p, inputs: inputs,
+		id: id, root: id, userID: userID, plan: p.with(credentials), inputs: inputs, picks: credentials,
 		nodes: make([]nodeState, len(p.nodes)), places: map[uint32]*nodeExec{}, execs: map[uint32]*nodeExec{},
 	}
 }

@@ -49,7 +49,7 @@ func randomWalk(t *testing.T, r *rand.Rand, g *graph.Graph) (steps int) {
 	if err != nil {
 		return 1
 	}
-	m := newMachine(newRun(uuid.New(), "user", p, modelInputs))
+	m := newMachine(newRun(uuid.New(), "user", p, modelInputs, nil))
 	now := time.Unix(1_700_000_000, 0).UTC()
 	var running []command
 	var seq int64

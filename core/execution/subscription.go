@@ -61,7 +61,7 @@ func (sub *Subscription) open(ctx context.Context, userID string, id uuid.UUID) 
 	if err != nil {
 		return err
 	}
-	sub.header, sub.status = newRun(id, userID, h, nil), x.Status
+	sub.header, sub.status = newRun(id, userID, h, nil, nil), x.Status
 	if sub.hidden, err = sub.s.maskOf(ctx, x, h); err != nil {
 		return err
 	}
@@ -73,14 +73,32 @@ func (sub *Subscription) open(ctx context.Context, userID string, id uuid.UUID) 
 	return nil
 }
 
-// header is the plan of an execution.
+// header is the plan of an execution, with its credentials.
 func (s *Service) header(ctx context.Context, id uuid.UUID) (*Plan, error) {
 	var planID []byte
-	var document string
-	if err := s.db.QueryRowContext(ctx, `SELECT p.id, p.plan FROM execution x JOIN execution_plan p ON p.id = x.plan_id WHERE x.id = ?`, id).Scan(&planID, &document); err != nil {
+	var document, credentials string
+	if err := s.db.QueryRowContext(ctx, `SELECT p.id, p.plan, coalesce(x.credentials, '') FROM execution x JOIN execution_plan p ON p.id = x.plan_id WHERE x.id = ?`, id).Scan(&planID, &document, &credentials); err != nil {
 		return nil, fmt.Errorf("read plan: %w", err)
 	}
-	return s.plans.stored(planID, document)
+	p, err := s.plans.stored(planID, document)
+	if err != nil {
+		return nil, err
+	}
+	picked, err := readPicks(credentials)
+	if err != nil {
+		return nil, err
+	}
+	return p.with(picked), nil
+}
+
+// givenTo are the credentials that the caller named for an execution.
+func (s *Service) givenTo(ctx context.Context, id string) (map[string]json.RawMessage, error) {
+	var credentials string
+	if err := s.db.QueryRowContext(ctx, `SELECT coalesce(credentials, '') FROM execution WHERE id = ?`, id).Scan(&credentials); err != nil {
+		return nil, fmt.Errorf("read the execution's credentials: %w", err)
+	}
+	picked, err := readPicks(credentials)
+	return (&run{picks: picked}).given(), err
 }
 
 // Status is the execution's as of the subscription.

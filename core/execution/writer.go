@@ -63,23 +63,24 @@ type commit struct {
 
 // executionWrite is the state of an execution's row.
 type executionWrite struct {
-	fresh      bool // the row is not there yet
-	id, root   uuid.UUID
-	parent     *run
-	parentExec uint32
-	userID     string
-	plan       *Plan
-	retry      *retry
-	inputs     json.RawMessage
-	createdAt  time.Time
-	was        Status // what the row showed before; empty where it is new
-	status     Status
-	startedAt  time.Time
-	endedAt    time.Time
-	total      int
-	completed  int
-	failed     int
-	failure    *Failure
+	fresh       bool // the row is not there yet
+	id, root    uuid.UUID
+	parent      *run
+	parentExec  uint32
+	userID      string
+	plan        *Plan
+	retry       *retry
+	inputs      json.RawMessage
+	credentials string // picks
+	createdAt   time.Time
+	was         Status // what the row showed before; empty where it is new
+	status      Status
+	startedAt   time.Time
+	endedAt     time.Time
+	total       int
+	completed   int
+	failed      int
+	failure     *Failure
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, log hclog.Logger) *writer {

@@ -56,7 +56,7 @@ func Assemble(n *Node, b *block.Block, data []PinValue) (Assembled, error) {
 	}
 	for i := range fields {
 		f := &fields[i]
-		if pin := inputOf(b, f); pin != nil {
+		if pin := inputOf(b, f); pin != nil && !pin.Credentials { // a reference is no matter of values
 			v, err := pin.Coerce(f.value)
 			if err != nil {
 				return Assembled{}, invalidInput(pin.Name, err)

@@ -97,7 +97,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		ForceStatic(g, blocks)
 		_, _ = Validate(g, blocks)
-		_ = ValidateForRun(g, blocks, json.RawMessage(`{"x":1}`))
+		_ = ValidateForRun(g, blocks, json.RawMessage(`{"x":1}`), nil)
 		if _, err := bind(g, "u", "new", blocks, func(Ref) (bool, error) { return false, nil }); err != nil {
 			t.Fatal(err)
 		}

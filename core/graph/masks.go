@@ -70,6 +70,12 @@ func (n *Node) Masks(pin string) bool {
 	return ok
 }
 
+// MaskOf is the value that an input mask has for a pin; nil where it has none.
+func (n *Node) MaskOf(pin string) json.RawMessage {
+	v, _ := jsonscan.Find(n.Mask, pin)
+	return v
+}
+
 // withMask lays the node's mask over what is delivered to it.
 func (n *Node) withMask(data []PinValue) []PinValue {
 	if n.Mask == nil {

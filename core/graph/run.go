@@ -48,14 +48,19 @@ func runInput(n *Node, inputs json.RawMessage) (json.RawMessage, bool) {
 	return jsonscan.Find(inputs, jsonscan.Unquote(name))
 }
 
-// ValidateForRun checks a graph, its sub-graphs and the inputs of a run as executing demands (execution.md 3.2, 3.4,
-// but for credentials). All errors come at once, as an *Invalid.
-func ValidateForRun(g *Graph, blocks Blocks, inputs json.RawMessage) error {
+// ValidateForRun checks a graph, its sub-graphs and the inputs of a run as executing demands (execution.md 3.2, 3.4).
+// All errors come at once, as an *Invalid; credentials are those that the caller has found, by node and pin.
+func ValidateForRun(g *Graph, blocks Blocks, inputs json.RawMessage, credentials map[string]map[string]string) error {
 	const what = "Graph validation failed"
 	r := report{}
 	validateTree(g, blocks, &r, true)
 	for _, m := range append(r.missing, g.unbound...) {
 		r.add(m.NodeID, m.Pin, "%s", m.Message)
+	}
+	for node, pins := range credentials {
+		for pin, message := range pins {
+			r.add(node, pin, "%s", message)
+		}
 	}
 	fields := validateInputs(g, blocks, inputs, &r)
 	starts := Starting(g, blocks, inputs)

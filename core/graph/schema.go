@@ -2,9 +2,7 @@ package graph
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
@@ -131,112 +129,6 @@ func orDefault(v json.RawMessage, b *block.Block, pin string) json.RawMessage {
 		return p.Default
 	}
 	return null
-}
-
-// CredentialsSchema is the JSON Schema of the credentials that a graph and its sub-graphs need, grouped by providers
-// and types (execution.md 2.3).
-func CredentialsSchema(g *Graph, blocks Blocks) json.RawMessage {
-	groups := map[string]*credentialsGroup{}
-	collectCredentials(g, blocks, groups)
-	for i := range g.SubGraphs {
-		collectCredentials(&g.SubGraphs[i], blocks, groups)
-	}
-	properties := newObject()
-	var required []string
-	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		properties.set(key, groups[key].schema())
-		if groups[key].required {
-			required = append(required, key)
-		}
-	}
-	return objectSchema(properties, required)
-}
-
-type credentialsGroup struct {
-	providers, types, scopes []string
-	discriminator            string
-	values                   []string // of the discriminator, in the order of nodes
-	required                 bool
-}
-
-func collectCredentials(g *Graph, blocks Blocks, groups map[string]*credentialsGroup) {
-	for i := range g.Nodes {
-		n := &g.Nodes[i]
-		b, ok := blocks.Block(n.BlockID)
-		if !ok {
-			continue
-		}
-		skippable, _ := jsonscan.Find(n.Metadata, "credentials_optional")
-		for _, f := range b.Credentials {
-			providers, value := narrow(n, b, f)
-			types := sorted(f.Types)
-			key := strings.Join(providers, "-") + "_" + strings.Join(types, "-") + "_credentials"
-			group := groups[key]
-			if group == nil {
-				group = &credentialsGroup{providers: providers, types: types, discriminator: f.Discriminator}
-				groups[key] = group
-			}
-			group.scopes = sorted(append(group.scopes, f.Scopes...))
-			if value != "" && !slices.Contains(group.values, value) {
-				group.values = append(group.values, value)
-			}
-			group.required = group.required || !f.Optional && string(skippable) != "true"
-		}
-	}
-}
-
-// narrow reduces the providers to the one that a node's constants choose.
-func narrow(n *Node, b *block.Block, f block.CredentialsField) (providers []string, value string) {
-	if f.Discriminator == "" {
-		return sorted(f.Providers), ""
-	}
-	chosen, ok := jsonscan.Find(n.InputDefault, f.Discriminator)
-	if !ok || jsonscan.KindOf(chosen) != jsonscan.String {
-		sibling, known := b.Input(f.Discriminator)
-		if !known || jsonscan.KindOf(sibling.Default) != jsonscan.String {
-			return sorted(f.Providers), ""
-		}
-		chosen = sibling.Default
-	}
-	value = jsonscan.Unquote(chosen)
-	if provider, ok := f.Mapping[value]; ok {
-		return []string{provider}, value
-	}
-	return sorted(f.Providers), value
-}
-
-func (c *credentialsGroup) schema() json.RawMessage {
-	properties := newObject()
-	properties.set("id", json.RawMessage(`{"title":"Id","type":"string"}`))
-	properties.set("title", json.RawMessage(`{"title":"Title","anyOf":[{"type":"string"},{"type":"null"}],"default":null}`))
-	properties.set("provider", choice("Provider", c.providers))
-	properties.set("type", choice("Type", c.types))
-	schema := newObject()
-	schema.set("type", json.RawMessage(`"object"`))
-	schema.set("properties", properties.json())
-	schema.set("required", json.RawMessage(`["id","provider","type"]`))
-	schema.set("credentials_provider", textArray(c.providers))
-	schema.set("credentials_types", textArray(c.types))
-	if len(c.scopes) > 0 {
-		schema.set("credentials_scopes", textArray(c.scopes))
-	}
-	if c.discriminator != "" {
-		schema.set("discriminator", jsonscan.AppendString(nil, c.discriminator))
-		schema.set("discriminator_values", textArray(c.values))
-	}
-	return schema.json()
-}
-
-func choice(title string, values []string) json.RawMessage {
-	o := newObject()
-	o.set("title", jsonscan.AppendString(nil, title))
-	o.set("type", json.RawMessage(`"string"`))
-	if len(values) == 1 {
-		o.set("const", jsonscan.AppendString(nil, values[0]))
-	} else {
-		o.set("enum", textArray(values))
-	}
-	return o.json()
 }
 
 func sorted(list []string) []string {

@@ -179,6 +179,10 @@ func (s *Service) copyFor(ctx context.Context, user string, g *Graph) (*Graph, e
 	}
 	c := whole.clone()
 	c.SubGraphs = slices.DeleteFunc(c.SubGraphs, func(sub Graph) bool { return sub.UserID != user })
+	c.dropCredentials()
+	for i := range c.SubGraphs {
+		c.SubGraphs[i].dropCredentials()
+	}
 	return c, nil
 }
 

@@ -299,7 +299,7 @@ func TestMissingBlocksAreAllowedOnRequest(t *testing.T) {
 	if g, err = s.ForRun(t.Context(), "u", g.ID, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := ValidateForRun(g, s.blocks, nil); !errors.As(err, &invalid) || len(invalid.NodeErrors) != 5 {
+	if err := ValidateForRun(g, s.blocks, nil, nil); !errors.As(err, &invalid) || len(invalid.NodeErrors) != 5 {
 		t.Errorf("%v", err)
 	}
 	if list, total, err := s.List(t.Context(), "u", Filter{Limit: 9}); err != nil || total != 1 || len(list) != 1 {
@@ -343,7 +343,7 @@ func TestSubGraphs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var invalid *Invalid
-	if err := ValidateForRun(whole, s.blocks, json.RawMessage(`{}`)); !errors.As(err, &invalid) {
+	if err := ValidateForRun(whole, s.blocks, json.RawMessage(`{}`), nil); !errors.As(err, &invalid) {
 		t.Fatal(err)
 	}
 	told := false

@@ -273,7 +273,7 @@ func (v nodeView) validateConstants(r *report) {
 	for k, c := range jsonscan.Members(v.InputDefault) {
 		name := jsonscan.Unquote(k)
 		p, ok := v.block.Input(name)
-		if !ok || jsonscan.KindOf(c) == jsonscan.Null || v.extended(name) {
+		if !ok || p.Credentials || jsonscan.KindOf(c) == jsonscan.Null || v.extended(name) {
 			continue
 		}
 		fitting, err := p.Coerce(c)

@@ -164,7 +164,7 @@ func TestValidateForRun(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			expect(t, told(ValidateForRun(graphOf(t, c.graph...), blocks, json.RawMessage(c.inputs))), c.want...)
+			expect(t, told(ValidateForRun(graphOf(t, c.graph...), blocks, json.RawMessage(c.inputs), nil)), c.want...)
 		})
 	}
 }

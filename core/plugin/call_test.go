@@ -237,7 +237,7 @@ func FuzzFramesAreHandled(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &session{
-			stream: silentStream{}, log: hclog.NewNullLogger(), kill: func(string) {}, ctx: ctx, cancel: cancel,
+			stream: silentStream{}, log: hclog.NewNullLogger(), veil: &veil{}, kill: func(string) {}, ctx: ctx, cancel: cancel,
 			queue: make(chan outgoing, 1000), runs: map[uint64]*run{}, closing: make(chan struct{}),
 		}
 		s.pending.init(maxPending)

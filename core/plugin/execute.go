@@ -28,7 +28,14 @@ func (h *Host) Run(ctx context.Context, r Run) Result {
 	if r.Isolated {
 		run, r.Follow = e.plugin.runAlone, nil
 	}
+	if len(r.Credentials) > 0 {
+		defer h.veil.draw(r.Credentials)()
+		h.veil.over(&r)
+	}
 	result := run(ctx, e.block, &r)
+	if len(r.Credentials) > 0 && result.Err != nil {
+		result.Err.Message = h.veil.hide(result.Err.GetMessage())
+	}
 	if result.Crashed != nil && h.closed.Load() {
 		result.Crashed.Alone = false
 	}

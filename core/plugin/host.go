@@ -69,6 +69,7 @@ type Host struct {
 	pace    pace
 	runtime *runtimeDir
 	starter *starter
+	veil    veil
 
 	life   context.Context // ends with Close
 	end    context.CancelFunc

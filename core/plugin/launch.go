@@ -52,7 +52,7 @@ func (s *supervisor) launch(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(s.path, dir, s.log, s.host.starter)
+	p := newProcess(s.path, dir, s.log, s.host.starter, &s.host.veil)
 	unwatch := context.AfterFunc(ctx, func() { p.kill("its start took too long") })
 	in, err := s.connect(ctx, p)
 	if err == nil && !unwatch() {
@@ -146,7 +146,7 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 	if _, err := client.Configure(ctx, &proto.ConfigureRequest{Settings: settings}); err != nil {
 		return in, fmt.Errorf("configure: %w", err)
 	}
-	if in.session, err = openSession(client, description.GetBulkValues(), s.host.pace.cancel, s.log); err != nil {
+	if in.session, err = openSession(client, description.GetBulkValues(), s.host.pace.cancel, s.log, &s.host.veil); err != nil {
 		return in, fmt.Errorf("open session: %w", err)
 	}
 	in.session.kill = p.kill
@@ -231,7 +231,7 @@ func (in *instance) forwardStdio(log hclog.Logger) {
 				data, _ := protowire.ConsumeBytes(b[n:])
 				for line := range strings.Lines(string(data)) {
 					if line = strings.TrimRight(line, "\r\n"); line != "" {
-						log.Info(logged([]byte(line)), "stream", "stdio")
+						log.Info(in.process.veil.hide(logged([]byte(line))), "stream", "stdio")
 					}
 				}
 			}

@@ -71,6 +71,7 @@ const (
 	blockContext     = "aaaaaaaa-0000-4000-8000-000000000013"
 	blockKeys        = "aaaaaaaa-0000-4000-8000-000000000014"
 	blockCredentials = "aaaaaaaa-0000-4000-8000-000000000015"
+	blockLeak        = "aaaaaaaa-0000-4000-8000-000000000016"
 	blockShortlived  = "cccccccc-0000-4000-8000-000000000001"
 	blockRaw         = "bbbbbbbb-0000-4000-8000-000000000001"
 )

@@ -33,13 +33,14 @@ func (p *process) drainStdout() {
 	if err != nil && err != bufio.ErrBufferFull {
 		return
 	}
-	lines(r, func(line []byte) { p.log.Info(logged(line), "stream", "stdout") })
+	lines(r, func(line []byte) { p.log.Info(p.veil.hide(logged(line)), "stream", "stdout") })
 }
 
 // drainStderr logs what the plugin writes and keeps the tail of it.
 func (p *process) drainStderr() {
 	lines(bufio.NewReaderSize(p.stderr, 64<<10), func(line []byte) {
 		e, ok := parseLogLine(line)
+		line = []byte(p.veil.hide(string(line)))
 		if !ok {
 			p.tail.add(line)
 			level := hclog.Info
@@ -52,7 +53,10 @@ func (p *process) drainStderr() {
 		if e.level > hclog.Debug {
 			p.tail.add(line)
 		}
-		p.log.Log(e.level, e.message, e.fields...)
+		for i, field := range e.fields {
+			e.fields[i] = p.veil.hide(field.(string))
+		}
+		p.log.Log(e.level, p.veil.hide(e.message), e.fields...)
 	})
 }
 

@@ -41,6 +41,7 @@ type process struct {
 	dir     string
 	log     hclog.Logger
 	starter *starter
+	veil    *veil // over what it writes
 
 	cmd        *exec.Cmd
 	socketDir  string   // as the host sees it
@@ -59,8 +60,8 @@ type process struct {
 	state  *os.ProcessState
 }
 
-func newProcess(path, dir string, log hclog.Logger, s *starter) *process {
-	p := &process{path: path, dir: dir, log: log, starter: s, exited: make(chan struct{})}
+func newProcess(path, dir string, log hclog.Logger, s *starter, v *veil) *process {
+	p := &process{path: path, dir: dir, log: log, starter: s, veil: v, exited: make(chan struct{})}
 	p.handshake, p.announce = io.Pipe()
 	return p
 }

@@ -31,6 +31,7 @@ type session struct {
 	bulk   bool // the plugin takes and gives large values beside the stream
 	wait   time.Duration
 	log    hclog.Logger
+	veil   *veil
 	kill   func(why string)
 
 	ctx    context.Context // of the stream and of what goes beside it
@@ -75,7 +76,7 @@ func statsOf(done *proto.Done) map[string]int64 {
 
 var statName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func openSession(client proto.PluginClient, bulk bool, wait time.Duration, log hclog.Logger) (*session, error) {
+func openSession(client proto.PluginClient, bulk bool, wait time.Duration, log hclog.Logger, v *veil) (*session, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stream, err := client.Session(ctx)
 	if err != nil {
@@ -83,7 +84,7 @@ func openSession(client proto.PluginClient, bulk bool, wait time.Duration, log h
 		return nil, err
 	}
 	s := &session{
-		client: client, stream: stream, bulk: bulk, wait: wait, log: log,
+		client: client, stream: stream, bulk: bulk, wait: wait, log: log, veil: v,
 		ctx: ctx, cancel: cancel, queue: make(chan outgoing, 256),
 		fetched: semaphore.NewWeighted(maxFetched),
 		runs:    make(map[uint64]*run),
@@ -248,10 +249,10 @@ func (s *session) logFrame(l *proto.Log) {
 	}
 	for k, v := range l.GetFields() {
 		if k != "plugin" && k != "block" && len(fields) < 2*maxLogFields {
-			fields = append(fields, k, logged([]byte(v)))
+			fields = append(fields, k, s.veil.hide(logged([]byte(v))))
 		}
 	}
-	s.log.Log(levelOf(l.GetLevel()), logged([]byte(l.GetMessage())), fields...)
+	s.log.Log(levelOf(l.GetLevel()), s.veil.hide(logged([]byte(l.GetMessage()))), fields...)
 }
 
 // bury ends all runs after the process has died. Runs that never reached it have not been touched by its death.

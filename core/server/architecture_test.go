@@ -32,7 +32,7 @@ var rooms = map[string]string{
 	"core/plugin":      "core/block sdk/proto",
 	"core/hostservice": "core/block core/egress core/file core/postgres sdk/proto",
 	// The plugin host is where blocks run, and its types say how.
-	"core/execution": "core/block core/graph core/hostservice core/plugin core/postgres sdk/proto",
+	"core/execution": "core/block core/credential core/graph core/hostservice core/plugin core/postgres sdk/proto",
 	"core/library":   "core/block core/graph core/execution",
 	"core/postgres":  "migrations",
 	"core/config":    "",

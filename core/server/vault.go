@@ -11,6 +11,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/credential"
+	"github.com/patchbay-io/patchbay/core/oauth"
 	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
@@ -41,6 +42,17 @@ func encryptionKeys(ctx context.Context, s *config.Settings, db *bun.DB, kept st
 		return keys, nil
 	}
 	return credential.NewFileKeys(ctx, db, kept)
+}
+
+// freshCredentials are those of the vault, with tokens that do not end while a block uses them.
+type freshCredentials struct {
+	*credential.Vault
+	tokens *oauth.Service
+}
+
+// Open is the vault's, after a refresh where one is due.
+func (f freshCredentials) Open(ctx context.Context, user, id string) (*credential.Credential, *credential.Secret, error) {
+	return f.tokens.Open(ctx, user, id)
 }
 
 // WithVault gives the vault that a server on these settings would use, without a server. A running server's data folder

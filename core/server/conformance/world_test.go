@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/ws"
 	"github.com/patchbay-io/patchbay/core/account"
+	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/egress"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
@@ -41,6 +43,7 @@ type server struct {
 	execution *execution.Service
 	api       *api.API
 	accounts  *account.Service
+	vault     *credential.Vault
 	auth      *auth.Authenticator
 }
 
@@ -52,12 +55,19 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 	}
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr})
 	graphs := graph.NewService(graph.NewStore(s.db, library.Follower{}), h, nil)
+	keys, err := credential.FixedKeys(base64.StdEncoding.EncodeToString(secret))
+	if err != nil {
+		return nil, err
+	}
+	if s.vault, err = credential.New(ctx, s.db, keys, log); err != nil {
+		return nil, err
+	}
 	services := hostservice.New(hostservice.Config{
 		DB: s.db, Files: file.NewStore(s.db, file.DefaultLimits, log), Logger: log,
 		HTTP: egress.New(egress.Config{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, MaxBody: 1 << 20}),
 	})
 	s.execution, err = execution.New(execution.Config{
-		DB: s.db, ServerID: id, Blocks: h, Graphs: graphs, Runner: h, Services: services, Logger: log, Concurrency: concurrency,
+		DB: s.db, ServerID: id, Blocks: h, Graphs: graphs, Runner: h, Credentials: s.vault, Services: services, Logger: log, Concurrency: concurrency,
 	})
 	if err != nil {
 		return nil, err
@@ -71,8 +81,8 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 		return nil, err
 	}
 	s.api, err = api.New(api.Config{
-		Logger: log, Authenticator: s.auth, Graphs: graphs,
-		Library: library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution}), Blocks: h, Executions: s.execution, MaxBody: 32 << 20,
+		Logger: log, Audit: hclog.NewNullLogger(), Authenticator: s.auth, Graphs: graphs,
+		Library: library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution}), Blocks: h, Executions: s.execution, Integrations: s.vault, MaxBody: 32 << 20,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
 			return s.execution.Subscribe(ctx, user, id, after)
 		},
@@ -89,6 +99,7 @@ func (s *server) close() error {
 	}
 	s.auth.Close()
 	s.accounts.Close()
+	s.vault.Close()
 	if closed := s.db.Close(); err == nil {
 		err = closed
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -65,6 +66,7 @@ func blocks() []sdk.Definition {
 		}),
 		define(14, "Keys", keys),
 		credentials(),
+		leak(),
 		define(11, "Nothing", func(context.Context, in, sdk.Emitter) error { return nil }),
 	)
 }
@@ -78,6 +80,37 @@ func credentials() sdk.Definition {
 		ID: "aaaaaaaa-0000-4000-8000-000000000015", Name: "Credentials", Outputs: sdk.Outputs{sdk.Out("output", sdk.Any(""))},
 		Run: func(_ context.Context, in in, out sdk.Emitter) error {
 			return out.Emit("output", []any{in.Credentials, in.Credentials.Bearer()})
+		},
+	}
+}
+
+// leak tells the secret that it is given wherever it can, as a careless block would, and ends as the text says.
+func leak() sdk.Definition {
+	type in struct {
+		Text        string         `json:"text"`
+		Credentials sdk.Credential `json:"credentials" providers:"vendor" types:"api_key,user_password"`
+	}
+	return sdk.Block[in]{
+		ID: "aaaaaaaa-0000-4000-8000-000000000016", Name: "Leak", Outputs: sdk.Outputs{sdk.Out("output", sdk.Any("")), sdk.Out("error", sdk.String(""))},
+		Run: func(ctx context.Context, in in, out sdk.Emitter) error {
+			secret := in.Credentials.Bearer()
+			if pair, ok := in.Credentials.UserPassword(); ok {
+				secret = pair.Password()
+			}
+			fmt.Fprintln(os.Stderr, "to stderr: "+secret)
+			fmt.Println("to stdout: " + secret)
+			sdk.Logger(ctx).Info("to the log: "+secret, "field", "https://x.test/?key="+url.QueryEscape(secret))
+			out.Progress(sdk.Progress{Text: "in the progress: " + secret})
+			switch in.Text {
+			case "panic":
+				panic("panicked: " + secret)
+			case "exit":
+				fmt.Fprintln(os.Stderr, "fatal: "+secret)
+				os.Exit(3)
+			case "emit":
+				return out.Emit("error", "emitted: "+secret)
+			}
+			return errors.New("returned: " + secret)
 		},
 	}
 }

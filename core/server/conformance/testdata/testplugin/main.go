@@ -17,7 +17,7 @@ func main() {
 		traits = sdk.Pure
 	}
 	sdk.Serve(sdk.Plugin{
-		Name: name, Version: "1.0.0", Blocks: blocks(traits),
+		Name: name, Version: "1.0.0", Blocks: append(blocks(traits), withCredentials()...),
 		Settings: []sdk.PluginSetting{{Name: "control", Description: "Socket on which the tests hold blocks back"}},
 	})
 }

@@ -1,0 +1,92 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/credential"
+	"github.com/patchbay-io/patchbay/core/postgres"
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// secrets fetches what the block's pins for credentials refer to, for this attempt alone. The error is one of the node.
+func (a *attempt) secrets(ctx context.Context) ([]*proto.Credential, error) {
+	var all []*proto.Credential
+	for _, f := range a.c.block.Credentials {
+		r, err := parseReference([]byte(gjson.GetBytes(a.c.input, gjson.Escape(f.Pin)).Raw))
+		if err != nil {
+			return nil, fmt.Errorf("Invalid credentials: pin %q %w", f.Pin, err)
+		}
+		var c *proto.Credential
+		if r != nil {
+			c, err = a.secret(ctx, f, r.ID)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case c != nil:
+			all = append(all, c)
+		case !f.Optional:
+			return nil, fmt.Errorf("These credentials are required: pin %q", f.Pin)
+		}
+	}
+	return all, nil
+}
+
+// secret is nil where the credentials have gone and the block does without.
+func (a *attempt) secret(ctx context.Context, f block.CredentialsField, id string) (*proto.Credential, error) {
+	vault := a.t.s.config.Credentials
+	if vault == nil {
+		return nil, unknownCredentials(id)
+	}
+	type opened struct {
+		known  *credential.Credential
+		secret *credential.Secret
+	}
+	o, err := postgres.Lasting(ctx, func() (opened, error) {
+		known, secret, err := vault.Open(ctx, a.c.run.userID, id)
+		return opened{known, secret}, err
+	})
+	switch {
+	case errors.Is(err, credential.ErrNotFound) && f.Optional:
+		return nil, nil
+	case errors.Is(err, credential.ErrNotFound):
+		return nil, unknownCredentials(id)
+	case err != nil:
+		return nil, fmt.Errorf("Credentials not available: %w", err)
+	}
+	providers := f.Providers
+	if f.Discriminator != "" {
+		if provider, ok := f.Mapping[gjson.GetBytes(a.c.input, gjson.Escape(f.Discriminator)).String()]; ok {
+			providers = []string{provider}
+		}
+	}
+	if err := usable(o.known, f, providers, ""); err != nil { // links may have brought what nobody has seen
+		return nil, err
+	}
+	vault.Used(ctx, o.known)
+	return protoCredential(f.Pin, o.known, o.secret), nil
+}
+
+func protoCredential(pin string, c *credential.Credential, s *credential.Secret) *proto.Credential {
+	p := &proto.Credential{Pin: pin, Id: c.ID, Provider: c.Provider, Title: c.Title}
+	switch c.Type {
+	case credential.OAuth2:
+		token := &proto.OAuth2Secret{AccessToken: s.AccessToken, TokenType: s.TokenType, Scopes: c.Scopes, Username: c.Username}
+		if c.ExpiresAt != nil {
+			token.ExpiresAt = c.ExpiresAt.Unix()
+		}
+		p.Secret = &proto.Credential_Oauth2{Oauth2: token}
+	case credential.APIKey:
+		p.Secret = &proto.Credential_ApiKey{ApiKey: &proto.ApiKeySecret{Key: s.APIKey}}
+	case credential.UserPassword:
+		p.Secret = &proto.Credential_UserPassword{UserPassword: &proto.UserPasswordSecret{Username: s.Username, Password: s.Password}}
+	case credential.HostScoped:
+		p.Secret = &proto.Credential_HostScoped{HostScoped: &proto.HostScopedSecret{Host: c.Host, Headers: s.Headers}}
+	}
+	return p
+}
