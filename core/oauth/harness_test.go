@@ -51,6 +51,8 @@ func (f *forge) Provider(name string) (*plugin.Provider, bool) {
 		}}, true
 	case "anvil":
 		return &plugin.Provider{Name: name, DisplayName: "Anvil", OAuth: &plugin.OAuth{Plugin: "forge"}}, true
+	case "lonely":
+		return &plugin.Provider{Name: name, DisplayName: "Lonely", Serialised: true}, true
 	case "keys":
 		return &plugin.Provider{Name: name, DisplayName: "Keys", APIKey: true}, true
 	}

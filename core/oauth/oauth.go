@@ -69,8 +69,10 @@ const (
 func New(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{Config: c, log: c.Logger.Named("oauth"), asking: asking, lease: lease}
 	s.BaseURL = strings.TrimRight(s.BaseURL, "/")
-	if _, err := c.DB.ExecContext(ctx, `UPDATE oauth_refresh SET until = now() WHERE server_id = ?`, c.ServerID); err != nil {
-		return nil, fmt.Errorf("end the refreshes of an earlier life: %w", err)
+	for _, table := range []string{"oauth_refresh", "oauth_use"} {
+		if _, err := c.DB.ExecContext(ctx, `UPDATE ? SET until = now() WHERE server_id = ?`, bun.Ident(table), c.ServerID); err != nil {
+			return nil, fmt.Errorf("end what an earlier life has claimed: %w", err)
+		}
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
