@@ -61,10 +61,16 @@ func Find(ctx context.Context, pattern, text string, options Options, group int,
 		}
 	}
 	s := search{translation: t, text: runes, end: time.Now().Add(TimeLimit - clockTick)}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(s.end) {
+	deadline, ok := ctx.Deadline()
+	first := ok && deadline.Before(s.end)
+	if first {
 		s.end = deadline
 	}
-	return s.run(ctx, group, yield)
+	err = s.run(ctx, group, yield)
+	if first && errors.Is(err, ErrTimeLimit) { // the engine's clock was ahead of the context's
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // search is one Find under way.
