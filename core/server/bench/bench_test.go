@@ -3,11 +3,13 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -178,10 +180,9 @@ func exec1(db *bun.DB, statement string) error {
 
 // server is the real binary as a child process.
 type server struct {
-	cmd    *exec.Cmd
-	base   string
-	token  string
-	client *http.Client
+	cmd   *exec.Cmd
+	base  string
+	token string
 }
 
 func startServer(b *testing.B, root, folder, plugins, dsn string) *server {
@@ -190,10 +191,7 @@ func startServer(b *testing.B, root, folder, plugins, dsn string) *server {
 	env := append(os.Environ(), "PATCHBAY_DATA_DIR="+filepath.Join(folder, "data"), "PATCHBAY_DATABASE_URL="+dsn, "PATCHBAY_PLUGIN_DIRS="+plugins,
 		"PATCHBAY_ADDR=127.0.0.1:18006", "PATCHBAY_WS_ADDR=127.0.0.1:18001", "PATCHBAY_LOG_LEVEL=warn",
 		"PATCHBAY_RATE_LIMIT_GENERAL=0", "PATCHBAY_RATE_LIMIT_EXECUTION=0")
-	s := &server{
-		cmd: exec.Command(binary, "serve"), base: "http://127.0.0.1:18006",
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
-	}
+	s := &server{cmd: exec.Command(binary, "serve"), base: "http://127.0.0.1:18006"}
 	s.cmd.Env, s.cmd.Stderr = env, os.Stderr
 	must(b, s.cmd.Start())
 	deadline := time.Now().Add(20 * time.Second)
@@ -273,7 +271,7 @@ func (s *server) chain(b *testing.B, block string) string {
 	links = append(links, object{"source_id": last, "source_name": pin, "sink_id": "out", "sink_name": "value"})
 	body, err := json.Marshal(object{"name": "chain", "description": "", "nodes": list, "links": links})
 	must(b, err)
-	answer, err := s.post("/api/v2/builder/graphs", body, nil)
+	answer, err := s.post("/api/v2/builder/graphs", body)
 	must(b, err)
 	var graph struct {
 		ID string `json:"id"`
@@ -282,12 +280,29 @@ func (s *server) chain(b *testing.B, block string) string {
 	return graph.ID
 }
 
-// load executes a graph from c clients, each waiting for its result.
+// load executes a graph from c clients, each waiting for its result. They share the machine with the server, so each
+// is a connection and no more than that.
 func (s *server) load(b *testing.B, graph string, c int) figure {
-	body := []byte(`{"input_data":{"x":"` + payload + `"}}`)
-	header := http.Header{"Prefer": {"wait=30"}}
-	return measure(b, c, func(int) error {
-		answer, err := s.post("/api/v2/builder/graphs/"+graph+"/execute", body, header)
+	body := `{"input_data":{"x":"` + payload + `"}}`
+	request := fmt.Appendf(nil, "POST /api/v2/builder/graphs/%s/execute HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nPrefer: wait=30\r\nContent-Length: %d\r\n\r\n%s",
+		graph, s.token, len(body), body)
+	clients := make([]net.Conn, c)
+	readers := make([]*bufio.Reader, c)
+	for i := range clients {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+		must(b, err)
+		defer conn.Close()
+		clients[i], readers[i] = conn, bufio.NewReaderSize(conn, 32<<10)
+	}
+	return measure(b, c, func(worker int) error {
+		if _, err := clients[worker].Write(request); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(readers[worker], nil)
+		if err != nil {
+			return err
+		}
+		answer, err := io.ReadAll(response.Body)
 		if err != nil {
 			return err
 		}
@@ -298,17 +313,14 @@ func (s *server) load(b *testing.B, graph string, c int) figure {
 	})
 }
 
-func (s *server) post(path string, body []byte, header http.Header) ([]byte, error) {
+func (s *server) post(path string, body []byte) ([]byte, error) {
 	r, err := http.NewRequest(http.MethodPost, s.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	if header != nil {
-		r.Header = header.Clone()
-	}
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	r.Header.Set("Content-Type", "application/json")
-	answer, err := s.client.Do(r)
+	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, err
 	}
