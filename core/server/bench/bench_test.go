@@ -178,6 +178,9 @@ func exec1(db *bun.DB, statement string) error {
 	return err
 }
 
+// client keeps as many connections as there are callers.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
 // server is the real binary as a child process.
 type server struct {
 	cmd   *exec.Cmd
@@ -320,7 +323,7 @@ func (s *server) post(path string, body []byte) ([]byte, error) {
 	}
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := client.Do(r)
 	if err != nil {
 		return nil, err
 	}
