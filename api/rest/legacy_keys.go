@@ -19,7 +19,7 @@ func (s *server) ListAPIKeysV1(ctx context.Context, r ListAPIKeysV1RequestObject
 
 // CreateAPIKeyV1 is POST /api/v1/api-keys.
 func (s *server) CreateAPIKeyV1(ctx context.Context, r CreateAPIKeyV1RequestObject) (CreateAPIKeyV1ResponseObject, error) {
-	k, text, err := s.createKey(ctx, (*APIKeyRequest)(r.Body))
+	k, text, err := s.createKey(ctx, r.Body)
 	if err != nil {
 		return nil, err
 	}
