@@ -23,7 +23,7 @@ type accountCommand struct {
 }
 
 // operator is who commands about accounts are sent as: whoever may read the server's secret is an administrator.
-const operator = "operator"
+const operator = "00000000-0000-4000-8000-000000000000"
 
 // accountConnection says which server the commands talk to.
 type accountConnection struct {
