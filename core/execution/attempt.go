@@ -75,10 +75,12 @@ func (a *attempt) run() any {
 		}
 	}
 	if len(a.c.block.Credentials) > 0 {
-		var err error
-		if r.Credentials, err = a.secrets(ctx); err != nil {
+		all, release, err := a.heldSecrets(ctx)
+		if err != nil {
 			return a.refused(err)
 		}
+		defer release()
+		r.Credentials = all
 	}
 	ev := doneEvent{run: a.c.run.id, exec: a.c.exec.id, attempt: a.c.attempt}
 	if b, ok := s.blocks.Block(a.c.block.ID); ok {

@@ -13,6 +13,29 @@ import (
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
+// heldSecrets fetches the secrets for as long as the attempt may have them, which is until release: those of providers
+// that want one run at a time have been waited for.
+func (a *attempt) heldSecrets(ctx context.Context) (all []*proto.Credential, release func(), err error) {
+	release = func() {}
+	all, err = a.secrets(ctx)
+	if err != nil || len(all) == 0 || a.t.s.config.Alone == nil {
+		return all, release, err
+	}
+	known := make([]*credential.Credential, len(all))
+	for i, c := range all {
+		known[i] = &credential.Credential{ID: c.GetId(), Provider: c.GetProvider()}
+	}
+	held, err := a.t.s.config.Alone(ctx, known)
+	if err != nil || held == nil {
+		return all, release, err
+	}
+	if all, err = a.secrets(ctx); err != nil { // a token may have ended meanwhile
+		held()
+		return nil, release, err
+	}
+	return all, held, nil
+}
+
 // secrets fetches what the block's pins for credentials refer to, for this attempt alone. The error is one of the node.
 func (a *attempt) secrets(ctx context.Context) ([]*proto.Credential, error) {
 	var all []*proto.Credential

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/uptrace/bun"
 
+	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/plugin"
@@ -45,7 +46,10 @@ type Config struct {
 	Blocks      graph.Blocks
 	Graphs      Graphs
 	Runner      Runner
-	Credentials Credentials          // of users; nil: nobody has any
+	Credentials Credentials // of users; nil: nobody has any
+	// Alone waits until nobody else uses those of the credentials that cannot be shared, and keeps it so until release.
+	// release is nil where all can be shared. Without Alone all can.
+	Alone       func(ctx context.Context, all []*credential.Credential) (release func(), err error)
 	Services    *hostservice.Service // of blocks; nil: none
 	Logger      hclog.Logger
 	Concurrency int    // root executions at once; 0: by the number of cores

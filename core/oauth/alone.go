@@ -15,7 +15,7 @@ import (
 )
 
 // Alone waits until nobody else uses those of the credentials whose provider wants one run at a time, on any server, and
-// keeps it so until release is called. Others are shared freely.
+// keeps it so until release is called. Others are shared freely; release is nil where all are.
 func (s *Service) Alone(ctx context.Context, all []*credential.Credential) (release func(), err error) {
 	var ids []string
 	for _, c := range all {
@@ -26,7 +26,7 @@ func (s *Service) Alone(ctx context.Context, all []*credential.Credential) (rele
 	slices.SortFunc(ids, cmp.Compare[string]) // so that no two wait for each other
 	ids = slices.Compact(ids)
 	if len(ids) == 0 {
-		return func() {}, nil
+		return nil, nil
 	}
 	holder := uuid.New()
 	for i, id := range ids {

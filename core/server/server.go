@@ -239,7 +239,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 		return nil, err
 	}
 	s.execution, err = execution.New(execution.Config{
-		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Services: services, Logger: s.log,
+		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Alone: s.oauth.Alone, Services: services, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), Timezone: string(s.settings.Timezone),
 	})
 	if err != nil {
