@@ -1566,6 +1566,9 @@ type Prefer = string
 // ProviderName defines model for ProviderName.
 type ProviderName = string
 
+// ProviderV1 defines model for ProviderV1.
+type ProviderV1 = string
+
 // ReturnTo defines model for ReturnTo.
 type ReturnTo = string
 

@@ -1561,6 +1561,84 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/integrations/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List integrations
+         * @deprecated
+         * @description The caller's integrations, newest first.
+         */
+        get: operations["listCredentialsV1"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/integrations/{provider}/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: components["parameters"]["ProviderV1"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List integrations for a provider
+         * @deprecated
+         * @description The caller's integrations for one provider, newest first.
+         */
+        get: operations["listProviderCredentialsV1"];
+        put?: never;
+        /**
+         * Store credentials
+         * @deprecated
+         * @description Stores credentials for the provider.
+         */
+        post: operations["createCredentialsV1"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/integrations/{provider}/credentials/{integration_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: components["parameters"]["ProviderV1"];
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get integration
+         * @deprecated
+         * @description What is known of an integration for the provider.
+         */
+        get: operations["getCredentialsV1"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete integration
+         * @deprecated
+         * @description Deletes it at once, and revokes it at its provider where that is possible.
+         */
+        delete: operations["deleteCredentialsV1"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/api-keys": {
         parameters: {
             query?: never;
@@ -2738,6 +2816,12 @@ export interface components {
             /** @description Empty; blocks cost nothing here. */
             costs: Record<string, never>[];
         };
+        DeletedCredentialsV1: {
+            /** @enum {boolean} */
+            deleted: true;
+            /** @description Whether the provider has revoked it; null for what is not OAuth. */
+            revoked: boolean | null;
+        };
         ExecuteRequestV1: {
             inputs?: components["schemas"]["Values"];
             credentials_inputs?: components["schemas"]["CredentialsInputs"];
@@ -3117,6 +3201,7 @@ export interface components {
         CreatorSortedBy: components["schemas"]["CreatorOrder"];
         /** @description Version of the graph. */
         VersionInPath: number;
+        ProviderV1: string;
         /** @description Entries a page. */
         PageSizeV1: number;
     };
@@ -6491,6 +6576,173 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listCredentialsV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Integrations. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listProviderCredentialsV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: components["parameters"]["ProviderV1"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Integrations. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createCredentialsV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: components["parameters"]["ProviderV1"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "type": "api_key",
+                 *       "title": "Work",
+                 *       "api_key": "sk-…"
+                 *     }
+                 */
+                "application/json": {
+                    type: components["schemas"]["TypedCredentials"];
+                    title?: string | null;
+                    api_key?: string;
+                    /**
+                     * Format: int64
+                     * @description Seconds since 1970.
+                     */
+                    expires_at?: number | null;
+                    username?: string;
+                    password?: string;
+                    host?: string;
+                    headers?: {
+                        [key: string]: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The integration. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getCredentialsV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: components["parameters"]["ProviderV1"];
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The integration. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteCredentialsV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                provider: components["parameters"]["ProviderV1"];
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedCredentialsV1"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

@@ -29,11 +29,7 @@ func (s *server) ListIntegrations(ctx context.Context, r ListIntegrationsRequest
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]Integration, len(list))
-	for i := range list {
-		shown[i] = integration(&list[i])
-	}
-	answer := ListIntegrations200JSONResponse{Integrations: shown, Pagination: everything(total)}
+	answer := ListIntegrations200JSONResponse{Integrations: shownIntegrations(list), Pagination: everything(total)}
 	if !complete {
 		answer.Pagination = p.of(total)
 	}
@@ -96,6 +92,14 @@ func (s *server) RotateEncryptionKeys(ctx context.Context, r RotateEncryptionKey
 	return RotateEncryptionKeys200JSONResponse{
 		KeyId: string(done.Key), Total: done.Total, Left: done.Left, Failed: done.Failed, After: unlessEmpty(done.After),
 	}, nil
+}
+
+func shownIntegrations(list []credential.Credential) []Integration {
+	shown := make([]Integration, len(list))
+	for i := range list {
+		shown[i] = integration(&list[i])
+	}
+	return shown
 }
 
 func integration(c *credential.Credential) Integration {

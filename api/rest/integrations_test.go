@@ -173,3 +173,41 @@ func TestAdministratorsRotateEncryptionKeys(t *testing.T) {
 		expect(t, f.as(admin, "POST", path, body), 200, `"total":1`, `"left":0`, `"failed":0`, `"after":null`)
 	}
 }
+
+func TestIntegrationsOfTheEarlierVersion(t *testing.T) {
+	t.Parallel()
+	f, log := newVaultFixture(t)
+	ann, bob := tokenOf(t, "ann"), tokenOf(t, "bob")
+	const path, canary = "/api/v1/integrations/openai/credentials", "canary-1c77"
+	expect(t, f.as(ann, "GET", path, ""), 200, `[]`)
+	w := f.as(ann, "POST", path, `{"type":"api_key","title":"Work","api_key":"`+canary+`","expires_at":4000000000,"provider":"github"}`)
+	expect(t, w, 201, `"provider":"openai"`, `"type":"api_key"`, `"title":"Work"`, `"scopes":[]`, `"username":null`, `"host":null`, `"expires_at":"2096-10-02T07:06:40Z"`)
+	var made struct{ ID string }
+	if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil {
+		t.Fatal(err)
+	}
+	if w.Header().Get("Deprecation") != "true" || !strings.Contains(w.Header().Get("Link"), "/api/v2/integrations>") {
+		t.Errorf("headers %v", w.Header())
+	}
+	f.integrate(ann, `{"provider":"http","type":"host_scoped","host":"example.com","headers":{"X-Key":"`+canary+`"}}`)
+	for where, want := range map[string][]string{
+		path: {made.ID}, path + "/" + made.ID: {made.ID}, "/api/v1/integrations/credentials": {made.ID, `"host":"example.com"`}, "/api/v1/integrations/http/credentials": {`"host":"example.com"`},
+	} {
+		if body := expect(t, f.as(ann, "GET", where, ""), 200, want...); strings.Contains(body, canary) {
+			t.Errorf("%s shows a secret: %s", where, body)
+		}
+	}
+	for _, c := range [][2]string{{bob, path + "/" + made.ID}, {ann, "/api/v1/integrations/http/credentials/" + made.ID}} {
+		expect(t, f.as(c[0], "GET", c[1], ""), 404, `"NOT_FOUND"`)
+		expect(t, f.as(c[0], "DELETE", c[1], ""), 404, `"NOT_FOUND"`)
+	}
+	expect(t, f.as(bob, "GET", "/api/v1/integrations/credentials", ""), 200, `[]`)
+	expect(t, f.as(ann, "POST", path, `{"type":"api_key","api_key":"k","expires_at":1}`), 422, `"expires_at"`)
+	expect(t, f.as(ann, "POST", path, `{"type":"oauth2"}`), 422, `"type"`)
+	expect(t, f.as(f.newKey(ann, "READ_INTEGRATIONS").Key, "DELETE", path+"/"+made.ID, ""), 403)
+	expect(t, f.as(ann, "DELETE", path+"/"+made.ID, ""), 200, `{"deleted":true,"revoked":null}`)
+	expect(t, f.as(ann, "DELETE", path+"/"+made.ID, ""), 404)
+	if strings.Contains(log.String(), canary) || !strings.Contains(log.String(), `"about":"`+made.ID) {
+		t.Errorf("the audit log: %s", log)
+	}
+}

@@ -100,6 +100,21 @@ func (e CreatorOrder) Valid() bool {
 	}
 }
 
+// Defines values for DeletedCredentialsV1Deleted.
+const (
+	True DeletedCredentialsV1Deleted = true
+)
+
+// Valid indicates whether the value is a known member of the DeletedCredentialsV1Deleted enum.
+func (e DeletedCredentialsV1Deleted) Valid() bool {
+	switch e {
+	case True:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ErrorErrorCode.
 const (
 	CONFLICT             ErrorErrorCode = "CONFLICT"
@@ -643,6 +658,17 @@ type CredentialsInputs map[string]*struct {
 	Title    *string `json:"title,omitempty"`
 	Type     *string `json:"type,omitempty"`
 }
+
+// DeletedCredentialsV1 defines model for DeletedCredentialsV1.
+type DeletedCredentialsV1 struct {
+	Deleted DeletedCredentialsV1Deleted `json:"deleted"`
+
+	// Revoked Whether the provider has revoked it; null for what is not OAuth.
+	Revoked *bool `json:"revoked"`
+}
+
+// DeletedCredentialsV1Deleted defines model for DeletedCredentialsV1.Deleted.
+type DeletedCredentialsV1Deleted bool
 
 // Error defines model for Error.
 type Error struct {
@@ -1451,6 +1477,9 @@ type Prefer = string
 // ProviderName defines model for ProviderName.
 type ProviderName = string
 
+// ProviderV1 defines model for ProviderV1.
+type ProviderV1 = string
+
 // ReturnTo defines model for ReturnTo.
 type ReturnTo = string
 
@@ -1664,6 +1693,20 @@ type SetActiveGraphVersionV1Params struct {
 type GetGraphVersionV1Params struct {
 	// ForExport Answer with a file that can be imported elsewhere: with its sub-graphs, without secrets and without the user.
 	ForExport *ForExport `form:"for_export,omitempty" json:"for_export,omitempty"`
+}
+
+// CreateCredentialsV1JSONBody defines parameters for CreateCredentialsV1.
+type CreateCredentialsV1JSONBody struct {
+	ApiKey *string `json:"api_key,omitempty"`
+
+	// ExpiresAt Seconds since 1970.
+	ExpiresAt *int64             `json:"expires_at,omitempty"`
+	Headers   *map[string]string `json:"headers,omitempty"`
+	Host      *string            `json:"host,omitempty"`
+	Password  *string            `json:"password,omitempty"`
+	Title     *string            `json:"title,omitempty"`
+	Type      TypedCredentials   `json:"type"`
+	Username  *string            `json:"username,omitempty"`
 }
 
 // ListAccountsParams defines parameters for ListAccounts.
@@ -2237,6 +2280,11 @@ type ExecuteGraphV1JSONRequestBody = ExecuteRequestV1
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 type SetActiveGraphVersionV1JSONRequestBody = ActiveVersionRequest
 
+// CreateCredentialsV1JSONRequestBody defines body for CreateCredentialsV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type CreateCredentialsV1JSONRequestBody CreateCredentialsV1JSONBody
+
 // CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
 type CreateAccountJSONRequestBody CreateAccountJSONBody
 
@@ -2440,6 +2488,31 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetGraphVersionV1(w http.ResponseWriter, r *http.Request, graphId GraphID, version VersionInPath, params GetGraphVersionV1Params)
+	// ListCredentialsV1 List integrations
+	// (GET /api/v1/integrations/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListCredentialsV1(w http.ResponseWriter, r *http.Request)
+	// ListProviderCredentialsV1 List integrations for a provider
+	// (GET /api/v1/integrations/{provider}/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListProviderCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1)
+	// CreateCredentialsV1 Store credentials
+	// (POST /api/v1/integrations/{provider}/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1)
+	// DeleteCredentialsV1 Delete integration
+	// (DELETE /api/v1/integrations/{provider}/credentials/{integration_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID)
+	// GetCredentialsV1 Get integration
+	// (GET /api/v1/integrations/{provider}/credentials/{integration_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID)
 	// ListAccounts List accounts
 	// (GET /api/v2/admin/accounts)
 	ListAccounts(w http.ResponseWriter, r *http.Request, params ListAccountsParams)
@@ -3574,6 +3647,142 @@ func (siw *ServerInterfaceWrapper) GetGraphVersionV1(w http.ResponseWriter, r *h
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetGraphVersionV1(w, r, graphId, version, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCredentialsV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListCredentialsV1(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCredentialsV1(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProviderCredentialsV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListProviderCredentialsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderV1
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProviderCredentialsV1(w, r, provider)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCredentialsV1 operation middleware
+func (siw *ServerInterfaceWrapper) CreateCredentialsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderV1
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCredentialsV1(w, r, provider)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteCredentialsV1 operation middleware
+func (siw *ServerInterfaceWrapper) DeleteCredentialsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderV1
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "integration_id" -------------
+	var integrationId IntegrationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "integration_id", mux.Vars(r)["integration_id"], &integrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "integration_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteCredentialsV1(w, r, provider, integrationId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCredentialsV1 operation middleware
+func (siw *ServerInterfaceWrapper) GetCredentialsV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderV1
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "integration_id" -------------
+	var integrationId IntegrationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "integration_id", mux.Vars(r)["integration_id"], &integrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "integration_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCredentialsV1(w, r, provider, integrationId)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7255,6 +7464,16 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v1/files/upload", wrapper.UploadFileV1).Methods(http.MethodPost)
 
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/credentials", wrapper.ListCredentialsV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/{provider}/credentials", wrapper.ListProviderCredentialsV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/{provider}/credentials", wrapper.CreateCredentialsV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/{provider}/credentials/{integration_id}", wrapper.DeleteCredentialsV1).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/{provider}/credentials/{integration_id}", wrapper.GetCredentialsV1).Methods(http.MethodGet)
+
 	r.HandleFunc(options.BaseURL+"/api/v1/api-keys", wrapper.ListAPIKeysV1).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v1/api-keys", wrapper.CreateAPIKeyV1).Methods(http.MethodPost)
@@ -10478,6 +10697,629 @@ func (response GetGraphVersionV1500JSONResponse) VisitGetGraphVersionV1Response(
 type GetGraphVersionV1503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetGraphVersionV1503JSONResponse) VisitGetGraphVersionV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsV1RequestObject struct {
+}
+
+type ListCredentialsV1ResponseObject interface {
+	VisitListCredentialsV1Response(w http.ResponseWriter) error
+}
+
+type ListCredentialsV1200JSONResponse []Integration
+
+func (response ListCredentialsV1200JSONResponse) VisitListCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListCredentialsV1401JSONResponse) VisitListCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListCredentialsV1403JSONResponse) VisitListCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListCredentialsV1429JSONResponse) VisitListCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListCredentialsV1500JSONResponse) VisitListCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListCredentialsV1503JSONResponse) VisitListCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviderCredentialsV1RequestObject struct {
+	Provider ProviderV1 `json:"provider"`
+}
+
+type ListProviderCredentialsV1ResponseObject interface {
+	VisitListProviderCredentialsV1Response(w http.ResponseWriter) error
+}
+
+type ListProviderCredentialsV1200JSONResponse []Integration
+
+func (response ListProviderCredentialsV1200JSONResponse) VisitListProviderCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviderCredentialsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListProviderCredentialsV1401JSONResponse) VisitListProviderCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviderCredentialsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListProviderCredentialsV1403JSONResponse) VisitListProviderCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviderCredentialsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListProviderCredentialsV1429JSONResponse) VisitListProviderCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviderCredentialsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListProviderCredentialsV1500JSONResponse) VisitListProviderCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProviderCredentialsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListProviderCredentialsV1503JSONResponse) VisitListProviderCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1RequestObject struct {
+	Provider ProviderV1 `json:"provider"`
+	Body     *CreateCredentialsV1JSONRequestBody
+}
+
+type CreateCredentialsV1ResponseObject interface {
+	VisitCreateCredentialsV1Response(w http.ResponseWriter) error
+}
+
+type CreateCredentialsV1201JSONResponse Integration
+
+func (response CreateCredentialsV1201JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateCredentialsV1401JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateCredentialsV1403JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CreateCredentialsV1409JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateCredentialsV1413JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateCredentialsV1415JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateCredentialsV1422JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateCredentialsV1429JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateCredentialsV1500JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateCredentialsV1503JSONResponse) VisitCreateCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsV1RequestObject struct {
+	Provider      ProviderV1    `json:"provider"`
+	IntegrationId IntegrationID `json:"integration_id"`
+}
+
+type DeleteCredentialsV1ResponseObject interface {
+	VisitDeleteCredentialsV1Response(w http.ResponseWriter) error
+}
+
+type DeleteCredentialsV1200JSONResponse DeletedCredentialsV1
+
+func (response DeleteCredentialsV1200JSONResponse) VisitDeleteCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteCredentialsV1401JSONResponse) VisitDeleteCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteCredentialsV1403JSONResponse) VisitDeleteCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteCredentialsV1404JSONResponse) VisitDeleteCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteCredentialsV1429JSONResponse) VisitDeleteCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response DeleteCredentialsV1500JSONResponse) VisitDeleteCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteCredentialsV1503JSONResponse) VisitDeleteCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsV1RequestObject struct {
+	Provider      ProviderV1    `json:"provider"`
+	IntegrationId IntegrationID `json:"integration_id"`
+}
+
+type GetCredentialsV1ResponseObject interface {
+	VisitGetCredentialsV1Response(w http.ResponseWriter) error
+}
+
+type GetCredentialsV1200JSONResponse Integration
+
+func (response GetCredentialsV1200JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetCredentialsV1401JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetCredentialsV1403JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetCredentialsV1404JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetCredentialsV1429JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetCredentialsV1500JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCredentialsV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetCredentialsV1503JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -22455,6 +23297,31 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetGraphVersionV1(ctx context.Context, request GetGraphVersionV1RequestObject) (GetGraphVersionV1ResponseObject, error)
+	// ListCredentialsV1 List integrations
+	// (GET /api/v1/integrations/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListCredentialsV1(ctx context.Context, request ListCredentialsV1RequestObject) (ListCredentialsV1ResponseObject, error)
+	// ListProviderCredentialsV1 List integrations for a provider
+	// (GET /api/v1/integrations/{provider}/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListProviderCredentialsV1(ctx context.Context, request ListProviderCredentialsV1RequestObject) (ListProviderCredentialsV1ResponseObject, error)
+	// CreateCredentialsV1 Store credentials
+	// (POST /api/v1/integrations/{provider}/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateCredentialsV1(ctx context.Context, request CreateCredentialsV1RequestObject) (CreateCredentialsV1ResponseObject, error)
+	// DeleteCredentialsV1 Delete integration
+	// (DELETE /api/v1/integrations/{provider}/credentials/{integration_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteCredentialsV1(ctx context.Context, request DeleteCredentialsV1RequestObject) (DeleteCredentialsV1ResponseObject, error)
+	// GetCredentialsV1 Get integration
+	// (GET /api/v1/integrations/{provider}/credentials/{integration_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetCredentialsV1(ctx context.Context, request GetCredentialsV1RequestObject) (GetCredentialsV1ResponseObject, error)
 	// ListAccounts List accounts
 	// (GET /api/v2/admin/accounts)
 	ListAccounts(ctx context.Context, request ListAccountsRequestObject) (ListAccountsResponseObject, error)
@@ -23383,6 +24250,143 @@ func (sh *strictHandler) GetGraphVersionV1(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetGraphVersionV1ResponseObject); ok {
 		if err := validResponse.VisitGetGraphVersionV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCredentialsV1 operation middleware
+func (sh *strictHandler) ListCredentialsV1(w http.ResponseWriter, r *http.Request) {
+	var request ListCredentialsV1RequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCredentialsV1(ctx, request.(ListCredentialsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCredentialsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCredentialsV1ResponseObject); ok {
+		if err := validResponse.VisitListCredentialsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProviderCredentialsV1 operation middleware
+func (sh *strictHandler) ListProviderCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1) {
+	var request ListProviderCredentialsV1RequestObject
+
+	request.Provider = provider
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProviderCredentialsV1(ctx, request.(ListProviderCredentialsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProviderCredentialsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProviderCredentialsV1ResponseObject); ok {
+		if err := validResponse.VisitListProviderCredentialsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCredentialsV1 operation middleware
+func (sh *strictHandler) CreateCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1) {
+	var request CreateCredentialsV1RequestObject
+
+	request.Provider = provider
+
+	var body CreateCredentialsV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCredentialsV1(ctx, request.(CreateCredentialsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCredentialsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCredentialsV1ResponseObject); ok {
+		if err := validResponse.VisitCreateCredentialsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteCredentialsV1 operation middleware
+func (sh *strictHandler) DeleteCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID) {
+	var request DeleteCredentialsV1RequestObject
+
+	request.Provider = provider
+	request.IntegrationId = integrationId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteCredentialsV1(ctx, request.(DeleteCredentialsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteCredentialsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteCredentialsV1ResponseObject); ok {
+		if err := validResponse.VisitDeleteCredentialsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCredentialsV1 operation middleware
+func (sh *strictHandler) GetCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID) {
+	var request GetCredentialsV1RequestObject
+
+	request.Provider = provider
+	request.IntegrationId = integrationId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCredentialsV1(ctx, request.(GetCredentialsV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCredentialsV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCredentialsV1ResponseObject); ok {
+		if err := validResponse.VisitGetCredentialsV1Response(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

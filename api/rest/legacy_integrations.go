@@ -1,0 +1,84 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/core/credential"
+)
+
+// ListCredentialsV1 is GET /api/v1/integrations/credentials.
+func (s *server) ListCredentialsV1(ctx context.Context, _ ListCredentialsV1RequestObject) (ListCredentialsV1ResponseObject, error) {
+	list, err := s.allIntegrations(ctx, "")
+	return ListCredentialsV1200JSONResponse(list), err
+}
+
+// ListProviderCredentialsV1 is GET /api/v1/integrations/{provider}/credentials.
+func (s *server) ListProviderCredentialsV1(ctx context.Context, r ListProviderCredentialsV1RequestObject) (ListProviderCredentialsV1ResponseObject, error) {
+	list, err := s.allIntegrations(ctx, r.Provider)
+	return ListProviderCredentialsV1200JSONResponse(list), err
+}
+
+func (s *server) allIntegrations(ctx context.Context, provider string) ([]Integration, error) {
+	list, _, err := s.integrations.List(ctx, auth.From(ctx).UserID, provider, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	return shownIntegrations(list), nil
+}
+
+// CreateCredentialsV1 is POST /api/v1/integrations/{provider}/credentials.
+func (s *server) CreateCredentialsV1(ctx context.Context, r CreateCredentialsV1RequestObject) (CreateCredentialsV1ResponseObject, error) {
+	b := r.Body
+	d := credential.Draft{
+		Provider: r.Provider, Type: credential.Type(b.Type), Title: value(b.Title), APIKey: value(b.ApiKey), Username: value(b.Username),
+		Password: value(b.Password), Host: value(b.Host), Headers: value(b.Headers),
+	}
+	if b.ExpiresAt != nil {
+		at := time.Unix(*b.ExpiresAt, 0)
+		d.ExpiresAt = &at
+	}
+	c, err := s.integrations.Create(ctx, auth.From(ctx).UserID, d)
+	if err != nil {
+		return nil, err
+	}
+	audited(ctx, c.ID)
+	return CreateCredentialsV1201JSONResponse(integration(c)), nil
+}
+
+// GetCredentialsV1 is GET /api/v1/integrations/{provider}/credentials/{integration_id}.
+func (s *server) GetCredentialsV1(ctx context.Context, r GetCredentialsV1RequestObject) (GetCredentialsV1ResponseObject, error) {
+	c, err := s.integrationOf(ctx, r.Provider, r.IntegrationId)
+	if err != nil {
+		return nil, err
+	}
+	return GetCredentialsV1200JSONResponse(integration(c)), nil
+}
+
+// DeleteCredentialsV1 is DELETE /api/v1/integrations/{provider}/credentials/{integration_id}.
+func (s *server) DeleteCredentialsV1(ctx context.Context, r DeleteCredentialsV1RequestObject) (DeleteCredentialsV1ResponseObject, error) {
+	c, err := s.integrationOf(ctx, r.Provider, r.IntegrationId)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := s.integrations.Delete(ctx, auth.From(ctx).UserID, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	answer := DeleteCredentialsV1200JSONResponse{Deleted: true}
+	if c.Type == credential.OAuth2 {
+		answer.Revoked = &revoked
+	}
+	return answer, nil
+}
+
+// integrationOf is one for a provider.
+func (s *server) integrationOf(ctx context.Context, provider, id string) (*credential.Credential, error) {
+	c, err := s.integrations.Find(ctx, auth.From(ctx).UserID, id)
+	if err == nil && c.Provider != provider {
+		err = fmt.Errorf("integration %w", credential.ErrNotFound)
+	}
+	return c, err
+}
