@@ -256,3 +256,25 @@ func TestCredentialsGoToTheirHostAlone(t *testing.T) {
 		t.Errorf("without credentials: %v", err)
 	}
 }
+
+// A run that is cut off is repeated: services that know idempotency keys can tell.
+func TestRequestsThatMayNotBeRepeatedSayWhoTheyAre(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Idempotency-Key")) })
+	ctx := sdk.WithHost(t.Context(), &blocktest.Host{Transport: http.DefaultTransport})
+	ctx = sdk.WithRun(ctx, sdk.Run{IdempotencyKey: "k"})
+	for input, want := range map[string]string{
+		`"method": "POST"`: "k", `"method": "PATCH"`: "k", `"method": "PUT"`: "", `"method": "GET"`: "",
+		`"method": "POST", "headers": {"idempotency-key": "mine"}`: "mine",
+	} {
+		got, err := blocktest.RunContext(ctx, t, sendWebRequest, `{"url": "`+address+`", `+input+`}`)
+		if want == "" {
+			expect(t, input, got, sdk.Value{Pin: "response", Value: json.RawMessage("null")})
+		} else {
+			expect(t, input, got, sdk.Value{Pin: "response", Value: quoted(want)})
+		}
+		if err != nil {
+			t.Errorf("%s: %v", input, err)
+		}
+	}
+}

@@ -227,3 +227,16 @@ func FuzzRefusals(f *testing.F) {
 		}
 	})
 }
+
+func TestPromptsAreTemplatesOfTheirValues(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ prompt, values, want string }{
+		{"{{a | safe}}, {{ b }}{{missing}}", `{"a": "<x> & 'y'", "b": "{{a}}"}`, "<x> & 'y', {{a}}"},
+		{"{% if a %}yes{% endif %}", `{"a": "1"}`, "yes"},
+		{"{{a}}", `{}`, "{{a}}"},
+	} {
+		if got, err := filled(t.Context(), test.prompt, json.RawMessage(test.values)); err != nil || got != test.want {
+			t.Errorf("%s: %q, %v", test.prompt, got, err)
+		}
+	}
+}
