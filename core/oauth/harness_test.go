@@ -35,6 +35,7 @@ type forge struct {
 	last     int
 	verifier string
 	fail     *plugin.ProviderError
+	endless  bool // no refresh tokens are given
 	// before, unless nil, is called before an exchange or a refresh, without the lock.
 	before func()
 }
@@ -81,6 +82,9 @@ func (f *forge) Provide(_ context.Context, c plugin.ProviderCall) (*proto.Provid
 		f.current = fmt.Sprint("refresh-", f.last)
 		if f.grants != nil {
 			scopes = f.grants
+		}
+		if f.endless {
+			f.current = ""
 		}
 		return &proto.ProviderResult{Tokens: &proto.Tokens{
 			AccessToken: fmt.Sprint("access-", f.last), RefreshToken: f.current, ExpiresAt: time.Now().Add(f.span).Unix(), Scopes: scopes,

@@ -34,7 +34,11 @@ func (s *Service) Open(ctx context.Context, user, id string) (*credential.Creden
 		if !expired {
 			return c, secret, nil
 		}
-		return nil, nil, needsReauthorization(c, "its token has expired, and the provider gave none to refresh it with")
+		const why = "its token has expired, and the provider gave none to refresh it with"
+		if err := s.Vault.RefreshRefused(ctx, c, "", why); err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, needsReauthorization(c, why)
 	}
 	if err := s.refresh(ctx, c, secret); err != nil {
 		if _, down := errors.AsType[*Upstream](err); down && !expired {

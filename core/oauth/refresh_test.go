@@ -87,6 +87,26 @@ func TestRefusedRefreshesNeedAuthorisation(t *testing.T) {
 	}
 }
 
+func TestTokensThatCannotBeRefreshedAreUsedToTheirEnd(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.set(func() { h.span, h.endless = time.Minute, true })
+	c := h.connect("ann")
+	if _, secret, err := h.Open(t.Context(), "ann", c.ID); err != nil || secret.AccessToken != "access-1" {
+		t.Errorf("%v", err)
+	}
+	if _, err := h.Refresh(t.Context(), "ann", c.ID); !errors.Is(err, ErrNotRefreshable) {
+		t.Errorf("by hand: %v", err)
+	}
+	h.exec(`UPDATE credential SET expires_at = now() - interval '1 second'`)
+	if _, _, err := h.Open(t.Context(), "ann", c.ID); err == nil {
+		t.Error("an expired token is given out")
+	}
+	if c, err := h.Vault.Find(t.Context(), "ann", c.ID); err != nil || !strings.Contains(c.Reauthorize, "expired") {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestProvidersThatAreDownAreNoRefusal(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -7,11 +7,12 @@ import (
 
 // Description is what a plugin says of itself, for people.
 type Description struct {
-	Name     string
-	Version  string
-	Text     string
-	Settings []Setting
-	Blocks   []DescribedBlock // in the plugin's order
+	Name      string
+	Version   string
+	Text      string
+	Settings  []Setting
+	Providers []*Provider      // in the plugin's order
+	Blocks    []DescribedBlock // in the plugin's order
 }
 
 // Setting is one that administrators may give a plugin.
@@ -44,7 +45,9 @@ func (h *Host) Descriptions() []Description {
 }
 
 func (o *offer) forPeople() Description {
-	d := Description{Name: o.description.GetName(), Version: o.description.GetVersion(), Text: o.description.GetDescription()}
+	d := Description{
+		Name: o.description.GetName(), Version: o.description.GetVersion(), Text: o.description.GetDescription(), Providers: o.providers,
+	}
 	for _, s := range o.description.GetSettings() {
 		d.Settings = append(d.Settings, Setting{
 			Name: s.GetName(), Text: s.GetDescription(), Default: s.GetDefault(), Required: s.GetRequired(), Secret: s.GetSecret(),

@@ -67,10 +67,34 @@ func Page(d plugin.Description) []byte {
 		}
 		w.WriteString("\n")
 	}
+	writeProviders(&w, d.Providers)
 	for _, b := range d.Blocks {
 		writeBlock(&w, b)
 	}
 	return append(bytes.TrimRight(w.Bytes(), "\n"), '\n')
+}
+
+func writeProviders(w *bytes.Buffer, providers []*plugin.Provider) {
+	if len(providers) == 0 {
+		return
+	}
+	w.WriteString("| provider | | connected by | default scopes |\n|---|---|---|---|\n")
+	for _, p := range providers {
+		var kinds, scopes []string
+		if p.OAuth != nil {
+			kinds, scopes = append(kinds, "OAuth"), p.OAuth.DefaultScopes
+		}
+		for _, k := range []struct {
+			has  bool
+			name string
+		}{{p.APIKey, "API key"}, {p.UserPassword, "name and password"}, {p.HostScoped, "headers for a host"}} {
+			if k.has {
+				kinds = append(kinds, k.name)
+			}
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", code(p.Name), cell(p.DisplayName), strings.Join(kinds, ", "), cell(strings.Join(scopes, " ")))
+	}
+	w.WriteString("\n")
 }
 
 func writeBlock(w *bytes.Buffer, b plugin.DescribedBlock) {

@@ -44,6 +44,7 @@ func TestPageHoldsWhateverAuthorsWrite(t *testing.T) {
 	}
 	d := plugin.Description{
 		Name: "odd", Settings: []plugin.Setting{{Name: "key", Text: "a|b", Required: true, Secret: true}},
+		Providers: []*plugin.Provider{{Name: "forge", DisplayName: "For|ge", APIKey: true, OAuth: &plugin.OAuth{DefaultScopes: []string{"a", "b"}}}},
 		Blocks: []plugin.DescribedBlock{{Block: b, Examples: []block.Example{{
 			Input: json.RawMessage("{\"p|q\":\"```\"}"), Outputs: []block.ExampleOutput{{Pin: "o", Value: json.RawMessage(`1e400`)}},
 		}}}, {Block: b}},
@@ -53,6 +54,7 @@ func TestPageHoldsWhateverAuthorsWrite(t *testing.T) {
 		"## A | B `c`\n", "one # two.\n", "| `p\\|q` | string | ``` \"``\\|\" ``` | &lt;b>\\| x |\n",
 		"````json\n{\n  \"p|q\": \"```\"\n}\n````\n", "```\no = 1e400\n```\n",
 		"| `PATCHBAY_PLUGIN_ODD_KEY` |  | a\\|b (required) (secret) |\n", "| `error` | string |",
+		"| `forge` | For\\|ge | OAuth, API key | a b |\n",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)

@@ -341,6 +341,25 @@ func TestGitHubTokensAreRefreshed(t *testing.T) {
 	expectNoCanary(t, i, v)
 }
 
+// Providers are asked under the same rules for addresses as everything that agents name.
+func TestProvidersAreAskedUnderTheGuard(t *testing.T) {
+	t.Parallel()
+	github := (&blocktest.OAuthServer{AuthorizePath: "/login/oauth/authorize", TokenPath: "/login/oauth/access_token"}).Start(t)
+	i := startInstance(t, "PATCHBAY_PLUGIN_GITHUB_CLIENT_ID=id", "PATCHBAY_PLUGIN_GITHUB_CLIENT_SECRET="+clientSecret,
+		"PATCHBAY_PLUGIN_GITHUB_BASE_URL="+github.URL(), "PATCHBAY_PLUGIN_GITHUB_API_URL="+github.URL())
+	v := newVisitor(t, i)
+	response, body := v.callback(v.begin(alice, ""))
+	if response.StatusCode != http.StatusBadGateway || !strings.Contains(body, "PATCHBAY_ALLOW_PRIVATE_ADDRESSES") {
+		t.Errorf("callback: %d %s", response.StatusCode, body)
+	}
+	if n := len(github.Seen(github.TokenPath)); n != 0 {
+		t.Errorf("it was asked %d times", n)
+	}
+	if len(v.integrations(alice)) != 0 {
+		t.Error("something is stored")
+	}
+}
+
 // A server that dies while GitHub is asked takes the refresh up again when it starts, without waiting for the end of
 // what it had claimed.
 func TestARefreshSurvivesADeath(t *testing.T) {
