@@ -19,7 +19,7 @@ import (
 const allBlocks = 57
 
 // reachOut are the plugins whose examples talk to services: their own tests play these.
-var reachOut = []string{"github", "http", "llm"}
+var reachOut = []string{"github", "google", "http", "llm"}
 
 // blockExample is a node that runs an example of a block.
 type blockExample struct {
