@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,8 @@ type generation struct {
 	writer   *writer
 	timezone string
 	workers  workers
+	look     chan struct{} // for executions to stop
+	others   atomic.Bool   // other servers live
 
 	mu       sync.Mutex
 	entries  map[uuid.UUID]*entry
@@ -53,6 +56,7 @@ func newGeneration(ctx context.Context, s *Service) *generation {
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	g.workers.init()
+	g.look = make(chan struct{}, 1)
 	g.idle = sync.NewCond(&g.mu)
 	return g
 }
@@ -259,25 +263,26 @@ func (g *generation) drive(e *entry) error {
 }
 
 // stopExecution stops an execution of a tree that this server owns, also one that waits for a slot.
-func (g *generation) stopExecution(root, id uuid.UUID) {
+func (g *generation) stopExecution(root, id uuid.UUID) (ours bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.entries[root]
 	if e == nil {
-		return
+		return false
 	}
 	if e.tree != nil {
 		e.tree.post(stopEvent{id})
-		return
+		return true
 	}
 	e.stops = append(e.stops, id)
 	for i, waiting := range g.queue {
 		if waiting == e {
 			g.queue = append(g.queue[:i:i], g.queue[i+1:]...)
 			g.launch(e) // ending it takes no slot's worth of work
-			return
+			break
 		}
 	}
+	return true
 }
 
 // drain lets running node executions end, until ctx does.
@@ -330,6 +335,16 @@ func (g *generation) awaitLease(ctx context.Context) bool {
 func (g *generation) publish(rows []*row) {
 	g.live.committed(rows)
 	g.hub.publish(rows)
+	if g.config.Bus == nil || !g.others.Load() {
+		return
+	}
+	var ids []uuid.UUID
+	for _, w := range rows {
+		if n := len(ids); n == 0 || ids[n-1] != w.run.id {
+			ids = append(ids, w.run.id)
+		}
+	}
+	g.config.Bus.Changed(ids...)
 }
 
 func (g *generation) storeValue(ctx context.Context, execution uuid.UUID, digest []byte, data []byte) error {

@@ -17,7 +17,7 @@ type hub struct {
 
 // watcher is one interest in one execution.
 type watcher struct {
-	rows     chan *row
+	rows     chan *row // nil: somewhere else rows were committed
 	progress chan json.RawMessage
 	lost     atomic.Bool // rows were left out since the channel was full
 }
@@ -65,6 +65,30 @@ func (h *hub) publish(rows []*row) {
 			default:
 				w.lost.Store(true)
 			}
+		}
+	}
+}
+
+// wake lets who watches these executions, or any where the list is nil, look into the database. It never blocks.
+func (h *hub) wake(executions []uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if executions == nil {
+		for _, watchers := range h.watchers {
+			wake(watchers)
+		}
+	}
+	for _, id := range executions {
+		wake(h.watchers[id])
+	}
+}
+
+func wake(watchers map[*watcher]struct{}) {
+	for w := range watchers {
+		w.lost.Store(true)
+		select {
+		case w.rows <- nil: // there is something to wake it
+		default:
 		}
 	}
 }

@@ -31,6 +31,12 @@ func (g *generation) keepHouse(ctx context.Context) error {
 	for n := 0; ; n++ {
 		select {
 		case <-tick.C:
+		case <-g.look:
+			if err := g.claimAndStop(ctx); err != nil && ctx.Err() == nil {
+				g.log.Warn("could not look for executions to stop, trying again", "error", err)
+			}
+			n--
+			continue
 		case <-ctx.Done():
 			return nil
 		}
@@ -68,32 +74,39 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 }
 
 // claimAndStop finds, in one query over the partial indexes execution_unfinished and execution_stopping, what is to
-// be claimed and what is to be stopped.
+// be claimed and what is to be stopped, and whether other servers live.
 func (g *generation) claimAndStop(ctx context.Context) error {
 	rows, err := g.db.QueryContext(ctx, `
-		SELECT id, root_id, true FROM execution x WHERE stop_requested AND ended_at IS NULL
-			AND EXISTS (SELECT FROM execution r WHERE r.id = x.root_id AND r.owner = ?)
+		SELECT id, root_id, 'stop' FROM execution x WHERE stop_requested AND ended_at IS NULL
+			AND EXISTS (SELECT FROM execution r WHERE r.id = x.root_id AND r.owner = ?0)
 		UNION ALL
-		(SELECT id, root_id, false FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL LIMIT 1)`, g.config.ServerID)
+		(SELECT id, root_id, 'claim' FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL LIMIT 1)
+		UNION ALL
+		(SELECT server_id, server_id, 'server' FROM lease WHERE server_id <> ?0 AND until > now() LIMIT 1)`, g.config.ServerID)
 	if err != nil {
 		return fmt.Errorf("look for executions: %w", err)
 	}
 	defer rows.Close()
-	claim := false
+	claim, others := false, false
 	for rows.Next() {
 		var id, root uuid.UUID
-		var stop bool
-		if err := rows.Scan(&id, &root, &stop); err != nil {
+		var what string
+		if err := rows.Scan(&id, &root, &what); err != nil {
 			return fmt.Errorf("read an execution to stop: %w", err)
 		}
-		if stop {
+		switch what {
+		case "stop":
 			g.stopExecution(root, id)
+		case "claim":
+			claim = true
+		case "server":
+			others = true
 		}
-		claim = claim || !stop
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("look for executions: %w", err)
 	}
+	g.others.Store(others)
 	if claim {
 		return g.claim(ctx)
 	}

@@ -39,6 +39,12 @@ type Runner interface {
 	Run(ctx context.Context, r plugin.Run) plugin.Result
 }
 
+// Bus brings wake-ups to the other servers of the database; core/event's is one. It does not wait.
+type Bus interface {
+	Changed(executions ...uuid.UUID)
+	Stop()
+}
+
 // Config is what a Service needs. All but Services, Concurrency and Timezone are required.
 type Config struct {
 	DB          *bun.DB
@@ -51,6 +57,7 @@ type Config struct {
 	// release is nil where all can be shared. Without Alone all can.
 	Alone       func(ctx context.Context, all []*credential.Credential) (release func(), err error)
 	Services    *hostservice.Service // of blocks; nil: none
+	Bus         Bus                  // nil: this server is alone on its database
 	Logger      hclog.Logger
 	Concurrency int    // root executions at once; 0: by the number of cores
 	Timezone    string // of users who set none; empty: UTC
@@ -66,6 +73,8 @@ type Service struct {
 	hub    *hub
 	plans  planCache
 	recent recent
+	// pollEvery is how often the database is asked about an execution that another server runs, in case that nobody tells.
+	pollEvery time.Duration
 
 	mu       sync.Mutex
 	current  *generation // nil while the server has no lease
@@ -87,7 +96,7 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{
 		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
-		plans: planCache{plans: map[planKey]*cachedPlan{}},
+		plans: planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
 	}, nil
 }
 
@@ -299,6 +308,19 @@ func (g *generation) accept(ctx context.Context, root *run, claimed *keyClaim, a
 // uncertain says that an error leaves it open whether something was committed.
 func uncertain(err error) bool { return errors.Is(err, errFenced) || errors.Is(err, context.Canceled) }
 
+// Woken says that another server has committed rows of executions; of any, where the list is nil.
+func (s *Service) Woken(executions []uuid.UUID) { s.hub.wake(executions) }
+
+// StopWanted says that another server wants executions to be stopped.
+func (s *Service) StopWanted() {
+	if g, err := s.generation(); err == nil {
+		select {
+		case g.look <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // Wait returns when the execution has ended, or with ctx's error.
 func (s *Service) Wait(ctx context.Context, userID, id string) error {
 	key, err := cleanID(id)
@@ -307,7 +329,7 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 	}
 	w := s.hub.watch(key)
 	defer s.hub.unwatch(key, w)
-	again := time.NewTicker(2 * time.Second) // another server may run it
+	again := time.NewTicker(s.pollEvery)
 	defer again.Stop()
 	for {
 		if !s.live(userID, key) {
@@ -322,10 +344,10 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 		for waiting := true; waiting; {
 			select {
 			case r := <-w.rows:
-				if r.kind == rowEnd {
+				if r != nil && r.kind == rowEnd {
 					return nil
 				}
-				waiting = !w.lost.Swap(false)
+				waiting = !w.lost.Swap(false) && r != nil
 			case <-again.C:
 				waiting = false
 			case <-ctx.Done():
@@ -357,8 +379,8 @@ func (s *Service) Stop(ctx context.Context, userID, id string) (*Execution, erro
 	case err != nil:
 		return nil, fmt.Errorf("request stop: %w", err)
 	}
-	if g, err := s.generation(); err == nil {
-		g.stopExecution(root, uuid.MustParse(x.ID))
+	if g, err := s.generation(); err == nil && !g.stopExecution(root, uuid.MustParse(x.ID)) && s.config.Bus != nil {
+		s.config.Bus.Stop()
 	}
 	wctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

@@ -35,7 +35,6 @@ type Subscription struct {
 const (
 	replaySegments = 64
 	replayBytes    = 4 << 20
-	pollEvery      = 2 * time.Second // in case another server runs the execution
 )
 
 // Subscribe starts after the event with the given number; 0 is the whole story.
@@ -146,12 +145,12 @@ func (sub *Subscription) advance(ctx context.Context) error {
 		sub.live = len(sub.replay) == 0
 		return nil
 	}
-	poll := time.NewTimer(pollEvery)
+	poll := time.NewTimer(sub.s.pollEvery)
 	defer poll.Stop()
 	select {
 	case r := <-sub.watcher.rows:
 		switch {
-		case sub.watcher.lost.Swap(false), r.pos > sub.pos+1: // the database has what was lost
+		case sub.watcher.lost.Swap(false), r == nil, r.pos > sub.pos+1: // the database has what was lost
 			sub.live = false
 		case r.pos == sub.pos+1:
 			return sub.take(ctx, r)

@@ -37,6 +37,7 @@ var rooms = map[string]string{
 	"core/postgres":  "migrations",
 	"core/config":    "",
 	"core/egress":    "",
+	"core/event":     "core/postgres",
 	"core/file":      "core/postgres",
 	"core/reference": "core/block core/plugin",
 	"core/server":    "api core sdk migrations",

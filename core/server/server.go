@@ -23,6 +23,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/egress"
+	"github.com/patchbay-io/patchbay/core/event"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
@@ -58,6 +59,7 @@ type Server struct {
 	egress    *egress.Transport
 	plugins   *plugin.Host
 	execution *execution.Service
+	bus       *event.Bus // nil with a database of our own, where nobody else is
 	accounts  *account.Service
 	vault     *credential.Vault
 	oauth     *oauth.Service
@@ -238,11 +240,16 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	if err != nil {
 		return nil, err
 	}
-	s.execution, err = execution.New(execution.Config{
+	c := execution.Config{
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Alone: s.oauth.Alone, Services: services, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), Timezone: string(s.settings.Timezone),
-	})
-	if err != nil {
+	}
+	var bus *event.Bus
+	if s.postgres == nil {
+		bus = event.Open(event.Config{DB: s.db, Direct: s.settings.DatabaseDirectURL, Server: id, Logger: s.log.Named("event")})
+		c.Bus = bus
+	}
+	if s.execution, err = execution.New(c); err != nil {
 		return nil, err
 	}
 	s.library = library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution, Published: s.store.Published})
@@ -250,6 +257,10 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	if err := s.execution.Start(ctx); err != nil {
 		s.execution = nil // there is nothing to close
 		return nil, err
+	}
+	if bus != nil {
+		bus.Start(ctx, event.Handlers{Changed: s.execution.Woken, Stop: s.execution.StopWanted})
+		s.bus = bus
 	}
 	return graphs, nil
 }
@@ -364,6 +375,9 @@ func (s *Server) Stop(ctx context.Context) {
 		cancel()
 	}
 	<-closed
+	if s.bus != nil {
+		s.bus.Close()
+	}
 	if s.limiter != nil {
 		s.limiter.Close()
 	}

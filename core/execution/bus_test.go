@@ -1,0 +1,114 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// wires brings wake-ups from one service to the others at once.
+type wires struct {
+	mu  sync.Mutex
+	all []*Service
+}
+
+type wire struct {
+	*wires
+	from *Service
+}
+
+func (w *wire) others(tell func(*Service)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.all {
+		if s != w.from {
+			tell(s)
+		}
+	}
+}
+
+func (w *wire) Changed(ids ...uuid.UUID) { w.others(func(s *Service) { s.Woken(ids) }) }
+func (w *wire) Stop()                    { w.others((*Service).StopWanted) }
+
+// Who watches, waits or stops on another server than the one that runs the execution need not wait for it to be asked.
+func TestOtherServersAreTold(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	release := make(chan struct{})
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		select {
+		case <-release:
+			b.emit(`1`)
+			return nil
+		case <-b.ctx.Done():
+			return &proto.Error{Kind: proto.ErrorKind_ERROR_KIND_CANCELLED}
+		}
+	})
+	wires := &wires{}
+	join := func(s *Service) *Service {
+		s.pollEvery = time.Hour
+		s.config.Bus = &wire{wires, s}
+		wires.mu.Lock()
+		wires.all = append(wires.all, s)
+		wires.mu.Unlock()
+		return s
+	}
+	join(h.Service)
+	beside := &harness{t: t, db: h.db, server: uuid.New(), graphs: h.graphs, runner: h.runner}
+	beside.start()
+	t.Cleanup(beside.kill)
+	other := join(beside.Service)
+	g, err := h.Service.generation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.until("the first server knows that there is another", g.others.Load)
+
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	sub, err := other.Subscribe(t.Context(), "u", id, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	var last Event
+	waited := make(chan error, 1)
+	go func() { waited <- other.Wait(t.Context(), "u", id) }()
+	for n := int64(1); ; n++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ev, err := sub.Next(ctx)
+		cancel()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("event %d: %v", n, err)
+		}
+		if ev.Seq != n {
+			t.Fatalf("event %d comes as number %d", ev.Seq, n)
+		}
+		if n == 3 { // it runs
+			close(release)
+		}
+		last = ev
+	}
+	var end struct{ Status string }
+	if err := json.Unmarshal(last.Payload, &end); err != nil || !last.Last || end.Status != "COMPLETED" {
+		t.Errorf("the last event is %s", last.Payload)
+	}
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	release = make(chan struct{})
+	id = h.execute(h.chain("Effect", 1), `{"x":1}`)
+	if x, err := other.Stop(t.Context(), "u", id); err != nil || x.Status != Terminated {
+		t.Errorf("stopped from the other server: %+v %v", x, err)
+	}
+}
