@@ -444,7 +444,7 @@ func (e ListLibraryAgentsParamsSortBy) Valid() bool {
 	}
 }
 
-// APIKey defines model for APIKey.
+// APIKey Example: {"created_at":"2024-01-15T10:30:00Z","description":"","expires_at":null,"head":"pb_udioF","id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c22","last_used_at":null,"name":"CI","permissions":["EXECUTE_GRAPH","READ_GRAPH"],"revoked_at":null,"status":"ACTIVE","tail":"Hziw"}
 type APIKey struct {
 	CreatedAt   time.Time  `json:"created_at"`
 	Description string     `json:"description"`
@@ -492,7 +492,7 @@ type APIKeyRequest struct {
 	Permissions Permissions `json:"permissions"`
 }
 
-// Account defines model for Account.
+// Account Example: {"created_at":"2024-01-15T10:30:00Z","email":"ada@example.com","id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c21","is_admin":false,"is_disabled":false}
 type Account struct {
 	CreatedAt time.Time `json:"created_at"`
 	Email     string    `json:"email"`
@@ -518,7 +518,7 @@ type ActiveVersionRequest struct {
 	ActiveGraphVersion int `json:"active_graph_version"`
 }
 
-// Authorization defines model for Authorization.
+// Authorization Example: {"authorization_url":"https://github.com/login/oauth/authorize?client_id=…\u0026state=…","state":"q2m3…"}
 type Authorization struct {
 	AuthorizationUrl string `json:"authorization_url"`
 
@@ -526,7 +526,7 @@ type Authorization struct {
 	State string `json:"state"`
 }
 
-// Block defines model for Block.
+// Block Example: {"block_type":"STANDARD","categories":["BASIC"],"description":"Says whether a list has no elements","id":"896ed73b-27d0-41be-813c-c1c1dc856c03","input_schema":{"properties":{"list":{"description":"List to look at","items":{},"type":"array"}},"required":["list"],"type":"object"},"name":"List Is Empty","output_schema":{"properties":{"error":{"description":"Why the block failed.","title":"Error","type":"string"},"is_empty":{"description":"Whether it is empty","type":"boolean"}},"type":"object"},"static_output":false}
 type Block struct {
 	BlockType   BlockType `json:"block_type"`
 	Categories  []string  `json:"categories"`
@@ -555,7 +555,7 @@ type BlockList struct {
 // BlockType defines model for BlockType.
 type BlockType string
 
-// Creator defines model for Creator.
+// Creator Example: {"agent_rating":5,"agent_runs":0,"avatar_url":null,"description":"","is_featured":false,"links":[],"name":"ada","num_agents":1,"top_categories":["Productivity"],"username":"ada"}
 type Creator struct {
 	// AgentRating Mean of all ratings of the agents.
 	AgentRating float64 `json:"agent_rating"`
@@ -632,6 +632,8 @@ type ExecuteRequest struct {
 }
 
 // ExecuteResponse The identifier; with `Prefer`, the details of the execution in the same object.
+//
+// Example: {"execution_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23"}
 type ExecuteResponse struct {
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
@@ -742,7 +744,7 @@ type FeatureRequest struct {
 	Featured bool `json:"featured"`
 }
 
-// File defines model for File.
+// File Example: {"content_type":"application/pdf","created_at":"2024-01-15T10:30:00Z","execution_id":null,"expires_at":"2024-01-15T10:30:00Z","file_name":"report.pdf","file_uri":"workspace://0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c26","id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c26","sha256":"2a916d83fa20d97c7c3c04cf07b2d3f8d18ea47f59c841a221dd3a81f15fc347","size":14}
 type File struct {
 	ContentType string    `json:"content_type"`
 	CreatedAt   time.Time `json:"created_at"`
@@ -773,7 +775,7 @@ type FileList struct {
 	Pagination Pagination `json:"pagination"`
 }
 
-// Graph defines model for Graph.
+// Graph Example: {"created_at":"2024-01-15T10:30:00Z","credentials_input_schema":{"properties":{},"required":[],"type":"object"},"description":"Workflow description","forked_from_id":null,"forked_from_version":null,"has_external_trigger":false,"has_human_in_the_loop":false,"has_sensitive_action":false,"id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","input_schema":{"properties":{"user_input":{"advanced":false,"secret":false,"title":"user_input"}},"required":["user_input"],"type":"object"},"instructions":null,"is_active":true,"links":[{"id":"link-1","is_static":true,"sink_id":"node-2","sink_name":"value","source_id":"node-1","source_name":"result"}],"name":"My Workflow","nodes":[{"block_id":"c0a8e994-ebf1-4a9c-a4d8-89d09c86741b","graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"id":"node-1","input_default":{"name":"user_input"},"input_links":[],"metadata":{"position":{"x":100,"y":200}},"output_links":[{"id":"link-1","is_static":true,"sink_id":"node-2","sink_name":"value","source_id":"node-1","source_name":"result"}],"webhook_id":null},{"block_id":"363ae599-353e-4804-937e-b2ee3cef3da4","graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"id":"node-2","input_default":{"name":"result"},"input_links":[{"id":"link-1","is_static":true,"sink_id":"node-2","sink_name":"value","source_id":"node-1","source_name":"result"}],"metadata":{},"output_links":[],"webhook_id":null}],"output_schema":{"properties":{"result":{"advanced":false,"secret":false,"title":"result"}},"required":["result"],"type":"object"},"recommended_schedule_cron":null,"sub_graphs":[],"trigger_setup_info":null,"updated_at":"2024-01-15T10:30:00Z","user_id":"7f7a3b52-2f0e-4c57-9c3c-0d6a1f1e2b01","version":1}
 type Graph struct {
 	CreatedAt time.Time `json:"created_at"`
 
@@ -871,7 +873,7 @@ type GraphVersionList struct {
 	Versions   []GraphSummary `json:"versions"`
 }
 
-// Integration defines model for Integration.
+// Integration Example: {"created_at":"2024-01-15T10:30:00Z","expires_at":null,"host":null,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c29","is_default":false,"last_used_at":null,"needs_reauthorization":false,"provider":"openai","reauthorization_reason":null,"scopes":[],"title":"Mine","type":"api_key","updated_at":"2024-01-15T10:30:00Z","username":null}
 type Integration struct {
 	CreatedAt time.Time `json:"created_at"`
 
@@ -1062,7 +1064,7 @@ type NodeDocument struct {
 	Metadata *Values `json:"metadata,omitempty"`
 }
 
-// NodeExecution defines model for NodeExecution.
+// NodeExecution Example: {"attempt":1,"block_id":"c0a8e994-ebf1-4a9c-a4d8-89d09c86741b","ended_at":"2024-01-15T10:30:00Z","error":null,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.1","input_data":{"name":"user_input","value":"Hello!"},"node_id":"node-1","output_data":{"result":["Hello!"]},"plugin":null,"started_at":"2024-01-15T10:30:00Z","stats":{},"status":"COMPLETED","taken_over":false}
 type NodeExecution struct {
 	// Attempt Number of the last attempt.
 	Attempt int        `json:"attempt"`
@@ -1136,7 +1138,7 @@ type ProfileRequest struct {
 	Username *string `json:"username,omitempty"`
 }
 
-// Provider defines model for Provider.
+// Provider Example: {"default_scopes":[],"display_name":"GitHub","is_configured":false,"name":"github","oauth_url":"/api/v2/integrations/oauth/github/authorize","supports_api_key":true,"supports_host_scoped":false,"supports_oauth":true,"supports_user_password":false}
 type Provider struct {
 	DefaultScopes []string `json:"default_scopes"`
 	DisplayName   string   `json:"display_name"`
@@ -1219,7 +1221,7 @@ type ReviewRequest struct {
 	IsApproved *bool `json:"is_approved,omitempty"`
 }
 
-// Rotation defines model for Rotation.
+// Rotation Example: {"after":null,"failed":0,"key_id":"2718281828","left":0,"total":42}
 type Rotation struct {
 	// After Where the next step goes on; null when there is none.
 	After *string `json:"after"`
@@ -1252,7 +1254,7 @@ type Stats struct {
 // Status defines model for Status.
 type Status string
 
-// StoreAgent defines model for StoreAgent.
+// StoreAgent Example: {"agent_graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","agent_image":"https://example.com/agent.png","agent_name":"My Agent","categories":["Productivity"],"created_at":"2024-01-15T10:30:00Z","creator":"ada","creator_avatar":null,"description":"Agent description","featured":false,"graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c28","image_url":"https://example.com/agent.png","listing_version_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27","name":"My Agent","rating":5,"review_count":1,"runs":0,"slug":"my-agent","sub_heading":"","updated_at":"2024-01-15T10:30:00Z"}
 type StoreAgent struct {
 	// AgentGraphId The same as `graph_id`.
 	AgentGraphId string `json:"agent_graph_id"`
@@ -1290,7 +1292,7 @@ type StoreAgent struct {
 	UpdatedAt  time.Time `json:"updated_at"`
 }
 
-// StoreAgentDetails defines model for StoreAgentDetails.
+// StoreAgentDetails Example: {"active_version_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27","agent_graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","agent_image":["https://example.com/agent.png"],"agent_name":"My Agent","agent_output_demo":null,"agent_video":null,"categories":["Productivity"],"changelog":[{"changes_summary":"Initial Submission","date":"2024-01-15T10:30:00Z","version":1}],"created_at":"2024-01-15T10:30:00Z","creator":"ada","creator_avatar":null,"description":"Agent description","featured":false,"graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"graph_versions":[1],"has_approved_version":true,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c28","image_url":"https://example.com/agent.png","image_urls":["https://example.com/agent.png"],"instructions":null,"last_updated":"2024-01-15T10:30:00Z","listing_version_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27","name":"My Agent","rating":5,"recommended_schedule_cron":null,"review_count":1,"runs":0,"slug":"my-agent","store_listing_version_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27","sub_heading":"","updated_at":"2024-01-15T10:30:00Z","versions":[{"approved_at":"2024-01-15T10:30:00Z","changes_summary":"Initial Submission","graph_version":1,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27","version":1}]}
 type StoreAgentDetails struct {
 	// ActiveVersionId The same as `listing_version_id`.
 	ActiveVersionId string `json:"active_version_id"`
@@ -1361,7 +1363,7 @@ type StoreAgentList struct {
 // StoreOrder defines model for StoreOrder.
 type StoreOrder string
 
-// StoreReview defines model for StoreReview.
+// StoreReview Example: {"comments":"Does what it says.","created_at":"2024-01-15T10:30:00Z","score":5,"updated_at":"2024-01-15T10:30:00Z"}
 type StoreReview struct {
 	Comments  *string   `json:"comments"`
 	CreatedAt time.Time `json:"created_at"`
@@ -1396,7 +1398,7 @@ type StoreVersion struct {
 	Version        int       `json:"version"`
 }
 
-// Submission defines model for Submission.
+// Submission Example: {"agent_output_demo_url":null,"categories":["Productivity"],"changes_summary":"Initial Submission","description":"Agent description","graph_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","graph_version":1,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27","image_urls":["https://example.com/agent.png"],"instructions":null,"listing_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c28","listing_version":1,"listing_version_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27","name":"My Agent","recommended_schedule_cron":null,"review_avg_rating":0,"review_comments":"Well done.","review_count":0,"reviewed_at":"2024-01-15T10:30:00Z","reviewer_id":"7f7a3b52-2f0e-4c57-9c3c-0d6a1f1e2b01","run_count":0,"slug":"my-agent","status":"APPROVED","sub_heading":"","submitted_at":"2024-01-15T10:30:00Z","user_id":"7f7a3b52-2f0e-4c57-9c3c-0d6a1f1e2b01","video_url":null}
 type Submission struct {
 	AgentOutputDemoUrl *string  `json:"agent_output_demo_url"`
 	Categories         []string `json:"categories"`
@@ -1462,7 +1464,7 @@ type SubmissionRequest struct {
 // SubmissionStatus defines model for SubmissionStatus.
 type SubmissionStatus string
 
-// Tokens defines model for Tokens.
+// Tokens Example: {"access_token":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIi…","expires_at":1705318200,"expires_in":3600,"refresh_token":"pbr_…","token_type":"bearer","user":{"created_at":"2024-01-15T10:30:00Z","email":"ada@example.com","id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c21","is_admin":false,"is_disabled":false}}
 type Tokens struct {
 	// AccessToken A bearer token.
 	AccessToken string `json:"access_token"`
@@ -1476,7 +1478,9 @@ type Tokens struct {
 	// RefreshToken Gives the next tokens once.
 	RefreshToken string          `json:"refresh_token"`
 	TokenType    TokensTokenType `json:"token_type"`
-	User         Account         `json:"user"`
+
+	// User Example: {"created_at":"2024-01-15T10:30:00Z","email":"ada@example.com","id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c21","is_admin":false,"is_disabled":false}
+	User Account `json:"user"`
 }
 
 // TokensTokenType defines model for Tokens.TokenType.
@@ -1970,8 +1974,11 @@ type AuthorizeParams struct {
 
 // FinishAuthorizationParams defines parameters for FinishAuthorization.
 type FinishAuthorizationParams struct {
+	// State As the address of the authorisation had it.
 	State *string `form:"state,omitempty" json:"state,omitempty"`
-	Code  *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// Code From the provider, for the tokens.
+	Code *string `form:"code,omitempty" json:"code,omitempty"`
 
 	// Error From the provider, in place of a code.
 	Error *string `form:"error,omitempty" json:"error,omitempty"`

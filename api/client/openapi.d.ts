@@ -113,6 +113,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the account's user. */
                 user_id: components["parameters"]["UserID"];
             };
             cookie?: never;
@@ -159,6 +160,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -189,6 +191,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -211,6 +214,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -259,6 +263,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the entry in the library. */
                 library_agent_id: components["parameters"]["LibraryAgentID"];
             };
             cookie?: never;
@@ -295,6 +300,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the entry in the library. */
                 library_agent_id: components["parameters"]["LibraryAgentID"];
             };
             cookie?: never;
@@ -317,6 +323,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -365,6 +372,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -398,6 +406,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -420,6 +429,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -442,6 +452,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -466,6 +477,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -531,6 +543,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -558,6 +571,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -580,6 +594,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -606,6 +621,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -671,6 +687,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the file. */
                 file_id: components["parameters"]["FileID"];
             };
             cookie?: never;
@@ -697,6 +714,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the file. */
                 file_id: components["parameters"]["FileID"];
             };
             cookie?: never;
@@ -741,6 +759,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
                 agent_id: components["parameters"]["StoreAgentID"];
             };
             cookie?: never;
@@ -764,6 +783,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
                 agent_id: components["parameters"]["StoreAgentID"];
             };
             cookie?: never;
@@ -790,7 +810,9 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
+                /** @description The agent's slug, unique among its creator's. */
                 slug: components["parameters"]["Slug"];
             };
             cookie?: never;
@@ -863,6 +885,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -913,6 +936,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
             };
             cookie?: never;
@@ -979,6 +1003,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -1001,6 +1026,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -1024,6 +1050,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
                 agent_id: components["parameters"]["StoreAgentID"];
             };
             cookie?: never;
@@ -1175,6 +1202,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -1207,6 +1235,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -1301,6 +1330,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -1334,6 +1364,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -1357,6 +1388,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -1380,6 +1412,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
                 /** @description Version of the graph. */
                 version: components["parameters"]["VersionInPath"];
@@ -1405,6 +1438,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
                 /** @description Version of the graph. */
                 version: components["parameters"]["VersionInPath"];
@@ -1430,6 +1464,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -1453,7 +1488,9 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -1477,7 +1514,9 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -1522,6 +1561,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -1587,6 +1627,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description The provider's name. */
                 provider: components["parameters"]["ProviderV1"];
             };
             cookie?: never;
@@ -1615,7 +1656,9 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description The provider's name. */
                 provider: components["parameters"]["ProviderV1"];
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -1670,6 +1713,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -1698,6 +1742,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -1721,6 +1766,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -1786,6 +1832,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
                 /** @description Version of the graph. */
                 version: components["parameters"]["VersionInPath"];
@@ -1811,7 +1858,9 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -1856,7 +1905,9 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
+                /** @description The agent's slug, unique among its creator's. */
                 slug: components["parameters"]["Slug"];
             };
             cookie?: never;
@@ -1901,6 +1952,7 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
             };
             cookie?: never;
@@ -1957,6 +2009,22 @@ export interface components {
             [key: string]: unknown;
         };
         Password: string;
+        /**
+         * @example {
+         *       "access_token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi…",
+         *       "expires_at": 1705318200,
+         *       "expires_in": 3600,
+         *       "refresh_token": "pbr_…",
+         *       "token_type": "bearer",
+         *       "user": {
+         *         "created_at": "2024-01-15T10:30:00Z",
+         *         "email": "ada@example.com",
+         *         "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c21",
+         *         "is_admin": false,
+         *         "is_disabled": false
+         *       }
+         *     }
+         */
         Tokens: {
             /** @description A bearer token. */
             access_token: string;
@@ -1973,6 +2041,15 @@ export interface components {
             refresh_token: string;
             user: components["schemas"]["Account"];
         };
+        /**
+         * @example {
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "email": "ada@example.com",
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c21",
+         *       "is_admin": false,
+         *       "is_disabled": false
+         *     }
+         */
         Account: {
             /** @description Of the user. */
             id: string;
@@ -2005,6 +2082,24 @@ export interface components {
              */
             expires_at?: string | null;
         };
+        /**
+         * @example {
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "description": "",
+         *       "expires_at": null,
+         *       "head": "pb_udioF",
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c22",
+         *       "last_used_at": null,
+         *       "name": "CI",
+         *       "permissions": [
+         *         "EXECUTE_GRAPH",
+         *         "READ_GRAPH"
+         *       ],
+         *       "revoked_at": null,
+         *       "status": "ACTIVE",
+         *       "tail": "Hziw"
+         *     }
+         */
         APIKey: {
             id: string;
             name: string;
@@ -2028,6 +2123,25 @@ export interface components {
             /** Format: date-time */
             revoked_at: string | null;
         };
+        /**
+         * @example {
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "description": "",
+         *       "expires_at": null,
+         *       "head": "pb_udioF",
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c22",
+         *       "key": "pb_udioF…Hziw",
+         *       "last_used_at": null,
+         *       "name": "CI",
+         *       "permissions": [
+         *         "EXECUTE_GRAPH",
+         *         "READ_GRAPH"
+         *       ],
+         *       "revoked_at": null,
+         *       "status": "ACTIVE",
+         *       "tail": "Hziw"
+         *     }
+         */
         NewAPIKey: components["schemas"]["APIKey"] & {
             /** @description The key, shown this once: `pb_` and 32 random bytes in URL-safe base64. */
             key: string;
@@ -2203,6 +2317,119 @@ export interface components {
             /** @description Whether the last value stays for later node executions; always true behind a block with static output. */
             is_static: boolean;
         };
+        /**
+         * @example {
+         *       "id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "version": 1,
+         *       "is_active": true,
+         *       "name": "My Workflow",
+         *       "description": "Workflow description",
+         *       "instructions": null,
+         *       "recommended_schedule_cron": null,
+         *       "forked_from_id": null,
+         *       "forked_from_version": null,
+         *       "user_id": "7f7a3b52-2f0e-4c57-9c3c-0d6a1f1e2b01",
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "updated_at": "2024-01-15T10:30:00Z",
+         *       "nodes": [
+         *         {
+         *           "id": "node-1",
+         *           "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b",
+         *           "input_default": {
+         *             "name": "user_input"
+         *           },
+         *           "metadata": {
+         *             "position": {
+         *               "x": 100,
+         *               "y": 200
+         *             }
+         *           },
+         *           "input_links": [],
+         *           "output_links": [
+         *             {
+         *               "id": "link-1",
+         *               "source_id": "node-1",
+         *               "sink_id": "node-2",
+         *               "source_name": "result",
+         *               "sink_name": "value",
+         *               "is_static": true
+         *             }
+         *           ],
+         *           "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *           "graph_version": 1,
+         *           "webhook_id": null
+         *         },
+         *         {
+         *           "id": "node-2",
+         *           "block_id": "363ae599-353e-4804-937e-b2ee3cef3da4",
+         *           "input_default": {
+         *             "name": "result"
+         *           },
+         *           "metadata": {},
+         *           "input_links": [
+         *             {
+         *               "id": "link-1",
+         *               "source_id": "node-1",
+         *               "sink_id": "node-2",
+         *               "source_name": "result",
+         *               "sink_name": "value",
+         *               "is_static": true
+         *             }
+         *           ],
+         *           "output_links": [],
+         *           "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *           "graph_version": 1,
+         *           "webhook_id": null
+         *         }
+         *       ],
+         *       "links": [
+         *         {
+         *           "id": "link-1",
+         *           "source_id": "node-1",
+         *           "sink_id": "node-2",
+         *           "source_name": "result",
+         *           "sink_name": "value",
+         *           "is_static": true
+         *         }
+         *       ],
+         *       "sub_graphs": [],
+         *       "input_schema": {
+         *         "type": "object",
+         *         "properties": {
+         *           "user_input": {
+         *             "title": "user_input",
+         *             "secret": false,
+         *             "advanced": false
+         *           }
+         *         },
+         *         "required": [
+         *           "user_input"
+         *         ]
+         *       },
+         *       "output_schema": {
+         *         "type": "object",
+         *         "properties": {
+         *           "result": {
+         *             "title": "result",
+         *             "advanced": false,
+         *             "secret": false
+         *           }
+         *         },
+         *         "required": [
+         *           "result"
+         *         ]
+         *       },
+         *       "has_external_trigger": false,
+         *       "has_human_in_the_loop": false,
+         *       "has_sensitive_action": false,
+         *       "trigger_setup_info": null,
+         *       "credentials_input_schema": {
+         *         "type": "object",
+         *         "properties": {},
+         *         "required": []
+         *       }
+         *     }
+         */
         Graph: {
             id: string;
             version: number;
@@ -2279,7 +2506,12 @@ export interface components {
                 title?: string | null;
             } | null;
         } | null;
-        /** @description The identifier; with `Prefer`, the details of the execution in the same object. */
+        /**
+         * @description The identifier; with `Prefer`, the details of the execution in the same object.
+         * @example {
+         *       "execution_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23"
+         *     }
+         */
         ExecuteResponse: {
             execution_id: string;
             /** @description The same as `execution_id`. */
@@ -2314,7 +2546,52 @@ export interface components {
             /** @description The version of the graph to run, in which changed nodes take nothing over. The same one when missing. */
             version?: number | null;
         };
+        /**
+         * @example {
+         *       "execution_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c24",
+         *       "retry_of": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23"
+         *     }
+         */
         RetryResponse: components["schemas"]["ExecuteResponse"] & Record<string, never>;
+        /**
+         * @example {
+         *       "id": "896ed73b-27d0-41be-813c-c1c1dc856c03",
+         *       "name": "List Is Empty",
+         *       "description": "Says whether a list has no elements",
+         *       "categories": [
+         *         "BASIC"
+         *       ],
+         *       "block_type": "STANDARD",
+         *       "static_output": false,
+         *       "input_schema": {
+         *         "type": "object",
+         *         "properties": {
+         *           "list": {
+         *             "type": "array",
+         *             "items": {},
+         *             "description": "List to look at"
+         *           }
+         *         },
+         *         "required": [
+         *           "list"
+         *         ]
+         *       },
+         *       "output_schema": {
+         *         "type": "object",
+         *         "properties": {
+         *           "is_empty": {
+         *             "type": "boolean",
+         *             "description": "Whether it is empty"
+         *           },
+         *           "error": {
+         *             "title": "Error",
+         *             "type": "string",
+         *             "description": "Why the block failed."
+         *           }
+         *         }
+         *       }
+         *     }
+         */
         Block: {
             id: string;
             name: string;
@@ -2393,6 +2670,86 @@ export interface components {
             executions: components["schemas"]["Execution"][];
             pagination: components["schemas"]["Pagination"];
         };
+        /**
+         * @example {
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23",
+         *       "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "graph_version": 1,
+         *       "status": "COMPLETED",
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "started_at": "2024-01-15T10:30:00Z",
+         *       "ended_at": "2024-01-15T10:30:00Z",
+         *       "parent_execution_id": null,
+         *       "retry_of": null,
+         *       "stats": {
+         *         "total_nodes": 2,
+         *         "completed_nodes": 2,
+         *         "failed_nodes": 0,
+         *         "total_run_time": 45.2
+         *       },
+         *       "error": null,
+         *       "inputs": {
+         *         "user_input": "Hello!"
+         *       },
+         *       "outputs": {
+         *         "result": [
+         *           "Hello!"
+         *         ]
+         *       },
+         *       "node_executions": [
+         *         {
+         *           "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.1",
+         *           "node_id": "node-1",
+         *           "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b",
+         *           "status": "COMPLETED",
+         *           "attempt": 1,
+         *           "taken_over": false,
+         *           "input_data": {
+         *             "name": "user_input",
+         *             "value": "Hello!"
+         *           },
+         *           "output_data": {
+         *             "result": [
+         *               "Hello!"
+         *             ]
+         *           },
+         *           "started_at": "2024-01-15T10:30:00Z",
+         *           "ended_at": "2024-01-15T10:30:00Z",
+         *           "error": null,
+         *           "plugin": null,
+         *           "stats": {}
+         *         },
+         *         {
+         *           "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.2",
+         *           "node_id": "node-2",
+         *           "block_id": "363ae599-353e-4804-937e-b2ee3cef3da4",
+         *           "status": "COMPLETED",
+         *           "attempt": 1,
+         *           "taken_over": false,
+         *           "input_data": {
+         *             "name": "result",
+         *             "value": "Hello!"
+         *           },
+         *           "output_data": {
+         *             "output": [
+         *               "Hello!"
+         *             ],
+         *             "name": [
+         *               "result"
+         *             ]
+         *           },
+         *           "started_at": "2024-01-15T10:30:00Z",
+         *           "ended_at": "2024-01-15T10:30:00Z",
+         *           "error": null,
+         *           "plugin": null,
+         *           "stats": {}
+         *         }
+         *       ],
+         *       "node_executions_total": 2,
+         *       "waiting": [],
+         *       "waiting_total": 0
+         *     }
+         */
         ExecutionDetails: components["schemas"]["Execution"] & {
             inputs: components["schemas"]["Values"];
             outputs: components["schemas"]["PinValues"];
@@ -2406,6 +2763,30 @@ export interface components {
         PinValues: {
             [key: string]: components["schemas"]["Value"][];
         };
+        /**
+         * @example {
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.1",
+         *       "node_id": "node-1",
+         *       "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b",
+         *       "status": "COMPLETED",
+         *       "attempt": 1,
+         *       "taken_over": false,
+         *       "input_data": {
+         *         "name": "user_input",
+         *         "value": "Hello!"
+         *       },
+         *       "output_data": {
+         *         "result": [
+         *           "Hello!"
+         *         ]
+         *       },
+         *       "started_at": "2024-01-15T10:30:00Z",
+         *       "ended_at": "2024-01-15T10:30:00Z",
+         *       "error": null,
+         *       "plugin": null,
+         *       "stats": {}
+         *     }
+         */
         NodeExecution: {
             id: string;
             node_id: string;
@@ -2472,6 +2853,19 @@ export interface components {
             content_type: string;
             expires_in_hours: number;
         };
+        /**
+         * @example {
+         *       "content_type": "application/pdf",
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "execution_id": null,
+         *       "expires_at": "2024-01-15T10:30:00Z",
+         *       "file_name": "report.pdf",
+         *       "file_uri": "workspace://0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c26",
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c26",
+         *       "sha256": "2a916d83fa20d97c7c3c04cf07b2d3f8d18ea47f59c841a221dd3a81f15fc347",
+         *       "size": 14
+         *     }
+         */
         File: {
             id: string;
             /** @description What inputs for files take. */
@@ -2503,6 +2897,33 @@ export interface components {
         StoreOrder: "runs" | "rating" | "newest" | "name" | "updated_at";
         /** @enum {string} */
         CreatorOrder: "agent_rating" | "agent_runs" | "num_agents";
+        /**
+         * @example {
+         *       "agent_graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "agent_image": "https://example.com/agent.png",
+         *       "agent_name": "My Agent",
+         *       "categories": [
+         *         "Productivity"
+         *       ],
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "creator": "ada",
+         *       "creator_avatar": null,
+         *       "description": "Agent description",
+         *       "featured": false,
+         *       "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "graph_version": 1,
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c28",
+         *       "image_url": "https://example.com/agent.png",
+         *       "listing_version_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27",
+         *       "name": "My Agent",
+         *       "rating": 5,
+         *       "review_count": 1,
+         *       "runs": 0,
+         *       "slug": "my-agent",
+         *       "sub_heading": "",
+         *       "updated_at": "2024-01-15T10:30:00Z"
+         *     }
+         */
         StoreAgent: {
             id: string;
             /** @description The submission that is shown. */
@@ -2542,6 +2963,65 @@ export interface components {
             agents: components["schemas"]["StoreAgent"][];
             pagination: components["schemas"]["Pagination"];
         };
+        /**
+         * @example {
+         *       "active_version_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27",
+         *       "agent_graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "agent_image": [
+         *         "https://example.com/agent.png"
+         *       ],
+         *       "agent_name": "My Agent",
+         *       "agent_output_demo": null,
+         *       "agent_video": null,
+         *       "categories": [
+         *         "Productivity"
+         *       ],
+         *       "changelog": [
+         *         {
+         *           "changes_summary": "Initial Submission",
+         *           "date": "2024-01-15T10:30:00Z",
+         *           "version": 1
+         *         }
+         *       ],
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "creator": "ada",
+         *       "creator_avatar": null,
+         *       "description": "Agent description",
+         *       "featured": false,
+         *       "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "graph_version": 1,
+         *       "graph_versions": [
+         *         1
+         *       ],
+         *       "has_approved_version": true,
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c28",
+         *       "image_url": "https://example.com/agent.png",
+         *       "image_urls": [
+         *         "https://example.com/agent.png"
+         *       ],
+         *       "instructions": null,
+         *       "last_updated": "2024-01-15T10:30:00Z",
+         *       "listing_version_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27",
+         *       "name": "My Agent",
+         *       "rating": 5,
+         *       "recommended_schedule_cron": null,
+         *       "review_count": 1,
+         *       "runs": 0,
+         *       "slug": "my-agent",
+         *       "store_listing_version_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27",
+         *       "sub_heading": "",
+         *       "updated_at": "2024-01-15T10:30:00Z",
+         *       "versions": [
+         *         {
+         *           "approved_at": "2024-01-15T10:30:00Z",
+         *           "changes_summary": "Initial Submission",
+         *           "graph_version": 1,
+         *           "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27",
+         *           "version": 1
+         *         }
+         *       ]
+         *     }
+         */
         StoreAgentDetails: {
             id: string;
             /** @description The submission that is shown. */
@@ -2613,6 +3093,14 @@ export interface components {
             rating?: number;
             comments?: string | null;
         };
+        /**
+         * @example {
+         *       "comments": "Does what it says.",
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "score": 5,
+         *       "updated_at": "2024-01-15T10:30:00Z"
+         *     }
+         */
         StoreReview: {
             score: number;
             comments: string | null;
@@ -2644,6 +3132,40 @@ export interface components {
             changes_summary?: string | null;
             recommended_schedule_cron?: string | null;
         };
+        /**
+         * @example {
+         *       "agent_output_demo_url": null,
+         *       "categories": [
+         *         "Productivity"
+         *       ],
+         *       "changes_summary": "Initial Submission",
+         *       "description": "Agent description",
+         *       "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "graph_version": 1,
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27",
+         *       "image_urls": [
+         *         "https://example.com/agent.png"
+         *       ],
+         *       "instructions": null,
+         *       "listing_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c28",
+         *       "listing_version": 1,
+         *       "listing_version_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c27",
+         *       "name": "My Agent",
+         *       "recommended_schedule_cron": null,
+         *       "review_avg_rating": 0,
+         *       "review_comments": "Well done.",
+         *       "review_count": 0,
+         *       "reviewed_at": "2024-01-15T10:30:00Z",
+         *       "reviewer_id": "7f7a3b52-2f0e-4c57-9c3c-0d6a1f1e2b01",
+         *       "run_count": 0,
+         *       "slug": "my-agent",
+         *       "status": "APPROVED",
+         *       "sub_heading": "",
+         *       "submitted_at": "2024-01-15T10:30:00Z",
+         *       "user_id": "7f7a3b52-2f0e-4c57-9c3c-0d6a1f1e2b01",
+         *       "video_url": null
+         *     }
+         */
         Submission: {
             id: string;
             listing_id: string;
@@ -2695,6 +3217,22 @@ export interface components {
         FeatureRequest: {
             featured: boolean;
         };
+        /**
+         * @example {
+         *       "agent_rating": 5,
+         *       "agent_runs": 0,
+         *       "avatar_url": null,
+         *       "description": "",
+         *       "is_featured": false,
+         *       "links": [],
+         *       "name": "ada",
+         *       "num_agents": 1,
+         *       "top_categories": [
+         *         "Productivity"
+         *       ],
+         *       "username": "ada"
+         *     }
+         */
         Creator: {
             name: string;
             username: string;
@@ -2726,6 +3264,24 @@ export interface components {
             links?: string[] | null;
             avatar_url?: string | null;
         };
+        /**
+         * @example {
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "expires_at": null,
+         *       "host": null,
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c29",
+         *       "is_default": false,
+         *       "last_used_at": null,
+         *       "needs_reauthorization": false,
+         *       "provider": "openai",
+         *       "reauthorization_reason": null,
+         *       "scopes": [],
+         *       "title": "Mine",
+         *       "type": "api_key",
+         *       "updated_at": "2024-01-15T10:30:00Z",
+         *       "username": null
+         *     }
+         */
         Integration: {
             id: string;
             provider: string;
@@ -2763,6 +3319,19 @@ export interface components {
         };
         /** @description How its owner calls it; the provider's name unless given. */
         IntegrationTitle: string;
+        /**
+         * @example {
+         *       "default_scopes": [],
+         *       "display_name": "GitHub",
+         *       "is_configured": false,
+         *       "name": "github",
+         *       "oauth_url": "/api/v2/integrations/oauth/github/authorize",
+         *       "supports_api_key": true,
+         *       "supports_host_scoped": false,
+         *       "supports_oauth": true,
+         *       "supports_user_password": false
+         *     }
+         */
         Provider: {
             name: string;
             display_name: string;
@@ -2780,6 +3349,12 @@ export interface components {
             providers: components["schemas"]["Provider"][];
             pagination: components["schemas"]["Pagination"];
         };
+        /**
+         * @example {
+         *       "authorization_url": "https://github.com/login/oauth/authorize?client_id=…&state=…",
+         *       "state": "q2m3…"
+         *     }
+         */
         Authorization: {
             authorization_url: string;
             /** @description What the callback will bring; good for ten minutes, once. */
@@ -2787,6 +3362,15 @@ export interface components {
         };
         /** @enum {string} */
         TypedCredentials: "api_key" | "user_password" | "host_scoped";
+        /**
+         * @example {
+         *       "key_id": "2718281828",
+         *       "total": 42,
+         *       "left": 0,
+         *       "failed": 0,
+         *       "after": null
+         *     }
+         */
         Rotation: {
             /** @description The key under which credentials are encrypted. */
             key_id: string;
@@ -2800,6 +3384,49 @@ export interface components {
             after: string | null;
         };
         BlockListV1: components["schemas"]["BlockV1"][];
+        /**
+         * @example {
+         *       "id": "896ed73b-27d0-41be-813c-c1c1dc856c03",
+         *       "name": "List Is Empty",
+         *       "description": "Says whether a list has no elements",
+         *       "inputSchema": {
+         *         "type": "object",
+         *         "properties": {
+         *           "list": {
+         *             "type": "array",
+         *             "items": {},
+         *             "description": "List to look at"
+         *           }
+         *         },
+         *         "required": [
+         *           "list"
+         *         ]
+         *       },
+         *       "outputSchema": {
+         *         "type": "object",
+         *         "properties": {
+         *           "is_empty": {
+         *             "type": "boolean",
+         *             "description": "Whether it is empty"
+         *           },
+         *           "error": {
+         *             "title": "Error",
+         *             "type": "string",
+         *             "description": "Why the block failed."
+         *           }
+         *         }
+         *       },
+         *       "staticOutput": false,
+         *       "uiType": "STANDARD",
+         *       "categories": [
+         *         {
+         *           "category": "BASIC",
+         *           "description": ""
+         *         }
+         *       ],
+         *       "costs": []
+         *     }
+         */
         BlockV1: {
             id: string;
             name: string;
@@ -2816,6 +3443,12 @@ export interface components {
             /** @description Empty; blocks cost nothing here. */
             costs: Record<string, never>[];
         };
+        /**
+         * @example {
+         *       "deleted": true,
+         *       "revoked": null
+         *     }
+         */
         DeletedCredentialsV1: {
             /** @enum {boolean} */
             deleted: true;
@@ -2833,6 +3466,27 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /**
+         * @example {
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "ended_at": "2024-01-15T10:30:00Z",
+         *       "error": null,
+         *       "graph_exec_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c25",
+         *       "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "graph_version": 1,
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c25",
+         *       "parent_execution_id": null,
+         *       "retry_of": null,
+         *       "started_at": "2024-01-15T10:30:00Z",
+         *       "stats": {
+         *         "completed_nodes": 2,
+         *         "failed_nodes": 0,
+         *         "total_nodes": 2,
+         *         "total_run_time": 45.2
+         *       },
+         *       "status": "COMPLETED"
+         *     }
+         */
         AcceptedExecutionV1: components["schemas"]["Execution"] & {
             /** @description The same as `id`. */
             graph_exec_id: string;
@@ -2846,6 +3500,77 @@ export interface components {
                 page_size: number;
             };
         };
+        /**
+         * @example {
+         *       "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23",
+         *       "graph_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "graph_version": 1,
+         *       "status": "COMPLETED",
+         *       "created_at": "2024-01-15T10:30:00Z",
+         *       "started_at": "2024-01-15T10:30:00Z",
+         *       "ended_at": "2024-01-15T10:30:00Z",
+         *       "parent_execution_id": null,
+         *       "retry_of": null,
+         *       "stats": {
+         *         "total_nodes": 2,
+         *         "completed_nodes": 2,
+         *         "failed_nodes": 0,
+         *         "total_run_time": 45.2
+         *       },
+         *       "error": null,
+         *       "inputs": {
+         *         "user_input": "Hello!"
+         *       },
+         *       "outputs": {
+         *         "result": [
+         *           "Hello!"
+         *         ]
+         *       },
+         *       "node_executions": [
+         *         {
+         *           "node_exec_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.1",
+         *           "node_id": "node-1",
+         *           "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b",
+         *           "status": "COMPLETED",
+         *           "input_data": {
+         *             "name": "user_input",
+         *             "value": "Hello!"
+         *           },
+         *           "output_data": {
+         *             "result": [
+         *               "Hello!"
+         *             ]
+         *           },
+         *           "add_time": "2024-01-15T10:30:00Z",
+         *           "queue_time": "2024-01-15T10:30:00Z",
+         *           "start_time": "2024-01-15T10:30:00Z",
+         *           "end_time": "2024-01-15T10:30:00Z"
+         *         },
+         *         {
+         *           "node_exec_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.2",
+         *           "node_id": "node-2",
+         *           "block_id": "363ae599-353e-4804-937e-b2ee3cef3da4",
+         *           "status": "COMPLETED",
+         *           "input_data": {
+         *             "name": "result",
+         *             "value": "Hello!"
+         *           },
+         *           "output_data": {
+         *             "output": [
+         *               "Hello!"
+         *             ],
+         *             "name": [
+         *               "result"
+         *             ]
+         *           },
+         *           "add_time": "2024-01-15T10:30:00Z",
+         *           "queue_time": "2024-01-15T10:30:00Z",
+         *           "start_time": "2024-01-15T10:30:00Z",
+         *           "end_time": "2024-01-15T10:30:00Z"
+         *         }
+         *       ]
+         *     }
+         */
         ExecutionDetailsV1: components["schemas"]["Execution"] & {
             inputs: components["schemas"]["Values"];
             outputs: components["schemas"]["PinValues"];
@@ -2873,6 +3598,46 @@ export interface components {
             /** Format: date-time */
             end_time: string | null;
         };
+        /**
+         * @example {
+         *       "execution_id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23",
+         *       "status": "COMPLETED",
+         *       "nodes": [
+         *         {
+         *           "node_id": "node-1",
+         *           "input": {
+         *             "name": "user_input",
+         *             "value": "Hello!"
+         *           },
+         *           "output": {
+         *             "result": [
+         *               "Hello!"
+         *             ]
+         *           }
+         *         },
+         *         {
+         *           "node_id": "node-2",
+         *           "input": {
+         *             "name": "result",
+         *             "value": "Hello!"
+         *           },
+         *           "output": {
+         *             "output": [
+         *               "Hello!"
+         *             ],
+         *             "name": [
+         *               "result"
+         *             ]
+         *           }
+         *         }
+         *       ],
+         *       "output": [
+         *         {
+         *           "result": "Hello!"
+         *         }
+         *       ]
+         *     }
+         */
         ExecutionResults: {
             execution_id: string;
             status: components["schemas"]["Status"];
@@ -2884,6 +3649,27 @@ export interface components {
             /** @description An object `{name: value}` for each output; null unless the execution is completed. */
             output: components["schemas"]["Values"][] | null;
         };
+        /**
+         * @example {
+         *       "api_key": {
+         *         "created_at": "2024-01-15T10:30:00Z",
+         *         "description": "",
+         *         "expires_at": null,
+         *         "head": "pb_udioF",
+         *         "id": "0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c22",
+         *         "last_used_at": null,
+         *         "name": "CI",
+         *         "permissions": [
+         *           "EXECUTE_GRAPH",
+         *           "READ_GRAPH"
+         *         ],
+         *         "revoked_at": null,
+         *         "status": "ACTIVE",
+         *         "tail": "Hziw"
+         *       },
+         *       "plain_text_key": "pb_udioF…Hziw"
+         *     }
+         */
         NewAPIKeyV1: {
             api_key: components["schemas"]["APIKey"];
             /** @description The key, shown this once. */
@@ -3139,11 +3925,17 @@ export interface components {
         Page: number;
         /** @description Entries a page. */
         PageSize: number;
+        /** @description Identifier of the account's user. */
         UserID: string;
+        /** @description Identifier of the key, not the key itself. */
         KeyID: string;
+        /** @description Identifier of the entry in the library. */
         LibraryAgentID: string;
+        /** @description Identifier of the graph. */
         GraphID: string;
+        /** @description Identifier of the execution. */
         ExecutionID: string;
+        /** @description Identifier of the file. */
         FileID: string;
         /** @description Version of the graph. */
         Version: number;
@@ -3158,6 +3950,7 @@ export interface components {
          *     not executed until all is there.
          */
         AllowMissingBlocks: boolean;
+        /** @description Identifier of the integration. */
         IntegrationID: string;
         /** @description The provider's name. */
         ProviderName: string;
@@ -3165,11 +3958,15 @@ export interface components {
         Scopes: string;
         /** @description Path of this server's to which the browser goes in the end. */
         ReturnTo: string;
+        /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
         StoreAgentID: string;
         /** @description Identifier of an approved version of a listing. */
         StoreVersionID: string;
+        /** @description Identifier of the submission. */
         SubmissionID: string;
+        /** @description The creator's username. */
         Username: string;
+        /** @description The agent's slug, unique among its creator's. */
         Slug: string;
         /** @description Only submissions with this status. */
         SubmissionStatus: components["schemas"]["SubmissionStatus"];
@@ -3201,6 +3998,7 @@ export interface components {
         CreatorSortedBy: components["schemas"]["CreatorOrder"];
         /** @description Version of the graph. */
         VersionInPath: number;
+        /** @description The provider's name. */
         ProviderV1: string;
         /** @description Entries a page. */
         PageSizeV1: number;
@@ -3553,6 +4351,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the account's user. */
                 user_id: components["parameters"]["UserID"];
             };
             cookie?: never;
@@ -3658,6 +4457,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -3686,6 +4486,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -3738,6 +4539,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -3764,6 +4566,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -3793,6 +4596,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -3918,6 +4722,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the entry in the library. */
                 library_agent_id: components["parameters"]["LibraryAgentID"];
             };
             cookie?: never;
@@ -3946,6 +4751,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the entry in the library. */
                 library_agent_id: components["parameters"]["LibraryAgentID"];
             };
             cookie?: never;
@@ -3977,6 +4783,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the entry in the library. */
                 library_agent_id: components["parameters"]["LibraryAgentID"];
             };
             cookie?: never;
@@ -4003,6 +4810,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the entry in the library. */
                 library_agent_id: components["parameters"]["LibraryAgentID"];
             };
             cookie?: never;
@@ -4034,6 +4842,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the entry in the library. */
                 library_agent_id: components["parameters"]["LibraryAgentID"];
             };
             cookie?: never;
@@ -4066,6 +4875,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4168,6 +4978,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4211,6 +5022,7 @@ export interface operations {
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4251,6 +5063,7 @@ export interface operations {
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4283,6 +5096,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4319,6 +5133,7 @@ export interface operations {
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4354,6 +5169,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4396,6 +5212,7 @@ export interface operations {
                 Prefer?: components["parameters"]["Prefer"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -4528,6 +5345,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -4556,6 +5374,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -4588,6 +5407,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -4629,6 +5449,7 @@ export interface operations {
                 Prefer?: components["parameters"]["Prefer"];
             };
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -4672,6 +5493,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -4762,6 +5584,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the file. */
                 file_id: components["parameters"]["FileID"];
             };
             cookie?: never;
@@ -4790,6 +5613,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the file. */
                 file_id: components["parameters"]["FileID"];
             };
             cookie?: never;
@@ -4823,6 +5647,7 @@ export interface operations {
                 "If-None-Match"?: string;
             };
             path: {
+                /** @description Identifier of the file. */
                 file_id: components["parameters"]["FileID"];
             };
             cookie?: never;
@@ -4923,6 +5748,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
                 agent_id: components["parameters"]["StoreAgentID"];
             };
             cookie?: never;
@@ -4956,6 +5782,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
                 agent_id: components["parameters"]["StoreAgentID"];
             };
             cookie?: never;
@@ -4985,6 +5812,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
                 agent_id: components["parameters"]["StoreAgentID"];
             };
             cookie?: never;
@@ -5026,7 +5854,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
+                /** @description The agent's slug, unique among its creator's. */
                 slug: components["parameters"]["Slug"];
             };
             cookie?: never;
@@ -5167,6 +5997,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -5195,6 +6026,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -5239,6 +6071,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -5303,6 +6136,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
             };
             cookie?: never;
@@ -5435,6 +6269,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -5463,6 +6298,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the submission. */
                 submission_id: components["parameters"]["SubmissionID"];
             };
             cookie?: never;
@@ -5505,6 +6341,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
                 agent_id: components["parameters"]["StoreAgentID"];
             };
             cookie?: never;
@@ -5698,6 +6535,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "url": "https://patchbay.example.com/api/v2/integrations/oauth/github/authorize?ticket=…"
+                     *     }
+                     */
                     "application/json": {
                         url: string;
                     };
@@ -5767,7 +6609,9 @@ export interface operations {
     finishAuthorization: {
         parameters: {
             query?: {
+                /** @description As the address of the authorisation had it. */
                 state?: string;
+                /** @description From the provider, for the tokens. */
                 code?: string;
                 /** @description From the provider, in place of a code. */
                 error?: string;
@@ -5865,6 +6709,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -5893,6 +6738,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -5921,6 +6767,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -5965,6 +6812,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -6001,6 +6849,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /** @example {} */
                 "application/json": {
                     /** @description As the answer before gave it. */
                     after?: string;
@@ -6130,6 +6979,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -6173,6 +7023,7 @@ export interface operations {
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -6213,6 +7064,7 @@ export interface operations {
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -6225,6 +7077,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "version_counts": 3
+                     *     }
+                     */
                     "application/json": {
                         /** @description How many versions the graph had. */
                         version_counts: number;
@@ -6250,6 +7107,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -6287,6 +7145,7 @@ export interface operations {
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -6322,6 +7181,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
                 /** @description Version of the graph. */
                 version: components["parameters"]["VersionInPath"];
@@ -6360,6 +7220,7 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
                 /** @description Version of the graph. */
                 version: components["parameters"]["VersionInPath"];
@@ -6410,6 +7271,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
             };
             cookie?: never;
@@ -6438,7 +7300,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -6467,7 +7331,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -6528,6 +7394,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -6611,6 +7478,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The provider's name. */
                 provider: components["parameters"]["ProviderV1"];
             };
             cookie?: never;
@@ -6638,6 +7506,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The provider's name. */
                 provider: components["parameters"]["ProviderV1"];
             };
             cookie?: never;
@@ -6695,7 +7564,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The provider's name. */
                 provider: components["parameters"]["ProviderV1"];
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -6724,7 +7595,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The provider's name. */
                 provider: components["parameters"]["ProviderV1"];
+                /** @description Identifier of the integration. */
                 integration_id: components["parameters"]["IntegrationID"];
             };
             cookie?: never;
@@ -6814,6 +7687,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -6842,6 +7716,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -6870,6 +7745,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -6899,6 +7775,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the key, not the key itself. */
                 key_id: components["parameters"]["KeyID"];
             };
             cookie?: never;
@@ -7010,6 +7887,7 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
                 /** @description Version of the graph. */
                 version: components["parameters"]["VersionInPath"];
@@ -7055,7 +7933,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Identifier of the graph. */
                 graph_id: components["parameters"]["GraphID"];
+                /** @description Identifier of the execution. */
                 execution_id: components["parameters"]["ExecutionID"];
             };
             cookie?: never;
@@ -7131,7 +8011,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
+                /** @description The agent's slug, unique among its creator's. */
                 slug: components["parameters"]["Slug"];
             };
             cookie?: never;
@@ -7197,6 +8079,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The creator's username. */
                 username: components["parameters"]["Username"];
             };
             cookie?: never;

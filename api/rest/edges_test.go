@@ -9,9 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/patchbay-io/patchbay/core/execution"
 )
@@ -270,8 +273,85 @@ func TestDocumentDescribesEverything(t *testing.T) {
 					t.Errorf("%s %s has no %s", key.method, key.path, status)
 				}
 			}
+			if media := o.RequestBody.Value.Content.Get("application/json"); media != nil && !hasExample(media) {
+				t.Errorf("%s %s has no example of a body", key.method, key.path)
+			}
+		}
+		for _, p := range append(slices.Clone(route.PathItem.Parameters), o.Parameters...) {
+			if p.Value.Description == "" || p.Value.Schema == nil {
+				t.Errorf("%s %s does not describe %s", key.method, key.path, p.Value.Name)
+			}
+		}
+		for status, response := range o.Responses.Map() {
+			if media := response.Value.Content.Get("application/json"); media != nil && response.Value.Content["*/*"] == nil && !hasExample(media) {
+				t.Errorf("%s %s has no example of a %s", key.method, key.path, status)
+			}
 		}
 	}
+}
+
+// Examples are answers as they could be: they have no field that the document does not name.
+func TestExamplesAreWhatTheDocumentSays(t *testing.T) {
+	t.Parallel()
+	found := 0
+	check := func(where string, schema *openapi3.SchemaRef, example any) {
+		if example == nil {
+			return
+		}
+		found++
+		text, err := json.Marshal(example)
+		var value any
+		if err == nil {
+			err = json.Unmarshal(text, &value)
+		}
+		if err == nil {
+			err = schema.Value.VisitJSON(value, openapi3.VisitAsResponse(), openapi3.EnableFormatValidation())
+		}
+		if err != nil {
+			t.Errorf("%s: %v", where, err)
+		}
+	}
+	for path, item := range checker(t).Spec.Paths.Map() {
+		for method, o := range item.Operations() {
+			for status, response := range o.Responses.Map() {
+				media := response.Value.Content.Get("application/json")
+				if media == nil || media.Schema == nil {
+					continue
+				}
+				where := method + " " + path + " " + status
+				check(where, media.Schema, media.Example)
+				for name, e := range media.Examples {
+					check(where+" "+name, media.Schema, e.Value.Value)
+				}
+				check(where, media.Schema, media.Schema.Value.Example)
+				for name, p := range media.Schema.Value.Properties {
+					if p.Value.Items != nil {
+						check(where+" "+name, p.Value.Items, p.Value.Items.Value.Example)
+					}
+				}
+			}
+		}
+	}
+	if found < 100 {
+		t.Errorf("%d examples", found)
+	}
+}
+
+// hasExample says whether the document shows what a body is like: as a whole, or one of those that it lists.
+func hasExample(m *openapi3.MediaType) bool {
+	if m.Example != nil || len(m.Examples) > 0 {
+		return true
+	}
+	s := m.Schema.Value
+	if s.Example != nil || s.Items != nil && s.Items.Value.Example != nil {
+		return true
+	}
+	for _, p := range s.Properties {
+		if p.Value.Items != nil && p.Value.Items.Value.Example != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func TestCompression(t *testing.T) {
