@@ -229,6 +229,22 @@ func TestGitHubIsConnected(t *testing.T) {
 		t.Errorf("the integrations are %+v", now)
 	}
 
+	// An agent that names no account uses the only one that there is.
+	github.Lock()
+	github.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/repos/ada/engine/issues" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, `[{"title":"Bug","html_url":"https://github.com/ada/engine/issues/1"}]`)
+	})
+	github.Unlock()
+	graph := i.create([]byte(`{"name":"Issues","nodes":[{"id":"n","block_id":"c215bfd7-0e57-4573-8f8c-f7d4963dcd74","input_default":{"repo_url":"` + github.URL() + `/ada/engine"}},` +
+		`{"id":"out","block_id":"` + outputBlock + `","input_default":{"name":"Issue"}}],"links":[{"source_id":"n","source_name":"issue","sink_id":"out","sink_name":"value"}]}`))
+	if d := i.run(graph, `{}`); d.Status != "COMPLETED" || len(d.Outputs["Issue"]) != 1 || !strings.Contains(string(d.Outputs["Issue"][0]), `"Bug"`) {
+		t.Errorf("a run with the account: %+v", d)
+	}
+
 	if response, _ = v.goTo(bob, http.MethodDelete, "/api/v2/integrations/"+all[0].ID, ""); response.StatusCode != http.StatusNotFound {
 		t.Errorf("another user deletes: %d", response.StatusCode)
 	}
@@ -238,6 +254,9 @@ func TestGitHubIsConnected(t *testing.T) {
 	}
 	if response, _ = v.goTo(alice, http.MethodDelete, "/api/v2/integrations/"+all[0].ID, ""); response.StatusCode != http.StatusNotFound {
 		t.Errorf("delete twice: %d", response.StatusCode)
+	}
+	if status, answer := i.call(alice, http.MethodPost, "/api/v2/builder/graphs/"+graph+"/execute", []byte(`{}`)); status != http.StatusUnprocessableEntity || !strings.Contains(string(answer), "credentials") {
+		t.Errorf("a run without the account: %d %s", status, answer)
 	}
 	expectNoCanary(t, i, v)
 }

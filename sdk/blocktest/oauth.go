@@ -36,7 +36,8 @@ type OAuthServer struct {
 	Rotate                 bool   // refreshing gives a new refresh token, and ends the old one
 	Account                string // JSON, what AccountPath answers
 	Reply                  func(tokens map[string]any)
-	Down                   int // a status with which the server answers everything, unless 0
+	API                    http.Handler // answers other paths to whoever brings a good access token
+	Down                   int          // a status with which the server answers everything, unless 0
 	// Before, unless nil, is called before a request is answered, without the lock.
 	Before func(r *http.Request)
 
@@ -143,15 +144,25 @@ func (s *OAuthServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.authorize(w, r, seen.Form)
 	case r.URL.Path == s.TokenPath && r.Method == http.MethodPost:
 		s.token(w, r, seen.Form)
-	case r.URL.Path == s.AccountPath:
-		if _, ok := s.access[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; !ok {
-			http.Error(w, `{"message":"Bad credentials"}`, http.StatusUnauthorized)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(s.Account))
 	case r.URL.Path == s.RevokePath:
 		s.revoke(w, r, seen.Form)
+	default:
+		s.api(w, r)
+	}
+}
+
+// api is what access tokens are for.
+func (s *OAuthServer) api(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, ok := s.access[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+	switch {
+	case !ok:
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write([]byte(`{"message":"Bad credentials"}`))
+	case r.URL.Path == s.AccountPath:
+		_, _ = w.Write([]byte(s.Account))
+	case s.API != nil:
+		s.API.ServeHTTP(w, r)
 	default:
 		http.NotFound(w, r)
 	}
