@@ -91,7 +91,8 @@ func (b Block[In]) Execute(ctx context.Context, input json.RawMessage, out Emitt
 	return b.Run(ctx, in, out)
 }
 
-var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+// idForm takes letters past f too: a block that is there already may have an id that only looks like a UUID.
+var idForm = regexp.MustCompile(`^[0-9a-z]{8}(-[0-9a-z]{4}){3}-[0-9a-z]{12}$`)
 
 // Describe checks the block and tells the host about it.
 func (b Block[In]) Describe() (*proto.BlockDescription, error) {
@@ -104,7 +105,7 @@ func (b Block[In]) Describe() (*proto.BlockDescription, error) {
 
 func (b Block[In]) describe() (*proto.BlockDescription, error) {
 	switch {
-	case !uuid.MatchString(b.ID):
+	case !idForm.MatchString(b.ID):
 		return nil, fmt.Errorf("its ID %q is not a UUID in lower case", b.ID)
 	case b.Name == "":
 		return nil, errors.New("it has no Name")

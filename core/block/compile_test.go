@@ -155,3 +155,18 @@ func TestCredentialsFromTheSchema(t *testing.T) {
 		t.Error("the pin is not marked")
 	}
 }
+
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]bool{
+		"0f0c6f1e-52a5-4a7c-9d0d-4d9d5b6a9c01": true,
+		"a4b9c2d1-e5f6-4g7h-8i9j-0k1l2m3n4o5p": true,
+		"0F0C6F1E-52A5-4A7C-9D0D-4D9D5B6A9C01": false,
+		"0f0c6f1e52a54a7c9d0d4d9d5b6a9c01":     false,
+		"nope":                                 false,
+	} {
+		if got := ValidID(id); got != want {
+			t.Errorf("%s: %t", id, got)
+		}
+	}
+}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
@@ -86,9 +84,8 @@ func check(m manifest, d *proto.DescribeResponse) (*offer, error) {
 }
 
 func compile(m manifest, d *proto.BlockDescription) (*block.Block, error) {
-	id, err := uuid.Parse(d.GetId())
 	switch {
-	case err != nil || id.String() != d.GetId():
+	case !block.ValidID(d.GetId()):
 		return nil, fmt.Errorf("id %q is not a UUID in lower case", d.GetId())
 	case d.GetName() == "":
 		return nil, errors.New("the name is missing")
