@@ -120,6 +120,3 @@ func emit(out sdk.Emitter, pairs ...pair) error {
 	}
 	return nil
 }
-
-// again says whether an earlier attempt of the run may have done already what this one is to do.
-func again(ctx context.Context) bool { return sdk.RunFrom(ctx).Attempt > 1 }

@@ -49,7 +49,11 @@ func (c *client) hide(text string) string {
 }
 
 // refusalOf reads the errors of the library that come from an answer.
-func refusalOf(err error) (r refusal, ok bool) {
+func refusalOf(err error) (r *refusal, ok bool) {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r, true
+	}
+	r = &refusal{}
 	var response *http.Response
 	var limit *github.RateLimitError
 	var secondary *github.AbuseRateLimitError
@@ -69,7 +73,7 @@ func refusalOf(err error) (r refusal, ok bool) {
 			r.message += "; " + describe(detail)
 		}
 	default:
-		return refusal{}, false
+		return nil, false
 	}
 	r.status = response.StatusCode
 	if seconds, err := strconv.ParseInt(response.Header.Get("Retry-After"), 10, 32); err == nil && seconds >= 0 {
@@ -87,9 +91,11 @@ func describe(e github.Error) string {
 	return strings.Join(strings.Fields(e.Resource+" "+e.Field+" "+e.Code), " ")
 }
 
-func (r refusal) error(what string, hide func(string) string) error {
+func (r *refusal) Error() string { return strings.TrimPrefix(r.message, "; ") }
+
+func (r *refusal) error(what string, hide func(string) string) error {
 	text := fmt.Sprintf("%s: GitHub answers %d %s", what, r.status, http.StatusText(r.status))
-	if message := strings.TrimPrefix(r.message, "; "); message != "" {
+	if message := r.Error(); message != "" {
 		text += ": " + hide(message)
 	}
 	switch {
@@ -105,10 +111,4 @@ func (r refusal) error(what string, hide func(string) string) error {
 		return sdk.Temporary("%s", text)
 	}
 	return errors.New(text)
-}
-
-// missing says whether GitHub has answered that something is not there.
-func missing(err error) bool {
-	r, ok := refusalOf(err)
-	return ok && r.status == http.StatusNotFound
 }

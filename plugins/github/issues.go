@@ -132,34 +132,3 @@ var makeIssue = sdk.Block[makeIssueInput]{
 		Output: `{"number": [2], "url": ["https://github.com/ada/engine/issues/2"]}`,
 	}},
 }
-
-type commentInput struct {
-	onIssue
-	Comment string `json:"comment" required:"true" placeholder:"Enter your comment" doc:"Text of the comment, in Markdown"`
-}
-
-var commented = sdk.Outputs{sdk.Out("id", sdk.Integer("Id of the comment")), sdk.Out("url", sdk.String("Address of the comment"))}
-
-var comment = sdk.Block[commentInput]{
-	ID:          "a8db4d8d-db1c-4a25-a1b0-416a8c33602b",
-	Name:        "Github Comment",
-	Description: "Comments on an issue or a pull request",
-	Categories:  developerTools,
-	Traits:      sdk.Once,
-	Outputs:     commented,
-	Run: func(ctx context.Context, in commentInput, out sdk.Emitter) error {
-		c, issue, err := in.open(ctx)
-		if err != nil {
-			return err
-		}
-		made, _, err := c.Issues.CreateComment(ctx, issue.owner, issue.name, issue.number, &github.IssueComment{Body: &in.Comment})
-		if err != nil {
-			return c.explain(err, "a comment on %s", issue)
-		}
-		return emit(out, pair{"id", made.GetID()}, pair{"url", made.GetHTMLURL()})
-	},
-	Examples: []sdk.Example{{
-		Input:  `{"issue_url": "https://github.com/ada/engine/issues/1", "comment": "Done."}`,
-		Output: `{"id": [11], "url": ["https://github.com/ada/engine/issues/1#issuecomment-11"]}`,
-	}},
-}

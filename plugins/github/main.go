@@ -13,9 +13,12 @@ var plugin = sdk.Plugin{
 var developerTools = []string{"DEVELOPER_TOOLS"}
 
 var blocks = sdk.Blocks(
-	listIssues, readIssue, makeIssue, comment,
-	listPulls, readPull, makePull,
-	createRepository, listBranches, readFile, readFolder, createFile, updateFile,
+	listIssues, readIssue, makeIssue, comment, listComments, updateComment, addLabel, removeLabel, assignIssue, unassignIssue,
+	listPulls, readPull, makePull, listReviewers, assignReviewer, unassignReviewer,
+	createRepository, listBranches, makeBranch, deleteBranch, listTags, listReleases, listStargazers, listDiscussions,
+	readFile, readFolder, createFile, updateFile,
+	createCheckRun, updateCheckRun, createStatus, ciResults,
+	commentObject, createReview, submitReview, listReviews, reviewComments, resolveDiscussion,
 )
 
 func main() { sdk.Serve(plugin) }

@@ -156,6 +156,7 @@ func pins(t *testing.T, schema []byte) []pin {
 				p.Type += "|"
 			}
 			p.Type += branch.Type
+			p.Enum = append(p.Enum, branch.Enum...)
 		}
 		p.Name, p.Required = name.(string), required[name.(string)]
 		found = append(found, p)
