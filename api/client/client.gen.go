@@ -1164,6 +1164,11 @@ type ProviderList struct {
 
 // RetryRequest defines model for RetryRequest.
 type RetryRequest struct {
+	// CredentialsInputs Which of the caller's integrations the agent uses, by the names in the graph's `credentials_input_schema`. What is
+	// not named here is what the nodes name; and where these name nothing, the only integration that does, or of several
+	// the provider's default.
+	CredentialsInputs *CredentialsInputs `json:"credentials_inputs,omitempty"`
+
 	// From `failure` takes over all that succeeded, `start` nothing, and the id of a node nothing of that node and of what
 	// is reachable from it.
 	From *string `json:"from,omitempty"`
@@ -2677,7 +2682,8 @@ type ClientInterface interface {
 	// are retried with the one around them. It is replayed from the start: a node
 	// execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 	// nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-	// where the execution was completed.
+	// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+	// names.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2690,7 +2696,8 @@ type ClientInterface interface {
 	// are retried with the one around them. It is replayed from the start: a node
 	// execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 	// nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-	// where the execution was completed.
+	// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+	// names.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3975,7 +3982,8 @@ func (c *Client) ListNodeExecutions(ctx context.Context, executionId ExecutionID
 // are retried with the one around them. It is replayed from the start: a node
 // execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 // nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-// where the execution was completed.
+// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+// names.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3998,7 +4006,8 @@ func (c *Client) RetryExecutionWithBody(ctx context.Context, executionId Executi
 // are retried with the one around them. It is replayed from the start: a node
 // execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 // nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-// where the execution was completed.
+// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+// names.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9606,7 +9615,8 @@ type ClientWithResponsesInterface interface {
 	// are retried with the one around them. It is replayed from the start: a node
 	// execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 	// nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-	// where the execution was completed.
+	// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+	// names.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9619,7 +9629,8 @@ type ClientWithResponsesInterface interface {
 	// are retried with the one around them. It is replayed from the start: a node
 	// execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 	// nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-	// where the execution was completed.
+	// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+	// names.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -19057,7 +19068,8 @@ func (c *ClientWithResponses) ListNodeExecutionsWithResponse(ctx context.Context
 // are retried with the one around them. It is replayed from the start: a node
 // execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 // nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-// where the execution was completed.
+// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+// names.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -19076,7 +19088,8 @@ func (c *ClientWithResponses) RetryExecutionWithBodyWithResponse(ctx context.Con
 // are retried with the one around them. It is replayed from the start: a node
 // execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
 // nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-// where the execution was completed.
+// where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+// names.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

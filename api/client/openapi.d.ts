@@ -607,7 +607,8 @@ export interface paths {
          *     are retried with the one around them. It is replayed from the start: a node
          *     execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
          *     nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-         *     where the execution was completed.
+         *     where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+         *     names.
          */
         post: operations["retryExecution"];
         delete?: never;
@@ -2545,6 +2546,7 @@ export interface components {
             from?: string | null;
             /** @description The version of the graph to run, in which changed nodes take nothing over. The same one when missing. */
             version?: number | null;
+            credentials_inputs?: components["schemas"]["CredentialsInputs"];
         };
         /**
          * @example {

@@ -56,7 +56,7 @@ func (s *server) RetryExecution(ctx context.Context, r RetryExecutionRequestObje
 	return s.executed(ctx, user, accepted{id: id, retryOf: r.ExecutionId}, r.Params.Prefer)
 }
 
-// retryRequest reads {"from", "version"}.
+// retryRequest reads {"from", "version", "credentials_inputs"}.
 func retryRequest(body []byte) (execution.RetryRequest, error) {
 	var r execution.RetryRequest
 	if len(body) == 0 {
@@ -66,7 +66,7 @@ func retryRequest(body []byte) (execution.RetryRequest, error) {
 	if err != nil {
 		return r, err
 	}
-	r.From, r.Version = e.text("from"), e.number("version")
+	r.From, r.Version, r.Credentials = e.text("from"), e.number("version"), e.credentials()
 	return r, e.problem()
 }
 

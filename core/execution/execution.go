@@ -111,10 +111,12 @@ type Request struct {
 
 // RetryRequest asks for an execution that repeats one that has ended, with the same inputs.
 type RetryRequest struct {
-	UserID         string
-	ID             string
-	From           string // "failure", "start", or the node from which nothing is taken over; empty: by how it ended
-	Version        int    // of the graph; 0: the same
+	UserID  string
+	ID      string
+	From    string // "failure", "start", or the node from which nothing is taken over; empty: by how it ended
+	Version int    // of the graph; 0: the same
+	// Credentials take the place of those that the execution was given by the same names.
+	Credentials    map[string]json.RawMessage
 	IdempotencyKey string // empty: none
 	Body           []byte // what the key stands for, beside the id: the request's bytes
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"strings"
 	"sync"
@@ -219,6 +220,11 @@ func (s *Service) Retry(ctx context.Context, r RetryRequest) (string, error) {
 	given, err := s.givenTo(ctx, x.ID)
 	if err != nil {
 		return "", err
+	}
+	if given == nil {
+		given = r.Credentials
+	} else {
+		maps.Copy(given, r.Credentials)
 	}
 	if _, ok := g.Node(r.From); !ok && r.From != fromStart && r.From != fromFailure {
 		return "", ErrNoNode

@@ -289,9 +289,16 @@ func TestCredentialsOverTheLifeOfAnExecution(t *testing.T) {
 	if d.Status != "FAILED" || d.Error == nil || !strings.Contains(d.Error.Message, "Unknown credentials #"+id) || *d.Error.NodeID != "k" {
 		t.Errorf("deleted meanwhile: %+v %+v", d.Error, d)
 	}
-	// A retry uses what its original was given, which is gone; another integration is for another execution.
+	// A retry uses what its original was given, which is gone, or something in its place.
 	if a := c.do(t, http.MethodPost, "/executions/"+gone+"/retry", ""); a.status != 422 || !strings.Contains(string(a.body), "Unknown credentials #"+id) {
 		t.Errorf("retry: %d %s", a.status, a.body)
+	}
+	var again struct {
+		ID string `json:"execution_id"`
+	}
+	c.ok(t, http.MethodPost, "/executions/"+gone+"/retry", `{"credentials_inputs":{"a_api_key_credentials":`+reference(c.key(t, "a", "sk-new"), "a", "api_key")+"}}", &again)
+	if d := f.finish(t, c, again.ID); string(d.Outputs["o"]) != "["+shown("sk-new")+"]" || !d.of("g")[0].Taken {
+		t.Errorf("retry with others: %+v", d)
 	}
 }
 
