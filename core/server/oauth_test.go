@@ -408,6 +408,22 @@ func TestARefreshSurvivesADeath(t *testing.T) {
 	if response, body := v.goTo(alice, http.MethodPost, refresh, ""); response.StatusCode != http.StatusOK {
 		t.Errorf("refresh after a death: %d %s", response.StatusCode, body)
 	}
+
+	// The database dies while GitHub is asked: what GitHub has given in place of the old token is not lost.
+	die := sync.OnceFunc(func() {
+		if i.killAll("postgres") == 0 {
+			t.Error("there is no Postgres to kill")
+		}
+	})
+	github.Lock()
+	github.Rotate, github.Before = true, func(*http.Request) { die() }
+	github.Unlock()
+	if response, body := v.goTo(alice, http.MethodPost, refresh, ""); response.StatusCode != http.StatusOK {
+		t.Errorf("refresh over a death of the database: %d %s", response.StatusCode, body)
+	}
+	if response, body := v.goTo(alice, http.MethodPost, refresh, ""); response.StatusCode != http.StatusOK {
+		t.Errorf("refresh with the token that came meanwhile: %d %s", response.StatusCode, body)
+	}
 }
 
 // expectNoCanary looks for secrets where there must be none: in the data folder, the log, and what clients were answered.
