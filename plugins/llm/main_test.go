@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/plugins/internal/jinja"
 	"github.com/patchbay-io/patchbay/plugins/internal/plugintest"
@@ -22,14 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	jinja.ServeChild()
 	firstPause = time.Millisecond
-	status := m.Run()
-	templates.Close()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if err := goleak.Find(); err != nil && status == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	os.Exit(status)
+	plugintest.Main(m, templates.Close)
 }
 
 func TestBlocksAreAsAgentsExpectThem(t *testing.T) {

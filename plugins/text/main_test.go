@@ -1,12 +1,9 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/dlclark/regexp2"
-	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/plugins/internal/jinja"
 	"github.com/patchbay-io/patchbay/plugins/internal/plugintest"
@@ -15,14 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	jinja.ServeChild()
-	status := m.Run()
-	templates.Close()
-	regexp2.StopTimeoutClock()
-	if err := goleak.Find(); err != nil && status == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	os.Exit(status)
+	plugintest.Main(m, templates.Close, regexp2.StopTimeoutClock)
 }
 
 func TestBlocksAreAsAgentsExpectThem(t *testing.T) {
