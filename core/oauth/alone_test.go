@@ -58,17 +58,29 @@ func TestFreeCredentialsAreShared(t *testing.T) {
 func TestHoldsAreRenewedAndEndWithTheirServer(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	h.lease = 60 * time.Millisecond
+	h.lease = 3 * time.Second
 	c := []*credential.Credential{{ID: uuid.NewString(), Provider: "lonely"}}
 	release, err := h.Alone(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	until := func() time.Time {
+		at, err := one[time.Time](t.Context(), h.DB, `SELECT until FROM oauth_use WHERE credential_id = ?`, c[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	for began := until(); !until().After(began); { // it is renewed
+		if time.Now().After(began.Add(time.Minute)) {
+			t.Fatal("the hold is not renewed")
+		}
+	}
 	other := h.server(h.Vault, uuid.New())
-	short, cancel := context.WithTimeout(t.Context(), 10*h.lease)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := other.Alone(short, c); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("it was taken from who holds it: %v", err)
+		t.Fatalf("it was taken from who holds it: %v", err)
 	}
 	release()
 	if release, err = other.Alone(t.Context(), c); err != nil {
