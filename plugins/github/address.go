@@ -56,11 +56,7 @@ func parseRepositoryName(ctx context.Context, pin, text string) (repository, err
 			return r, nil
 		}
 	}
-	r, err := parseRepository(ctx, pin, text)
-	if err != nil {
-		return r, sdk.InvalidInput("pin %q: %.200q is not of the form owner/repo", pin, text)
-	}
-	return r, nil
+	return parseRepository(ctx, pin, text)
 }
 
 // parseIssue reads the address of an issue, or of a pull request, which is one too.
@@ -135,6 +131,10 @@ func positive(digits string) (int64, bool) {
 	return n, err == nil && n > 0 && digits[0] != '+'
 }
 
+// wrong says how an address is written. It does not repeat what may be a token before "@".
 func wrong(ctx context.Context, pin, text, what, form string) error {
+	if _, behind, ok := strings.Cut(text, "@"); ok {
+		text = "***@" + behind
+	}
 	return sdk.InvalidInput("pin %q: %.200q is not the address of a %s, which is like %s", pin, text, what, webOf(ctx)+form)
 }

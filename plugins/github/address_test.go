@@ -55,6 +55,9 @@ func TestAddressesAreStrict(t *testing.T) {
 			t.Errorf("%q: %s, %v", text, issue, err)
 		}
 	}
+	if _, err := parseRepository(ctx, "repo_url", "https://s3cret@github.com/ada/engine"); strings.Contains(err.Error(), "s3cret") {
+		t.Error(err)
+	}
 	_, err := parsePull(ctx, "pr_url", "https://github.com/ada/engine/issues/1")
 	refused(t, err, "pr_url")
 	for text, want := range map[string]int64{

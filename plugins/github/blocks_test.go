@@ -174,6 +174,19 @@ func TestErrorsOfGraphQLHaveKinds(t *testing.T) {
 	}
 }
 
+// At GitHub itself GraphQL lies below the API's address, not beside it.
+func TestGraphQLIsBelowTheAPI(t *testing.T) {
+	t.Parallel()
+	g := newGitHub(t, exchange{
+		request: "POST /graphql", body: graphQLBody(discussionsQuery, `{"owner": "ada", "name": "engine", "first": 5}`),
+		answer: `{"data": {"repository": {"discussions": {"nodes": []}}}}`,
+	})
+	ctx := sdk.WithSettings(g.context(t.Context()), map[string]string{baseURL: "https://github.com", apiURL: g.url})
+	if _, err := blocktest.RunContext(ctx, t, listDiscussions, `{"repo_url": "https://github.com/ada/engine"}`); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCIResultsAreSummed(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }

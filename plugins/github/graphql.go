@@ -9,10 +9,13 @@ import (
 	"time"
 )
 
-// graphQL asks the part of the API that speaks GraphQL, for what the rest lacks. It is beside the rest's address, which
-// ends in /v3 at GitHub Enterprise.
+// graphQL asks the part of the API that speaks GraphQL, for what the rest lacks. It lies below the rest's address, at
+// GitHub Enterprise beside it.
 func (c *client) graphQL(ctx context.Context, query string, variables map[string]any, into any) error {
-	address := strings.TrimSuffix(c.BaseURL.String(), "v3/") + "graphql"
+	address := c.BaseURL.String() + "graphql"
+	if enterprise, ok := strings.CutSuffix(c.BaseURL.String(), "/api/v3/"); ok {
+		address = enterprise + "/api/graphql"
+	}
 	request, err := c.NewRequest(http.MethodPost, address, map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		return err

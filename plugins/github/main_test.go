@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,4 +155,26 @@ func newServer(t *testing.T, handler http.HandlerFunc) (address string) {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// What makes something anew is never repeated by the server itself: GitHub knows no idempotency keys.
+func TestWhatMakesSomethingIsDoneOnce(t *testing.T) {
+	t.Parallel()
+	var once []string
+	for _, block := range plugin.Blocks {
+		description, err := block.Describe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if description.GetTraits().GetOnce() {
+			once = append(once, strings.TrimPrefix(description.Name, "Github "))
+		}
+	}
+	want := []string{
+		"Make Issue", "Comment", "Make Pull Request", "Create Repository", "Make Branch", "Create File", "Update File", "Create Check Run",
+		"Create PR Review", "Submit Pending Review",
+	}
+	if !slices.Equal(once, want) {
+		t.Errorf("%q", once)
+	}
 }
