@@ -3,33 +3,21 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/patchbay-io/patchbay/plugins/internal/plugintest"
 	"github.com/patchbay-io/patchbay/sdk"
 	"github.com/patchbay-io/patchbay/sdk/blocktest"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if err := goleak.Find(); err != nil && status == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { plugintest.Main(m) }
 
 func TestBlocksAreAsAgentsExpectThem(t *testing.T) {
 	t.Parallel()
