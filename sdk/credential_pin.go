@@ -22,6 +22,9 @@ type CredentialsPin struct {
 	// provider, or, without one, as the address whose host the credentials must be for.
 	Discriminator string
 	Mapping       map[string]string
+	// Inside is a pin of the same block whose value, a file that the user has picked, names the credentials in its member
+	// "_credentials_id". They have no pin of their own then.
+	Inside string
 }
 
 // CredentialsDescriber may be implemented by an input struct to complete what the tags say of its pins for credentials:
@@ -59,7 +62,7 @@ func credentialsName(pin string) bool {
 func credentialsOf(f reflect.StructField) (*CredentialsPin, error) {
 	p := &CredentialsPin{
 		Providers: listTag(f.Tag, "providers"), Types: listTag(f.Tag, "types"), Scopes: listTag(f.Tag, "scopes"),
-		Discriminator: f.Tag.Get("discriminator"),
+		Discriminator: f.Tag.Get("discriminator"), Inside: f.Tag.Get("inside"),
 	}
 	var err error
 	if p.Optional, err = boolean(f.Tag, "optional"); err != nil {
@@ -158,7 +161,7 @@ func oneOf(title string, values []string) json.RawMessage {
 func (p *CredentialsPin) proto(pin string) *proto.CredentialsField {
 	return &proto.CredentialsField{
 		Pin: pin, Providers: p.Providers, Types: p.Types, Scopes: p.Scopes, Optional: p.Optional,
-		Discriminator: p.Discriminator, DiscriminatorMapping: p.Mapping,
+		Discriminator: p.Discriminator, DiscriminatorMapping: p.Mapping, Inside: p.Inside,
 	}
 }
 

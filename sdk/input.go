@@ -72,7 +72,7 @@ func newInputType(t reflect.Type) (*inputType, error) {
 			if err := c.check(f.name); err != nil {
 				return nil, err
 			}
-			fields[i].schema, fields[i].required = c.schema(f.notes), !c.Optional
+			fields[i].schema, fields[i].required = c.schema(f.notes), !c.Optional && c.Inside == ""
 		} else if credentialsName(f.name) {
 			return nil, fmt.Errorf("input pin %q: the name is reserved for a pin that takes credentials", f.name)
 		}
@@ -89,6 +89,9 @@ func newInputType(t reflect.Type) (*inputType, error) {
 	for _, f := range fields {
 		if c := f.credentials; c != nil && c.Discriminator != "" && !seen[c.Discriminator] {
 			return nil, fmt.Errorf("input pin %q: its discriminator %q is no pin", f.name, c.Discriminator)
+		}
+		if c := f.credentials; c != nil && c.Inside != "" && !seen[c.Inside] {
+			return nil, fmt.Errorf("input field %q: the pin %q that names the credentials is none", f.name, c.Inside)
 		}
 	}
 	schema := extend(json.RawMessage(`{"type":"object"}`), propertiesOf(fields))

@@ -318,10 +318,13 @@ func anySchema() *jsonschema.Schema { return &jsonschema.Schema{Extras: map[stri
 
 // propertiesOf are the members "properties" and "required" of an object with these fields.
 func propertiesOf(fields []field) []member {
-	properties := make([]member, len(fields))
+	properties := make([]member, 0, len(fields))
 	var required []string
-	for i, f := range fields {
-		properties[i] = member{f.name, f.schema}
+	for _, f := range fields {
+		if f.credentials != nil && f.credentials.Inside != "" {
+			continue
+		}
+		properties = append(properties, member{f.name, f.schema})
 		if f.required {
 			required = append(required, f.name)
 		}

@@ -53,4 +53,11 @@ type CredentialsField struct {
 	// provider, or, where there is none, by the host of the address that the value is.
 	Discriminator string            `json:"discriminator,omitempty"`
 	Mapping       map[string]string `json:"discriminator_mapping,omitempty"`
+	// Inside is the pin whose value, a file that was picked, names the credentials in its member CredentialsMember. Pin is
+	// no input pin then.
+	Inside string `json:"inside,omitempty"`
 }
+
+// CredentialsMember is the member of a file that was picked which names the credentials to open it with
+// (execution.md 7.1).
+const CredentialsMember = "_credentials_id"

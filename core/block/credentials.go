@@ -30,7 +30,11 @@ func compileCredentials(declared []CredentialsField, pins []*Pin, p *problems) [
 	for i := range fields {
 		f := &fields[i]
 		at := "credentials." + f.Pin
-		if pin, ok := find(pins, f.Pin); ok {
+		if f.Inside != "" {
+			if _, ok := find(pins, f.Inside); !ok {
+				p.add(at, "is named inside %q, which is no input pin", f.Inside)
+			}
+		} else if pin, ok := find(pins, f.Pin); ok {
 			pin.Credentials = true
 			f.discriminate(pin)
 		} else {

@@ -40,6 +40,16 @@ func (a *attempt) heldSecrets(ctx context.Context) (all []*proto.Credential, rel
 func (a *attempt) secrets(ctx context.Context) ([]*proto.Credential, error) {
 	var all []*proto.Credential
 	for _, f := range a.c.block.Credentials {
+		if f.Inside != "" {
+			c, err := a.picked(ctx, f)
+			if err != nil {
+				return nil, err
+			}
+			if c != nil {
+				all = append(all, c)
+			}
+			continue
+		}
 		r, err := parseReference([]byte(gjson.GetBytes(a.c.input, gjson.Escape(f.Pin)).Raw))
 		if err != nil {
 			return nil, fmt.Errorf("Invalid credentials: pin %q %w", f.Pin, err)
@@ -58,6 +68,18 @@ func (a *attempt) secrets(ctx context.Context) ([]*proto.Credential, error) {
 		}
 	}
 	return all, nil
+}
+
+// picked fetches what a file that was picked names; nil where it names none and the block does without.
+func (a *attempt) picked(ctx context.Context, f block.CredentialsField) (*proto.Credential, error) {
+	id := gjson.GetBytes(a.c.input, gjson.Escape(f.Inside)+"."+block.CredentialsMember).String()
+	if id != "" {
+		return a.secret(ctx, f, id)
+	}
+	if f.Optional {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("These credentials are required: pin %q holds a file without the account that opens it; select the file again", f.Inside)
 }
 
 // secret is nil where the credentials have gone and the block does without.

@@ -36,6 +36,9 @@ func CredentialsPins(g *Graph, blocks Blocks) []CredentialsPin {
 			return slices.ContainsFunc(g.Links, func(l Link) bool { return l.SinkID == n.ID && Base(l.SinkName) == pin })
 		}
 		for _, f := range b.Credentials {
+			if f.Inside != "" {
+				continue // they come with a value
+			}
 			p := CredentialsPin{Node: n, Field: f, Skippable: string(skippable) == "true", Linked: linked(f.Pin)}
 			if p.Providers = sorted(f.Providers); f.Discriminator != "" && !linked(f.Discriminator) {
 				p.Providers, p.Value = narrow(n, b, f)
@@ -92,11 +95,14 @@ func (n *Node) WithConstant(pin string, value json.RawMessage) json.RawMessage {
 	return setMember(n.InputDefault, pin, value)
 }
 
-// dropCredentials removes the references to credentials from the constants: a copy has none until its user gives it some.
+// dropCredentials removes the references to credentials from the constants, those in files too that were picked: a copy has none until its user gives it some.
 func (g *Graph) dropCredentials() {
 	for i := range g.Nodes {
 		g.Nodes[i].InputDefault = filter(g.Nodes[i].InputDefault, func(key string, v json.RawMessage) (json.RawMessage, bool) {
-			return v, !block.CredentialsName(key)
+			if block.CredentialsName(key) {
+				return nil, false
+			}
+			return filter(v, func(key string, v json.RawMessage) (json.RawMessage, bool) { return v, key != block.CredentialsMember }), true
 		})
 	}
 }

@@ -192,6 +192,21 @@ func (v nodeView) validate(r *report, run bool) {
 	}
 	if run {
 		v.validateConstants(r)
+		v.validatePicked(r)
+	}
+}
+
+// validatePicked checks that the files among the constants were picked with an account: a file that comes along a link
+// says when it comes (execution.md 3.3).
+func (v nodeView) validatePicked(r *report) {
+	for _, f := range v.block.Credentials {
+		c := v.Constant(f.Inside)
+		if f.Inside == "" || f.Optional || c == nil || jsonscan.KindOf(c) == jsonscan.Null || v.extended(f.Inside) {
+			continue
+		}
+		if id, _ := jsonscan.Find(c, block.CredentialsMember); jsonscan.KindOf(id) != jsonscan.String || jsonscan.Unquote(id) == "" {
+			r.add(v.ID, f.Inside, "The file names no account that opens it: select it with the block Agent Google Drive File Input, and link that")
+		}
 	}
 }
 

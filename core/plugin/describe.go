@@ -122,7 +122,7 @@ func compile(m manifest, d *proto.BlockDescription) (*block.Block, error) {
 	for _, c := range d.GetCredentials() {
 		def.Credentials = append(def.Credentials, block.CredentialsField{
 			Pin: c.GetPin(), Providers: c.GetProviders(), Types: c.GetTypes(), Scopes: c.GetScopes(), Optional: c.GetOptional(),
-			Discriminator: c.GetDiscriminator(), Mapping: c.GetDiscriminatorMapping(),
+			Discriminator: c.GetDiscriminator(), Mapping: c.GetDiscriminatorMapping(), Inside: c.GetInside(),
 		})
 	}
 	b, err := block.New(def)
@@ -130,7 +130,7 @@ func compile(m manifest, d *proto.BlockDescription) (*block.Block, error) {
 		return nil, err
 	}
 	for _, c := range def.Credentials {
-		if _, ok := b.Input(c.Pin); !ok {
+		if _, ok := b.Input(c.Pin); !ok && c.Inside == "" {
 			return nil, fmt.Errorf("credentials pin %q is no input pin", c.Pin)
 		}
 	}

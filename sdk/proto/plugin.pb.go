@@ -538,8 +538,11 @@ type CredentialsField struct {
 	Optional             bool                   `protobuf:"varint,5,opt,name=optional,proto3" json:"optional,omitempty"`
 	Discriminator        string                 `protobuf:"bytes,6,opt,name=discriminator,proto3" json:"discriminator,omitempty"`                                                                                                                     // the pin whose value chooses among the providers
 	DiscriminatorMapping map[string]string      `protobuf:"bytes,7,rep,name=discriminator_mapping,json=discriminatorMapping,proto3" json:"discriminator_mapping,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // that value to the provider; empty: the value is an address
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The input pin whose value, a file that was picked, names the credentials in its member "_credentials_id". Then pin is
+	// no input pin, but the name under which the credentials come with the run.
+	Inside        string `protobuf:"bytes,8,opt,name=inside,proto3" json:"inside,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CredentialsField) Reset() {
@@ -619,6 +622,13 @@ func (x *CredentialsField) GetDiscriminatorMapping() map[string]string {
 		return x.DiscriminatorMapping
 	}
 	return nil
+}
+
+func (x *CredentialsField) GetInside() string {
+	if x != nil {
+		return x.Inside
+	}
+	return ""
 }
 
 type Example struct {
@@ -4623,7 +4633,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06Traits\x12\x12\n" +
 	"\x04pure\x18\x01 \x01(\bR\x04pure\x12\x1c\n" +
 	"\tstreaming\x18\x02 \x01(\bR\tstreaming\x12\x12\n" +
-	"\x04once\x18\x03 \x01(\bR\x04once\"\xf0\x02\n" +
+	"\x04once\x18\x03 \x01(\bR\x04once\"\x88\x03\n" +
 	"\x10CredentialsField\x12\x10\n" +
 	"\x03pin\x18\x01 \x01(\tR\x03pin\x12\x1c\n" +
 	"\tproviders\x18\x02 \x03(\tR\tproviders\x12\x14\n" +
@@ -4631,7 +4641,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x12\x1a\n" +
 	"\boptional\x18\x05 \x01(\bR\boptional\x12$\n" +
 	"\rdiscriminator\x18\x06 \x01(\tR\rdiscriminator\x12s\n" +
-	"\x15discriminator_mapping\x18\a \x03(\v2>.patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntryR\x14discriminatorMapping\x1aG\n" +
+	"\x15discriminator_mapping\x18\a \x03(\v2>.patchbay.plugin.v1.CredentialsField.DiscriminatorMappingEntryR\x14discriminatorMapping\x12\x16\n" +
+	"\x06inside\x18\b \x01(\tR\x06inside\x1aG\n" +
 	"\x19DiscriminatorMappingEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +
