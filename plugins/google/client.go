@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"google.golang.org/api/calendar/v3"
+	"google.golang.org/api/drive/v3"
 	"google.golang.org/api/gmail/v1"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
+	"google.golang.org/api/sheets/v4"
 
 	"github.com/patchbay-io/patchbay/sdk"
 )
@@ -22,11 +24,15 @@ import (
 const (
 	gmailURL    = "gmail_url"
 	calendarURL = "calendar_url"
+	sheetsURL   = "sheets_url"
+	driveURL    = "drive_url"
 )
 
 var settings = []sdk.PluginSetting{
 	{Name: gmailURL, Default: "https://gmail.googleapis.com", Description: "Address of the Gmail API"},
 	{Name: calendarURL, Default: "https://www.googleapis.com/calendar/v3", Description: "Address of the Calendar API"},
+	{Name: sheetsURL, Default: "https://sheets.googleapis.com", Description: "Address of the Sheets API"},
+	{Name: driveURL, Default: "https://www.googleapis.com/drive/v3", Description: "Address of the Drive API"},
 }
 
 func newGmail(ctx context.Context, token sdk.OAuth2) (*gmail.Service, error) {
@@ -35,6 +41,14 @@ func newGmail(ctx context.Context, token sdk.OAuth2) (*gmail.Service, error) {
 
 func newCalendar(ctx context.Context, token sdk.OAuth2) (*calendar.Service, error) {
 	return service(ctx, token, calendarURL, calendar.NewService)
+}
+
+func newSheets(ctx context.Context, token sdk.OAuth2) (*sheets.Service, error) {
+	return service(ctx, token, sheetsURL, sheets.NewService)
+}
+
+func newDrive(ctx context.Context, token sdk.OAuth2) (*drive.Service, error) {
+	return service(ctx, token, driveURL, drive.NewService)
 }
 
 // service makes a service of Google's library that reaches the network as the run may, with the run's token.

@@ -98,9 +98,9 @@ func (l letter) raw() (string, error) {
 		fmt.Fprintf(&b, "%s: %s\r\n", name, strings.Join(written, ",\r\n "))
 	}
 	fmt.Fprintf(&b, "Subject: %s\r\n", mime.QEncoding.Encode("utf-8", line(l.subject)))
-	for name, value := range map[string]string{"In-Reply-To": l.inReplyTo, "References": l.references} {
-		if value = line(value); value != "" {
-			fmt.Fprintf(&b, "%s: %s\r\n", name, value)
+	for _, h := range [][2]string{{"In-Reply-To", l.inReplyTo}, {"References", l.references}} {
+		if value := line(h[1]); value != "" {
+			fmt.Fprintf(&b, "%s: %s\r\n", h[0], value)
 		}
 	}
 	b.WriteString("MIME-Version: 1.0\r\n")

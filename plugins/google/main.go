@@ -1,4 +1,4 @@
-// Google is the plugin for Google's services: mail and calendars.
+// Google is the plugin for Google's services: mail, calendars and spreadsheets.
 package main
 
 import (
@@ -10,8 +10,8 @@ import (
 )
 
 var plugin = sdk.Plugin{
-	Name: "google", Version: "0.1.0", Description: "Google: accounts by OAuth, Gmail, calendars.",
-	Blocks:    plainly(slices.Concat(mailBlocks, calendarBlocks)),
+	Name: "google", Version: "0.1.0", Description: "Google: accounts by OAuth, Gmail, calendars, spreadsheets.",
+	Blocks:    plainly(slices.Concat(mailBlocks, calendarBlocks, sheetBlocks)),
 	Providers: []sdk.Provider{provider},
 	Settings:  settings,
 }

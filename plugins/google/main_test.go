@@ -65,7 +65,7 @@ func newGoogle(t *testing.T, special ...map[string]string) *google {
 	t.Helper()
 	g := &google{mux: http.NewServeMux()}
 	routes := map[string]string{}
-	for _, more := range append([]map[string]string{mailRoutes, calendarRoutes}, special...) {
+	for _, more := range append([]map[string]string{mailRoutes, calendarRoutes, sheetRoutes}, special...) {
 		for pattern, body := range more {
 			routes[pattern] = body
 		}
