@@ -214,9 +214,9 @@ func (b *Bus) hear(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	listener := pgdriver.NewListener(db)
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	if err := listener.Listen(ctx, channel); err != nil {
 		return false, fmt.Errorf("listen: %w", err)
