@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,11 +78,14 @@ func BenchmarkServer(b *testing.B) {
 	defer db.Close()
 	host := startHost(b, folder, plugins)
 	defer host.Close()
-	pure, effect := s.chain(b, "b0000000-0000-4000-8000-000000000001"), s.chain(b, "b0000000-0000-4000-8000-000000000002")
+	pure, effect := s.chain(b, "b0000000-0000-4000-8000-000000000001", nodes), s.chain(b, "b0000000-0000-4000-8000-000000000002", nodes)
+	single := s.chain(b, "b0000000-0000-4000-8000-000000000001", 1)
+	commitsPerSecond := pgbench(b, pg)
 
 	out := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(out, "\n%d-node chain, values of %d bytes, synchronous_commit=on, %d cores\n", nodes, len(payload), runtime.NumCPU())
-	fmt.Fprintln(out, "what\tc\texecutions/s\tnode executions/s\tp50\tp99\tof the slower baseline")
+	fmt.Fprintln(out, "what\tc\texecutions/s\tnode executions/s\tp50\tp99\tof the slower baseline\tof S")
+	fmt.Fprintf(out, "S: pgbench, commits of one row of %d bytes\t32\t%.0f\t\t\t\t\t\n", len(payload), commitsPerSecond)
 	for _, c := range levels {
 		trips := pluginBaseline(b, host, c)
 		for _, kind := range []struct {
@@ -92,13 +96,16 @@ func BenchmarkServer(b *testing.B) {
 			commits, bytesEach := commitBaseline(b, db, c, kind.commits, kind.stepRows)
 			f := s.load(b, kind.graph, c)
 			slower := min(trips.perSecond, commits.perSecond)
-			fmt.Fprintf(out, "%s\t%d\t%.0f\t%.0f\t%s\t%s\t%.2f\n", kind.name, c, f.perSecond, f.perSecond*(nodes+2), f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond), f.perSecond/slower)
-			fmt.Fprintf(out, "  baseline: %d commits of %d row(s), %d bytes a row\t%d\t%.0f\t\t%s\t%s\t\n", kind.commits, kind.stepRows, bytesEach, c, commits.perSecond, commits.p50.Round(10*time.Microsecond), commits.p99.Round(10*time.Microsecond))
+			fmt.Fprintf(out, "%s\t%d\t%.0f\t%.0f\t%s\t%s\t%.2f\t%.3f\n", kind.name, c, f.perSecond, f.perSecond*(nodes+2), f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond), f.perSecond/slower, f.perSecond/commitsPerSecond)
+			fmt.Fprintf(out, "  baseline: %d commits of %d row(s), %d bytes a row\t%d\t%.0f\t\t%s\t%s\t\t\n", kind.commits, kind.stepRows, bytesEach, c, commits.perSecond, commits.p50.Round(10*time.Microsecond), commits.p99.Round(10*time.Microsecond))
 		}
-		fmt.Fprintf(out, "  baseline: %d plugin round trips\t%d\t%.0f\t%.0f\t%s\t%s\t\n", nodes, c, trips.perSecond, trips.perSecond*nodes, trips.p50.Round(10*time.Microsecond), trips.p99.Round(10*time.Microsecond))
+		fmt.Fprintf(out, "  baseline: %d plugin round trips\t%d\t%.0f\t%.0f\t%s\t%s\t\t\n", nodes, c, trips.perSecond, trips.perSecond*nodes, trips.p50.Round(10*time.Microsecond), trips.p99.Round(10*time.Microsecond))
 	}
+	f := s.load(b, single, 1)
+	fmt.Fprintf(out, "one pure block between input and output\t1\t%.0f\t%.0f\t%s\t%s\t\t\n", f.perSecond, 3*f.perSecond, f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond))
 	out.Flush()
-	fmt.Printf("memory idle: server %d MB, largest plugin %d MB (resident)\n", idle>>20, pluginRSS>>20)
+	after, pluginAfter := s.memory()
+	fmt.Printf("memory (resident): server %d MB idle, %d MB after these loads; largest plugin %d MB idle, %d MB after\n", idle>>20, after>>20, pluginRSS>>20, pluginAfter>>20)
 }
 
 // measure calls work from c workers for a while.
@@ -171,6 +178,33 @@ func commitBaseline(b *testing.B, db *bun.DB, c, commits, rows int) (figure, int
 		return nil
 	})
 	return f, len(step)
+}
+
+// pgbench is how many transactions of one row a second the same Postgres commits for 32 clients of its own tool.
+func pgbench(b *testing.B, pg *postgres.Server) float64 {
+	b.Helper()
+	binaries, err := postgres.FindBinaries(pg.Major())
+	must(b, err)
+	dsn, err := url.Parse(pg.DSN())
+	must(b, err)
+	password, _ := dsn.User.Password()
+	script := filepath.Join(b.TempDir(), "insert.sql")
+	must(b, os.WriteFile(script, fmt.Appendf(nil, "INSERT INTO single (value) VALUES ('%s');\n", payload), 0o644))
+	db, err := postgres.Open(pg.DSN(), 1)
+	must(b, err)
+	defer db.Close()
+	must(b, exec1(db, `CREATE TABLE single (id bigserial PRIMARY KEY, value text)`))
+	cmd := exec.Command(filepath.Join(binaries.Dir, "pgbench"), "-n", "-c", "32", "-j", "1", "-T", strconv.Itoa(int(duration.Seconds())), "-f", script,
+		"-h", dsn.Query().Get("host"), "-U", dsn.User.Username(), strings.TrimPrefix(dsn.Path, "/"))
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+password)
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		b.Fatalf("pgbench: %v\n%s", err, output)
+	}
+	_, rest, _ := strings.Cut(string(output), "tps = ")
+	tps, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	must(b, err)
+	return tps
 }
 
 func exec1(db *bun.DB, statement string) error {
@@ -258,13 +292,13 @@ func resident(pid int) int {
 }
 
 // chain stores a graph: an input, blocks in a row, an output.
-func (s *server) chain(b *testing.B, block string) string {
+func (s *server) chain(b *testing.B, block string, length int) string {
 	b.Helper()
 	type object map[string]any
 	list := []object{{"id": "in", "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b", "input_default": object{"name": "x"}}}
 	links := []object{}
 	last, pin := "in", "result"
-	for i := range nodes {
+	for i := range length {
 		id := fmt.Sprint("n", i)
 		list = append(list, object{"id": id, "block_id": block, "input_default": object{}})
 		links = append(links, object{"source_id": last, "source_name": pin, "sink_id": id, "sink_name": "in"})
