@@ -361,12 +361,70 @@ func TestCopiesOfAgentsHaveNoCredentials(t *testing.T) {
 	w := newWorld(t, hosts[effectPlugin], 0)
 	c := w.client()
 	id := c.key(t, "a", "sk-1")
-	g := c.graphOf(t, `k KEY {"in":1,"credentials":`+reference(id, "a", "api_key")+"}", "")
+	g := c.graphOf(t, `k KEY {"in":1,"credentials":`+reference(id, "a", "api_key")+"}\n"+`p PICKED {"file":{"id":"s1","_credentials_id":"`+id+`"}}`, "")
 	for _, path := range []string{"GET /builder/graphs/" + g.ID + "?for_export=true", "POST /builder/graphs/" + g.ID + "/fork"} {
 		method, path, _ := strings.Cut(path, " ")
 		a := c.do(t, method, path, "")
-		if a.status >= 300 || strings.Contains(string(a.body), id) || !strings.Contains(string(a.body), `"in":1`) {
+		if a.status >= 300 || strings.Contains(string(a.body), id) || !strings.Contains(string(a.body), `"in":1`) || !strings.Contains(string(a.body), `"file":{"id":"s1"}`) {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
 	}
+}
+
+// A file that was picked brings the account that opens it, and takes it along to the next node.
+func TestPickedFilesBringTheirCredentials(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hosts[effectPlugin], 0)
+	c, bob := w.client(), w.client()
+	token := func(user string, scopes ...string) string {
+		t.Helper()
+		made, err := w.vault.Add(t.Context(), credential.Credential{UserID: user, Provider: "a", Type: credential.OAuth2, Title: "t", Scopes: scopes}, &credential.Secret{AccessToken: "gho"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	id := token(c.user, "repo")
+	file := func(id string) string { return `{"file":{"id":"s1","_credentials_id":"` + id + `"}}` }
+	g := c.graphOf(t, "p PICKED "+file(id)+"\nq PICKED\no OUT", "p.file -> q.file\nq.out -> o.value")
+	var schema struct {
+		Credentials struct{ Properties map[string]json.RawMessage } `json:"credentials_input_schema"`
+	}
+	c.ok(t, http.MethodGet, "/builder/graphs/"+g.ID, "", &schema)
+	if len(schema.Credentials.Properties) != 0 {
+		t.Errorf("the caller is asked for %v", schema.Credentials.Properties)
+	}
+	if d := w.outputsWith(t, c, g.ID, `{}`); string(d.Outputs["o"]) != "["+shown("gho")+"]" {
+		t.Errorf("%+v", d)
+	}
+	for name, x := range map[string]struct{ file, want string }{
+		"somebody else's": {file(token(bob.user, "repo")), "Unknown credentials"},
+		"scopes":          {file(token(c.user)), "they lack the scopes repo"},
+		"another type":    {file(c.key(t, "a", "sk-1")), "type/provider mismatch"},
+	} {
+		g := c.graphOf(t, "p PICKED "+x.file, "")
+		if d := w.outputsWith(t, c, g.ID, `{}`); d.Status != "FAILED" || !strings.Contains(d.problem("p"), x.want) {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+	for _, constant := range []string{`{"file":{"id":"s1"}}`, `{"file":{"id":"s1","_credentials_id":null}}`, `{"file":{"id":"s1","_credentials_id":""}}`} {
+		g := c.graphOf(t, "p PICKED "+constant, "")
+		if a := c.executeWith(t, g.ID, `{}`); a.status != 422 || !strings.Contains(string(a.body), `"p":{"file":"The file names no account`) {
+			t.Errorf("%s: %d %s", constant, a.status, a.body)
+		}
+	}
+	linked := c.graphOf(t, `e ECHO {"in":{"id":"s1"}}`+"\np PICKED", "e.out -> p.file")
+	if d := w.outputsWith(t, c, linked.ID, `{}`); d.Status != "FAILED" || !strings.Contains(d.problem("p"), "select the file again") {
+		t.Errorf("%+v", d)
+	}
+}
+
+// problem is why a node failed.
+func (d *details) problem(node string) string {
+	for _, e := range d.of(node) {
+		if e.Error != nil {
+			return *e.Error
+		}
+	}
+	return ""
 }

@@ -34,7 +34,7 @@ var blockIDs = func() map[string]string {
 	for i, name := range []string{
 		"EMIT", "SEMIT", "ECHO", "SECHO", "PAIR", "OPT", "TRIPLE", "ADD", "LT", "LIST", "DICT", "MODE", "FAIL", "HALF", "PANIC", "NULL", "SLEEP",
 		"BADOUT", "ODD", "SFAIL", "PREFIX", "GATE", "ONCE", "STR", "INT", "BOOL", "FICKLE", "RESUME", "MIX", "DIE", "SERVE", "STREAM",
-		"KEY", "MAYBE", "SCOPED", "MODEL", "SITE", "LEAK",
+		"KEY", "MAYBE", "SCOPED", "MODEL", "SITE", "LEAK", "PICKED",
 	} {
 		ids[name] = fmt.Sprintf("c0f00000-0000-4000-8000-%012d", i+1)
 	}

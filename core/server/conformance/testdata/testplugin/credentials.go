@@ -36,6 +36,11 @@ type siteIn struct {
 	Credentials sdk.HostScoped `json:"credentials" providers:"http" discriminator:"url"`
 }
 
+type pickedIn struct {
+	File        map[string]any `json:"file" required:"true"`
+	Credentials sdk.OAuth2     `json:"credentials" providers:"a" scopes:"repo" inside:"file"`
+}
+
 func withCredentials() []sdk.Definition {
 	return sdk.Blocks(
 		sdk.Block[keyIn]{ID: id(33), Name: "KEY", Outputs: outs("out"), Run: func(_ context.Context, in keyIn, out sdk.Emitter) error {
@@ -57,6 +62,12 @@ func withCredentials() []sdk.Definition {
 			return out.Emit("out", digest(in.Credentials.Headers()["X-Key"]))
 		}},
 		sdk.Block[keyIn]{ID: id(38), Name: "LEAK", Outputs: outs("out"), Run: leak},
+		sdk.Block[pickedIn]{ID: id(39), Name: "PICKED", Outputs: outs("out", "file"), Run: func(_ context.Context, in pickedIn, out sdk.Emitter) error {
+			if err := out.Emit("out", digest(in.Credentials.AccessToken())); err != nil {
+				return err
+			}
+			return out.Emit("file", in.File)
+		}},
 	)
 }
 
