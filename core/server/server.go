@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -126,6 +127,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.health.set(healthState{db: s.db, plugins: s.plugins.Plugins})
+	debug.FreeOSMemory() // reading the document and the blocks has left much that is needed no more
 	return nil
 }
 
