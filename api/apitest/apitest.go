@@ -89,15 +89,15 @@ func (c *Checker) Check(r *http.Request, status int, header http.Header, body []
 	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != "application/json" {
 		return err // files and the like
 	}
-	value, err := decode(body)
+	value, err := Decode(body)
 	if err != nil {
 		return fmt.Errorf("the body is not JSON: %w", err)
 	}
 	return media.Schema.Value.VisitJSON(value, openapi3.VisitAsResponse(), openapi3.MultiErrors(), openapi3.EnableFormatValidation())
 }
 
-// decode reads JSON; numbers beyond what the validator can hold become 0.
-func decode(body []byte) (any, error) {
+// Decode reads JSON as it must be for schemas to be asked; numbers beyond what the validator can hold become 0.
+func Decode(body []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var value any

@@ -1451,7 +1451,7 @@ export interface paths {
         /**
          * Execute graph
          * @deprecated
-         * @description Accepts an execution of a version of the graph. Inputs are the member `inputs`, or the whole body where it has none.
+         * @description Accepts an execution of a version of the graph. Inputs are the member `inputs`, or the whole body where that is no object.
          */
         post: operations["executeGraphV1"];
         delete?: never;
@@ -1845,7 +1845,7 @@ export interface paths {
         /**
          * Execute graph
          * @deprecated
-         * @description Accepts an execution of a version of the graph. Inputs are the member `node_input`, or the whole body where it has none.
+         * @description Accepts an execution of a version of the graph. Inputs are the member `node_input`, or the whole body where that is no object.
          */
         post: operations["executeGraphExternal"];
         delete?: never;
@@ -2009,6 +2009,10 @@ export interface components {
         Values: {
             [key: string]: unknown;
         };
+        /** @description A value for each name; null is as good as none. */
+        ValuesIfAny: {
+            [key: string]: unknown;
+        } | null;
         Password: string;
         /**
          * @example {
@@ -2234,12 +2238,12 @@ export interface components {
             description?: string | null;
             instructions?: string | null;
             recommended_schedule_cron?: string | null;
-            nodes?: components["schemas"]["NodeDocument"][];
-            links?: components["schemas"]["LinkDocument"][];
+            nodes?: components["schemas"]["NodeDocument"][] | null;
+            links?: components["schemas"]["LinkDocument"][] | null;
             /** @description The agents that nodes of this graph nest, all levels in one list. */
             sub_graphs?: {
                 [key: string]: unknown;
-            }[];
+            }[] | null;
             /** @description The graph, when it is wrapped; the other fields are then ignored. */
             graph?: {
                 [key: string]: unknown;
@@ -2247,20 +2251,20 @@ export interface components {
         };
         NodeDocument: {
             /** @description Unique within the graph; made when missing. */
-            id?: string;
+            id?: string | null;
             block_id: string;
-            input_default?: components["schemas"]["Values"];
-            metadata?: components["schemas"]["Values"];
+            input_default?: components["schemas"]["ValuesIfAny"];
+            metadata?: components["schemas"]["ValuesIfAny"];
         };
         LinkDocument: {
             /** @description Unique within the graph; made when missing. */
-            id?: string;
+            id?: string | null;
             source_id: string;
             sink_id: string;
             source_name: string;
             sink_name: string;
             /** @default false */
-            is_static: boolean;
+            is_static: boolean | null;
         };
         /**
          * @example {
@@ -3458,13 +3462,13 @@ export interface components {
             revoked: boolean | null;
         };
         ExecuteRequestV1: {
-            inputs?: components["schemas"]["Values"];
+            inputs?: components["schemas"]["Value"];
             credentials_inputs?: components["schemas"]["CredentialsInputs"];
         } & {
             [key: string]: unknown;
         };
         ExecuteRequestExternal: {
-            node_input?: components["schemas"]["Values"];
+            node_input?: components["schemas"]["Value"];
         } & {
             [key: string]: unknown;
         };

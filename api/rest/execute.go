@@ -113,8 +113,28 @@ func (e *envelope) credentials() map[string]json.RawMessage {
 			given = map[string]json.RawMessage{}
 		}
 		given[jsonscan.Unquote(quoted)] = value
+		e.reference(name+"."+jsonscan.Unquote(quoted), value)
 	}
 	return given
+}
+
+// reference looks at the form of what names credentials, also where nothing asks for it.
+func (e *envelope) reference(path string, v json.RawMessage) {
+	switch jsonscan.KindOf(v) {
+	case jsonscan.Null:
+		return
+	case jsonscan.Object:
+	default:
+		e.wrong[path] = "must be an object, not " + jsonscan.KindOf(v).String()
+		return
+	}
+	for quoted, value := range jsonscan.Members(v) {
+		name, kind := jsonscan.Unquote(quoted), jsonscan.KindOf(value)
+		known := name == "id" || name == "provider" || name == "type" || name == "title" && kind != jsonscan.Null
+		if known && kind != jsonscan.String {
+			e.wrong[path+"."+name] = "must be a string, not " + kind.String()
+		}
+	}
 }
 
 // awaited says that the client wants to hear of the execution's end and of nothing before.

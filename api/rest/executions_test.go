@@ -113,6 +113,8 @@ func TestExecuteBodies(t *testing.T) {
 	for body, contains := range map[string]string{
 		`[]`:                                    `"body":`,
 		`null`:                                  `"body":`,
+		`{"credentials_inputs":{"a":1}}`:        `"credentials_inputs.a":"must be an object, not a number"`,
+		`{"credentials_inputs":{"a":{"id":1}}}`: `"credentials_inputs.a.id":"must be a string, not a number"`,
 		`{"nodes_input_masks":[]}`:              `"nodes_input_masks":"must be an object, not a list"`,
 		`{"nodes_input_masks":{"n":1,"m":{}}}`:  `"nodes_input_masks.n":"must be an object, not a number"`,
 		`{"input_data":[]}`:                     `"input_data":"must be an object, not a list"`,

@@ -194,13 +194,15 @@ func graphSummary(g *graph.Summary) GraphSummary {
 // graphAnswer answers with a graph, and with what it lacks where it was stored all the same.
 type graphAnswer struct {
 	status  int
-	version int
+	version int             // 0: without a tag, since no update can name it
 	text    json.RawMessage // an object with members
 	missing []graph.Missing
 }
 
 func (a graphAnswer) send(w http.ResponseWriter) error {
-	w.Header().Set("ETag", versionTag(a.version))
+	if a.version != 0 {
+		w.Header().Set("ETag", versionTag(a.version))
+	}
 	return answerJSON(w, a.status, func(j *jsonWriter) {
 		if len(a.missing) == 0 {
 			j.value(a.text)

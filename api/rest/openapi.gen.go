@@ -1018,11 +1018,11 @@ type NodeDocument struct {
 	// Id Unique within the graph; made when missing.
 	Id *string `json:"id,omitempty"`
 
-	// InputDefault A value for each name.
-	InputDefault *Values `json:"input_default,omitempty"`
+	// InputDefault A value for each name; null is as good as none.
+	InputDefault *ValuesIfAny `json:"input_default,omitempty"`
 
-	// Metadata A value for each name.
-	Metadata *Values `json:"metadata,omitempty"`
+	// Metadata A value for each name; null is as good as none.
+	Metadata *ValuesIfAny `json:"metadata,omitempty"`
 }
 
 // NodeExecution Example: {"attempt":1,"block_id":"c0a8e994-ebf1-4a9c-a4d8-89d09c86741b","ended_at":"2024-01-15T10:30:00Z","error":null,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.1","input_data":{"name":"user_input","value":"Hello!"},"node_id":"node-1","output_data":{"result":["Hello!"]},"plugin":null,"started_at":"2024-01-15T10:30:00Z","stats":{},"status":"COMPLETED","taken_over":false}
@@ -1417,6 +1417,9 @@ type Value = json.RawMessage
 
 // Values A value for each name.
 type Values = json.RawMessage
+
+// ValuesIfAny A value for each name; null is as good as none.
+type ValuesIfAny = json.RawMessage
 
 // Waiting defines model for Waiting.
 type Waiting struct {

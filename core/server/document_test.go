@@ -251,10 +251,31 @@ func (f *fuzzer) ask(o operation) {
 		f.failed(o, request, fmt.Sprintf("%d %.300s", response.StatusCode, body))
 		return
 	}
+	if response.StatusCode < 300 && f.forbidden(o, request) {
+		f.failed(o, request, fmt.Sprintf("%d for a body that the document forbids", response.StatusCode))
+	}
 	// Odd identifiers can make a path that is another one, or none.
 	if err := f.checker.Check(request, response.StatusCode, response.Header, body); err != nil && !errors.Is(err, apitest.ErrUnknown) {
 		f.failed(o, request, fmt.Sprintf("%d: %.600v\n%.300s", response.StatusCode, err, body))
 	}
+}
+
+// forbidden says whether the document forbids the body of a request.
+func (f *fuzzer) forbidden(o operation, r *http.Request) bool {
+	if o.RequestBody == nil || r.GetBody == nil {
+		return false
+	}
+	media := o.RequestBody.Value.Content.Get("application/json")
+	body, err := r.GetBody()
+	if media == nil || err != nil {
+		return false
+	}
+	text, _ := io.ReadAll(body)
+	if len(text) == 0 {
+		return o.RequestBody.Value.Required
+	}
+	value, err := apitest.Decode(text)
+	return err != nil || media.Schema.Value.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableFormatValidation()) != nil
 }
 
 // failed reports each kind of failure once.
