@@ -106,6 +106,11 @@ func TestCredentialsThatAreDescribedBadly(t *testing.T) {
 		}, sdk.Emitter) error {
 			return nil
 		}).Describe,
+		`the pin "file" that names the credentials is none`: block(func(context.Context, struct {
+			Credentials sdk.OAuth2 `json:"credentials" providers:"a" inside:"file"`
+		}, sdk.Emitter) error {
+			return nil
+		}).Describe,
 		"pin of the block itself": block(func(context.Context, struct {
 			Inner struct {
 				Credentials sdk.APIKey `json:"credentials" providers:"a"`

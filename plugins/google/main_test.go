@@ -215,3 +215,29 @@ func TestNoTokenGoesElsewhere(t *testing.T) {
 		t.Errorf("the other server got %q", got)
 	}
 }
+
+func TestThroughAProcess(t *testing.T) {
+	t.Parallel()
+	g := newGoogle(t)
+	set := map[string]string{}
+	for _, s := range settings {
+		set[s.Name] = g.url
+	}
+	p := blocktest.Start(t, blocktest.Build(t, "."), set)
+	p.Host().Transport = http.DefaultTransport
+	for _, test := range []struct{ block, input, pin string }{
+		{"Gmail Send", `{"to": ["ada@example.com"], "subject": "s", "body": "` + strings.Repeat("long ", 1<<16) + `"}`, "result"},
+		{"Google Sheets Read", `{"spreadsheet": {"id": "s1", "_credentials_id": "c1"}, "range": "A1:B3"}`, "result"},
+		{"Google Calendar Read Events", `{}`, "events"},
+	} {
+		call, err := p.Call(t.Context(), blocktest.Request{
+			Block: test.block, Input: []byte(test.input), Credentials: []*proto.Credential{blocktest.OAuth2("credentials", "google", secret)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := call.Next(t.Context()); err != nil || v.Pin != test.pin {
+			t.Errorf("%s: %v, %v", test.block, v, err)
+		}
+	}
+}
