@@ -8,12 +8,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/plugins/internal/plugintest"
 	"github.com/patchbay-io/patchbay/sdk"
@@ -21,15 +18,7 @@ import (
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	if err := goleak.Find(); err != nil && status == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { plugintest.Main(m) }
 
 func TestBlocksAreAsAgentsExpectThem(t *testing.T) {
 	t.Parallel()
