@@ -188,10 +188,10 @@ func (b *Bus) listen(ctx context.Context) {
 		switch {
 		case heard:
 			pause = 100 * time.Millisecond
-		case errors.Is(err, errDeaf):
+		case errors.Is(err, errDeaf) || errors.Is(err, errPooled):
 			pause = deaf
 			if !said {
-				b.config.Logger.Warn("other servers are not heard, and are looked after every few seconds: the database delivers no notices over this address, which may be a pooler's; set PATCHBAY_DATABASE_DIRECT_URL")
+				b.config.Logger.Warn("other servers are not heard, and are looked after every few seconds: the database's address is a pooler's; PATCHBAY_DATABASE_DIRECT_URL is for one that goes past it")
 				said = true
 			}
 		default:
@@ -206,15 +206,25 @@ func (b *Bus) listen(ctx context.Context) {
 	}
 }
 
-var errDeaf = errors.New("nothing is heard, not even of itself")
+var (
+	errDeaf = errors.New("nothing is heard, not even of itself")
+	// errPooled is found out before anything is listened to: a pooler would go on to give other clients the connection
+	// that listens.
+	errPooled = errors.New("the sessions of this address are shared")
+)
 
 // hear listens over one connection and says whether it ever heard something.
 func (b *Bus) hear(ctx context.Context) (heard bool, err error) {
-	db, err := postgres.Open(b.config.Direct, 1)
+	db, err := postgres.Open(b.config.Direct, 2)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = db.Close() }()
+	if pooled, err := postgres.Pooled(ctx, db); err != nil {
+		return false, err
+	} else if pooled {
+		return false, errPooled
+	}
 	listener := pgdriver.NewListener(db)
 	defer func() { _ = listener.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()

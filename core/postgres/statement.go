@@ -15,7 +15,7 @@ import (
 // Each connection prepares it once and keeps one plan, made without looking at the arguments. Behind a pooler that gives
 // each transaction another connection it goes out as text.
 type Statement struct {
-	db    *sql.DB
+	db    *bun.DB
 	query string
 
 	mu       sync.Mutex
@@ -24,7 +24,7 @@ type Statement struct {
 }
 
 // NewStatement returns a statement whose placeholders are $1, $2, …
-func NewStatement(db *bun.DB, query string) *Statement { return &Statement{db: db.DB, query: query} }
+func NewStatement(db *bun.DB, query string) *Statement { return &Statement{db: db, query: query} }
 
 // SQLSTATEs of a prepared statement that the connection at hand does not know, or knows already.
 const (
@@ -44,7 +44,7 @@ func (s *Statement) Row(ctx context.Context, args []any, into ...any) error {
 		}
 		s.plain.Store(true) // it was refused before anything was executed
 	}
-	return s.db.QueryRowContext(ctx, s.query, args...).Scan(into...)
+	return s.db.DB.QueryRowContext(ctx, s.query, args...).Scan(into...)
 }
 
 // Close lets the connections forget the statement.
@@ -60,16 +60,27 @@ func (s *Statement) Close() {
 func (s *Statement) prepare(ctx context.Context) (*sql.Stmt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.prepared == nil {
-		var err error
-		if s.prepared, err = s.db.PrepareContext(ctx, s.query); err != nil {
-			return nil, err
-		}
+	if s.prepared != nil {
+		return s.prepared, nil
 	}
-	return s.prepared, nil
+	// A session that others prepare in too may have another statement by the same name.
+	shared, err := Pooled(ctx, s.db)
+	if err != nil {
+		return nil, err
+	}
+	if shared {
+		return nil, errShared
+	}
+	s.prepared, err = s.db.DB.PrepareContext(ctx, s.query)
+	return s.prepared, err
 }
 
+var errShared = errors.New("the sessions of the database are shared")
+
 func pooled(err error) bool {
+	if errors.Is(err, errShared) {
+		return true
+	}
 	var refused pgdriver.Error
 	if !errors.As(err, &refused) {
 		return false
