@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks of: postgres (server binaries, no cluster), compiler (for go test -race), curl, python
-# and node (for the samples of the API reference and the TypeScript example), browser (for the page of the document).
+# and node (for the samples of the API reference and the TypeScript example), browser (for the page of the document),
+# pooler (for the server behind one).
 # Where it may not, it prints the one line that has to be run.
 set -euo pipefail
 
@@ -25,6 +26,8 @@ has_curl() { command -v curl >/dev/null; }
 has_python() { command -v python3 >/dev/null && python3 -c 'import requests' 2>/dev/null; }
 # Where it is not by apt, the test of the page finds none, and is left out.
 has_browser() { [ "$(uname)" = Darwin ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+# A pooler is not asked for on a Mac, and its test is left out there.
+has_pooler() { [ "$(uname)" = Darwin ] || command -v pgbouncer >/dev/null; }
 has_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
 as_root() {
@@ -94,6 +97,7 @@ for what in "$@"; do
     python) install python "sudo apt-get install -y python3 python3-requests" "python3 python3-requests" python-requests ;;
     browser) install browser "sudo apt-get install -y chromium" chromium chromium ;;
     node) install node "sudo apt-get install -y nodejs npm" "nodejs npm" node ;;
+    pooler) install pooler "sudo apt-get install -y pgbouncer" pgbouncer pgbouncer ;;
     curl) install curl "sudo apt-get install -y curl ca-certificates" "curl ca-certificates" curl ;;
     *) say "unknown: $what"; exit 2 ;;
   esac
