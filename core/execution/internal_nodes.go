@@ -97,6 +97,16 @@ func (m *machine) beginChild(r *run, e *nodeExec, ev childEvent) {
 		m.fail(r, e, nil, ev.err.Error())
 		return
 	}
+	if m.nested++; m.nested > maxNested {
+		m.fail(r, e, nil, fmt.Sprintf("the execution has begun %d nested agents, which is the most", maxNested))
+		return
+	}
+	if r.within(ev.plan.Graph.ID) {
+		if m.recursions++; m.recursions > maxRecursions {
+			m.fail(r, e, nil, fmt.Sprintf("agents that contain themselves were begun %d times, which is the most", maxRecursions))
+			return
+		}
+	}
 	w := m.nodeRow(r, e, Running)
 	w.step.Child = ev.id[:]
 	child := newRun(ev.id, r.userID, ev.plan, e.input, ev.picks)
@@ -107,6 +117,16 @@ func (m *machine) beginChild(r *run, e *nodeExec, ev childEvent) {
 	m.runs[child.id] = child
 	m.unit.begun = append(m.unit.begun, child)
 	m.begin(child, ev.starting)
+}
+
+// within says whether the execution, or one that it is nested in, runs a graph.
+func (r *run) within(graphID string) bool {
+	for ; r != nil; r = r.parent {
+		if r.plan.Graph.ID == graphID {
+			return true
+		}
+	}
+	return false
 }
 
 // childOutput passes an output of a nested agent on to the node that stands for it.

@@ -17,7 +17,11 @@ import (
 const (
 	maxRunning = 64 // node executions of one execution at once
 	maxDepth   = 32 // nesting of agents
-	maxCharges = 3  // crashes charged to one node execution
+	// maxNested is how many nested agents a tree may begin, and maxRecursions how many of them may run within
+	// themselves: two in each would be thousands of millions before they are nested too deeply.
+	maxNested     = 100_000
+	maxRecursions = 1_000
+	maxCharges    = 3 // crashes charged to one node execution
 )
 
 // machine decides everything that happens in one tree of executions: a root and its nested agents. It is pure: an
@@ -36,6 +40,8 @@ type machine struct {
 	now      time.Time
 	unit     *unit
 	woken    []*run // looked at when the unit closes, although it has no row of theirs
+	// Nested agents that were begun since the tree was read, and those of them that run within themselves.
+	nested, recursions int
 }
 
 // unit is what commits together or not at all.
@@ -236,7 +242,7 @@ func (m *machine) step(now time.Time) *unit {
 }
 
 func (m *machine) open(now time.Time) {
-	m.now, m.unit = now, &unit{}
+	m.now, m.unit = now.Truncate(time.Microsecond), &unit{} // what is stored, so that live events equal replayed ones
 }
 
 // close ends what has nothing left to do, starts what may start, and numbers the unit's events.

@@ -203,3 +203,23 @@ func TestEndlessNesting(t *testing.T) {
 		t.Errorf("nested %d deep", depth)
 	}
 }
+
+// One that nests itself twice would be 2^32 agents before it is too deep.
+func TestNestingThatFansOutIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hosts[effectPlugin], 0)
+	c := w.client()
+	node := fmt.Sprintf(`"block_id":%q,"input_default":{"graph_id":"self","graph_version":1,"input_schema":{},"output_schema":{}}`, block.AgentID)
+	g := c.create(t, `{"id":"self","version":1,"name":"self","description":"","nodes":[{"id":"a",`+node+`},{"id":"b",`+node+`}],"links":[]}`)
+	d := w.finish(t, c, c.execute(t, g.ID, ""))
+	if d.Status != "FAILED" {
+		t.Errorf("%s %+v", d.Status, d.Error)
+	}
+	var list struct {
+		Pagination struct{ Total int } `json:"pagination"`
+	}
+	c.ok(t, http.MethodGet, "/executions?include_nested=true&page_size=1", "", &list)
+	if n := list.Pagination.Total; n < 100 || n > 1001 {
+		t.Errorf("%d executions", n)
+	}
+}
