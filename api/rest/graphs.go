@@ -22,9 +22,10 @@ type Graphs interface {
 	Readable(ctx context.Context, user, id string, version int) (*graph.Graph, error)
 	// ReadableActive is the version that executes where none is named.
 	ReadableActive(ctx context.Context, user, id string) (*graph.Graph, error)
-	// Render is a graph as clients see it, Export a version of one as a file for others.
+	// Render is a graph as clients see it, Export a version of one as a file, ExportForOthers as who does not own it sees it.
 	Render(ctx context.Context, user string, g *graph.Graph) (json.RawMessage, error)
 	Export(ctx context.Context, user, id string, version int) (json.RawMessage, error)
+	ExportForOthers(ctx context.Context, user, id string, version int) (json.RawMessage, error)
 	List(ctx context.Context, user string, f graph.Filter) ([]graph.Summary, int, error)
 	// Versions are those of a graph, newest first, and how many there are.
 	Versions(ctx context.Context, user, id string, offset, limit int) ([]graph.Summary, int, error)

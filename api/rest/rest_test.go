@@ -135,6 +135,10 @@ func (m *memory) ReadableActive(ctx context.Context, user, id string) (*graph.Gr
 	return m.Readable(ctx, user, id, m.active[user+"/"+id])
 }
 
+func (m *memory) ExportForOthers(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
+	return m.Export(ctx, user, id, version)
+}
+
 func (m *memory) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
 	g, err := m.Readable(ctx, user, id, version)
 	if err != nil {

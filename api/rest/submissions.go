@@ -71,7 +71,7 @@ func (s *server) GetSubmittedGraph(ctx context.Context, r GetSubmittedGraphReque
 	if err != nil {
 		return nil, err
 	}
-	text, err := s.graphs.Export(ctx, v.UserID, v.GraphID, v.GraphVersion)
+	text, err := s.graphs.ExportForOthers(ctx, v.UserID, v.GraphID, v.GraphVersion)
 	return graphAnswer{status: http.StatusOK, text: text}, err
 }
 

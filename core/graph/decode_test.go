@@ -101,7 +101,7 @@ func FuzzDecode(f *testing.F) {
 		if _, err := bind(g, "u", "new", blocks, func(Ref) (bool, error) { return false, nil }); err != nil {
 			t.Fatal(err)
 		}
-		for _, out := range []json.RawMessage{render(g, blocks), renderExport(g, blocks)} {
+		for _, out := range []json.RawMessage{render(g, blocks), renderExport(g, blocks, g.UserID)} {
 			if !json.Valid(out) {
 				t.Fatalf("%s is rendered as %s", body, out)
 			}

@@ -81,7 +81,7 @@ func TestExportStripsSecrets(t *testing.T) {
 	)
 	g.UserID = "owner"
 	before := encodeDocument(g)
-	file := renderExport(g, blocksOf(t))
+	file := renderExport(g, blocksOf(t), g.UserID)
 	for _, secret := range []string{"sk-1", "sk-2", "sk-3", "sk-4", `"t","is`, "owner"} {
 		if strings.Contains(string(file), secret) {
 			t.Errorf("the file has %s", secret)
@@ -105,6 +105,72 @@ func TestExportStripsSecrets(t *testing.T) {
 	}
 	if encodeDocument(g) != before {
 		t.Error("the export changed the graph")
+	}
+}
+
+// Others see less than what an export file has, which must come back as it was.
+func TestOthersSeeNothingThatLooksLikeASecret(t *testing.T) {
+	t.Parallel()
+	const nodes = 6
+	g := graphOf(t,
+		`web ECHO {"headers":{"Authorization":"CANARY-1","X-API-Key":"CANARY-2","Cookie":"CANARY-3","Proxy-Authorization":"CANARY-4","apikey":"CANARY-5",`+
+			`"private_key":"CANARY-6","passwd":"CANARY-7","bearer":"CANARY-8","Session ID":"CANARY-9","X-Hub-Signature":"CANARY-10","Accept":"text/plain"},`+
+			`"url":"https://CANARY-11:CANARY-12@example.com/x?api_key=CANARY-13&page=2&Access%2DToken=CANARY-14&key={{k}}#sig=CANARY-15",`+
+			`"list":[{"name":"Authorization","value":"CANARY-16"},{"key":"X-Api-Key","value":"CANARY-17"},{"name":"Accept","value":"all"}],`+
+			`"deep":[[{"AccessKey":{"a":["CANARY-18"]},"needs_cookie":true}]],"headers_#_X-Auth-Key":"CANARY-19"}`,
+		`s IN {"name":"S","secret":true,"value":"CANARY-20","placeholder_values":["CANARY-21"],"options":["CANARY-22"]}`,
+		`k IN {"name":"api_key","value":"CANARY-23","placeholder_values":["CANARY-24"]}`,
+		`count IN {"name":"max_tokens","value":1000}`,
+		`open IN {"name":"Author","value":"see https://example.com/?page=1 or me@example.com","placeholder_values":["shown"]}`,
+		`n AGENT {"graph_id":"g","inputs":{"Bearer":"CANARY-25","at":"ftp://u:CANARY-26@h"},"input_schema":{"properties":{"Bearer":{"default":"CANARY-27"},`+
+			`"hush":{"secret":true,"enum":["CANARY-28"]},"text":{"default":"d"}}}}`,
+	)
+	g.UserID = "owner"
+	before := encodeDocument(g)
+	for what, text := range map[string]json.RawMessage{"shown": renderForOthers(g, blocksOf(t), "other"), "file": renderExport(g, blocksOf(t), "other")} {
+		if strings.Contains(string(text), "CANARY") {
+			t.Errorf("%s: %s", what, text)
+		}
+		out, err := Decode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range [nodes]string{
+			`{"headers":{"Accept":"text/plain"},"url":"https://@example.com/x?api_key=&page=2&Access%2DToken=&key={{k}}#sig=",` +
+				`"list":[{"name":"Authorization"},{"key":"X-Api-Key"},{"name":"Accept","value":"all"}],"deep":[[{"needs_cookie":true}]]}`,
+			`{"name":"S","secret":true}`,
+			`{"name":"api_key"}`,
+			`{"name":"max_tokens","value":1000}`,
+			`{"name":"Author","value":"see https://example.com/?page=1 or me@example.com","placeholder_values":["shown"]}`,
+			`{"graph_id":"g","inputs":{"at":"ftp://@h"},"input_schema":{"properties":{"Bearer":{},"hush":{"secret":true},"text":{"default":"d"}}}}`,
+		} {
+			if got := string(out.Nodes[i].InputDefault); got != want {
+				t.Errorf("%s: %s\nnot %s", what, got, want)
+			}
+		}
+	}
+	own := string(renderExport(g, blocksOf(t), "owner"))
+	for _, kept := range []string{"CANARY-1\"", "CANARY-3", "CANARY-4", "CANARY-5", "CANARY-6", "CANARY-7", "CANARY-8", "CANARY-9", "CANARY-13", "CANARY-23"} {
+		if !strings.Contains(own, kept) {
+			t.Errorf("the owner's file lacks %s", kept)
+		}
+	}
+	if encodeDocument(g) != before {
+		t.Error("the graph changed")
+	}
+
+	// What is hidden of runs are the same values, as they are and as they stand in URLs.
+	var texts []string
+	for i := range g.Nodes {
+		b, _ := blocksOf(t).Block(g.Nodes[i].BlockID)
+		for _, v := range Secrets(&g.Nodes[i], b) {
+			texts = append(texts, jsonscan.Unquote(v))
+		}
+	}
+	for _, want := range []string{"CANARY-1", "CANARY-3", "CANARY-11:CANARY-12", "CANARY-12", "CANARY-13", "CANARY-14", "CANARY-20", "CANARY-23", "CANARY-25", "CANARY-26"} {
+		if !slices.Contains(texts, want) {
+			t.Errorf("%s is no secret of %q", want, texts)
+		}
 	}
 }
 
@@ -149,7 +215,7 @@ func roundTrip(t *testing.T, body []byte) {
 	stored.Description, stored.SubGraphs = g.Description, g.SubGraphs
 	var sent, back map[string]any
 	unmarshal(t, body, &sent)
-	unmarshal(t, renderExport(stored, blocks), &back)
+	unmarshal(t, renderExport(stored, blocks, stored.UserID), &back)
 	compareGraphs(t, sent, back)
 	for i, sub := range listOf(sent["sub_graphs"]) {
 		compareGraphs(t, sub, listOf(back["sub_graphs"])[i])

@@ -12,17 +12,17 @@ func render(g *Graph, blocks Blocks) json.RawMessage {
 	return rendered(g, blocks).json()
 }
 
-// renderExport writes a graph with its sub-graphs as a file for others: without owners and secrets.
-func renderExport(g *Graph, blocks Blocks) json.RawMessage {
+// renderExport writes a graph with its sub-graphs as a file that the user gets: without owners and secrets.
+func renderExport(g *Graph, blocks Blocks, user string) json.RawMessage {
 	subGraphs := make([]json.RawMessage, len(g.SubGraphs))
 	for i := range g.SubGraphs {
-		sub := stripped(&g.SubGraphs[i], blocks)
+		sub := stripped(&g.SubGraphs[i], blocks, user)
 		o := rendered(sub, blocks)
 		o.drop("credentials_input_schema") // of the top graph only
 		o.setText("user_id", "")
 		subGraphs[i] = o.json()
 	}
-	o := rendered(stripped(g, blocks), blocks)
+	o := rendered(stripped(g, blocks, user), blocks)
 	o.setText("user_id", "")
 	o.set("sub_graphs", array(subGraphs))
 	return o.json()
@@ -30,12 +30,12 @@ func renderExport(g *Graph, blocks Blocks) json.RawMessage {
 
 // renderForOthers writes a published graph as those see it who did not make it: without its owner and secrets. What has
 // a secret constant needs no value from them all the same.
-func renderForOthers(g *Graph, blocks Blocks) json.RawMessage {
-	o := rendered(stripped(g, blocks), blocks)
+func renderForOthers(g *Graph, blocks Blocks, user string) json.RawMessage {
+	o := rendered(stripped(g, blocks, user), blocks)
 	o.setText("user_id", "")
-	ignore := func(json.RawMessage, bool) {}
-	o.set("input_schema", stripSchema(InputSchema(g, blocks), ignore))
-	o.set("output_schema", stripSchema(OutputSchema(g, blocks), ignore))
+	s := stripping{forOthers: true, removed: ignore}
+	o.set("input_schema", s.schema(InputSchema(g, blocks)))
+	o.set("output_schema", s.schema(OutputSchema(g, blocks)))
 	return o.json()
 }
 

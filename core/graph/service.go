@@ -118,14 +118,26 @@ func (s *Service) Render(ctx context.Context, user string, g *Graph) (json.RawMe
 		return nil, err
 	}
 	if g.UserID != user {
-		return renderForOthers(g, s.blocks), nil
+		return renderForOthers(g, s.blocks, user), nil
 	}
 	return render(g, s.blocks), nil
 }
 
-// Export is a version of a graph as a file for others, with its sub-graphs and without secrets; the latest one for
-// version 0.
+// Export is a version of a graph as a file, with its sub-graphs and without secrets; the latest one for version 0.
+// From what is not the user's own goes all that looks like a secret.
 func (s *Service) Export(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
+	return s.export(ctx, user, id, version, user)
+}
+
+// ExportForOthers is Export of one of the user's graphs for those who are to judge it.
+func (s *Service) ExportForOthers(ctx context.Context, user, id string, version int) (json.RawMessage, error) {
+	return s.export(ctx, user, id, version, stranger)
+}
+
+// stranger is a user who owns no graph.
+const stranger = "-"
+
+func (s *Service) export(ctx context.Context, user, id string, version int, reader string) (json.RawMessage, error) {
 	g, err := s.Readable(ctx, user, id, version)
 	if err != nil {
 		return nil, err
@@ -133,7 +145,7 @@ func (s *Service) Export(ctx context.Context, user, id string, version int) (jso
 	if g, err = s.withSubGraphs(ctx, user, g); err != nil {
 		return nil, err
 	}
-	return renderExport(g, s.blocks), nil
+	return renderExport(g, s.blocks, reader), nil
 }
 
 // Fork stores a copy of a version of a graph, the active one for version 0, as a new graph of the user, with copies of
@@ -175,7 +187,7 @@ func (s *Service) copyFor(ctx context.Context, user string, g *Graph) (*Graph, e
 		return nil, err
 	}
 	if g.UserID != user {
-		return Decode(renderExport(whole, s.blocks))
+		return Decode(renderExport(whole, s.blocks, user))
 	}
 	c := whole.clone()
 	c.SubGraphs = slices.DeleteFunc(c.SubGraphs, func(sub Graph) bool { return sub.UserID != user })

@@ -6,6 +6,7 @@ import "encoding/json"
 
 const (
 	inputBlock      = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b"
+	shortTextBlock  = "7fcd3bcb-8e1b-4e69-903d-32d3d4a92158"
 	outputBlock     = "363ae599-353e-4804-937e-b2ee3cef3da4"
 	calculatorBlock = "b1ab9b19-67a6-406d-abf5-2dba76d00c79"
 	stepBlock       = "f66a3543-28d3-4ab5-8945-9b336371e2ce"

@@ -177,6 +177,82 @@ func TestStore(t *testing.T) {
 	i.store(alice, "DELETE", "submissions/"+v.ID, "", 404)
 }
 
+// canaries are nodes whose constants hold what looks like a secret, one of each kind.
+func canaries() []graphNode {
+	return []graphNode{
+		{"web", storeBlock, map[string]any{"input": "go", "data": map[string]any{
+			"headers": map[string]any{
+				"Authorization": "CANARY-Authorization", "X-API-Key": "CANARY-xapikey", "Cookie": "CANARY-cookie", "Proxy-Authorization": "CANARY-proxy",
+				"apikey": "CANARY-apikey", "private_key": "CANARY-privatekey", "passwd": "CANARY-passwd", "bearer": "CANARY-bearer", "Accept": "visible",
+			},
+			"url": "https://CANARY-user:CANARY-pass@example.com/?api_key=CANARY-urlkey",
+		}}},
+		{"hush", shortTextBlock, map[string]any{"name": "S", "secret": true, "value": "CANARY-value", "placeholder_values": []string{"CANARY-ph"}}},
+		{"named", shortTextBlock, map[string]any{"name": "api_key", "value": "CANARY-inputnamed"}},
+		{"echo", outputBlock, map[string]any{"name": "Echo"}},
+		{"key", outputBlock, map[string]any{"name": "Used"}},
+	}
+}
+
+func canaryLinks() []graphLink {
+	return []graphLink{
+		{SourceID: "web", SourceName: "output", SinkID: "echo", SinkName: "value"},
+		{SourceID: "named", SourceName: "result", SinkID: "key", SinkName: "value"},
+	}
+}
+
+// What only looks like a secret others do not see either: not before they add the agent, not in copies, not in runs.
+func TestStoreShowsNothingThatLooksLikeASecret(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t, "PATCHBAY_ADMIN_USERS="+admin)
+	graph := i.create(document(canaries(), canaryLinks()...))
+	v := i.store(alice, "POST", "submissions", fmt.Sprintf(`{"graph_id":%q,"graph_version":1,"name":"Canary"}`, graph), 201)
+	ask := func(user, method, path, body string, want int) []byte {
+		t.Helper()
+		status, text := i.call(user, method, "/api/"+path, []byte(body), "Prefer", "wait=30")
+		if status != want {
+			t.Fatalf("%s %s: %d %.1000s, want %d", method, path, status, text, want)
+		}
+		if strings.Contains(string(text), "CANARY") {
+			t.Errorf("%s shows %s %s: %s", path, user, method, text)
+		}
+		return text
+	}
+	ask(admin, "GET", "v2/store/admin/submissions/"+v.ID+"/graph", "", 200)
+	i.store(admin, "POST", "admin/submissions/"+v.ID+"/review", `{"approved":true}`, 200)
+	for _, path := range []string{
+		"v2/builder/graphs/" + graph + "?version=1", "v2/builder/graphs/" + graph + "?for_export=true", "v1/graphs/" + graph,
+		"v2/store/listings/versions/" + v.ID + "/graph/download",
+	} {
+		if text := ask(bob, "GET", path, "", 200); !strings.Contains(string(text), "visible") {
+			t.Errorf("%s lacks what is no secret: %s", path, text)
+		}
+	}
+	var fork struct{ ID string }
+	if err := json.Unmarshal(ask(bob, "POST", "v2/builder/graphs/"+graph+"/fork", "", 201), &fork); err != nil {
+		t.Fatal(err)
+	}
+	ask(bob, "GET", "v2/builder/graphs/"+fork.ID, "", 200)
+
+	// It runs with them all the same.
+	ask(bob, "POST", "v2/library/agents", fmt.Sprintf(`{"agent_id":%q,"agent_version":1}`, graph), 201)
+	ask(bob, "GET", "v2/builder/graphs/"+graph, "", 200)
+	var d details
+	if err := json.Unmarshal(ask(bob, "POST", "v2/builder/graphs/"+graph+"/execute", `{}`, 200), &d); err != nil || d.Status != "COMPLETED" {
+		t.Fatalf("bob's run: %+v %v", d, err)
+	}
+	if len(d.Outputs["Echo"]) != 1 || !strings.Contains(string(d.Outputs["Echo"][0]), `"***"`) || len(d.Outputs["Used"]) != 1 || string(d.Outputs["Used"][0]) != `"***"` {
+		t.Errorf("bob's run used %s", d.Outputs)
+	}
+	ask(bob, "GET", "v2/executions/"+d.ID, "", 200)
+	if text := ask(bob, "GET", "v2/executions/"+d.ID+"/nodes", "", 200); !strings.Contains(string(text), "visible") {
+		t.Errorf("bob's run lacks what is no secret: %s", text)
+	}
+	if own := i.run(graph, `{}`); len(own.Outputs["Used"]) != 1 || string(own.Outputs["Used"][0]) != `"CANARY-inputnamed"` {
+		t.Errorf("the author's run used %s", own.Outputs)
+	}
+}
+
 // Others read a listed graph, its nested agents too, but neither secrets nor who made it.
 func TestStoreShowsNoSecrets(t *testing.T) {
 	t.Parallel()
