@@ -20,6 +20,7 @@ type Plugin struct {
 	Blocks      []Definition
 	Providers   []Provider
 	Settings    []PluginSetting
+	Permissions Permissions
 }
 
 // PluginSetting is what the server's administrator can set, by PATCHBAY_PLUGIN_<PLUGIN>_<SETTING>.
@@ -66,6 +67,9 @@ func (p Plugin) Describe() (*proto.DescribeResponse, error) {
 		ids[block.Id] = block.Name
 		description.Blocks = append(description.Blocks, block)
 	}
+	if err := p.Permissions.check(); err != nil {
+		wrong = append(wrong, err)
+	}
 	providers := map[string]bool{}
 	for _, provider := range p.Providers {
 		described, err := provider.describe(p.Name)
@@ -106,13 +110,17 @@ func (p Plugin) settings() []PluginSetting {
 
 // Manifest is the file plugin.json beside a plugin's binary: what the host knows before it starts anything.
 type Manifest struct {
-	Name        string `json:"name"`
-	Version     string `json:"version"`
-	Protocol    int    `json:"protocol"`
-	AutoMTLS    bool   `json:"auto_mtls"`
-	Description string `json:"description,omitempty"`
+	Name        string      `json:"name"`
+	Version     string      `json:"version"`
+	Protocol    int         `json:"protocol"`
+	AutoMTLS    bool        `json:"auto_mtls"`
+	Description string      `json:"description,omitempty"`
+	Permissions Permissions `json:"permissions,omitzero"`
 }
 
 func (p Plugin) manifest() Manifest {
-	return Manifest{Name: p.Name, Version: p.Version, Protocol: proto.Version, AutoMTLS: true, Description: p.Description}
+	return Manifest{
+		Name: p.Name, Version: p.Version, Protocol: proto.Version, AutoMTLS: true, Description: p.Description,
+		Permissions: p.Permissions,
+	}
 }

@@ -24,11 +24,12 @@ var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // manifest is the content of plugin.json. Keys that it does not name are left to later versions.
 type manifest struct {
-	Name        string `json:"name"`
-	Version     string `json:"version"`
-	Protocol    int    `json:"protocol"`
-	AutoMTLS    bool   `json:"auto_mtls"`
-	Description string `json:"description"`
+	Name        string      `json:"name"`
+	Version     string      `json:"version"`
+	Protocol    int         `json:"protocol"`
+	AutoMTLS    bool        `json:"auto_mtls"`
+	Description string      `json:"description"`
+	Permissions Permissions `json:"permissions"`
 }
 
 // found is an installed plugin.
@@ -108,6 +109,9 @@ func inspect(folder string) (found, error) {
 		return f, fmt.Errorf("%s: version is missing", manifestName)
 	case f.Protocol != proto.Version:
 		return f, fmt.Errorf("%s: protocol %d; this server speaks %d", manifestName, f.Protocol, proto.Version)
+	}
+	if err := f.Permissions.Check(); err != nil {
+		return f, fmt.Errorf("%s: %w", manifestName, err)
 	}
 	switch info, err = os.Stat(f.path); {
 	case err != nil:

@@ -13,6 +13,7 @@ var plugin = sdk.Plugin{
 	Description: "Language models",
 	Blocks:      sdk.Blocks(textGenerator, structuredGenerator, conversation, listGenerator, textSummarizer, condition),
 	Settings:    settings(),
+	Permissions: sdk.Permissions{Memory: 2048}, // prompts are rendered in processes of up to 512 MiB
 }
 
 func main() {

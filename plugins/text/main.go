@@ -15,6 +15,7 @@ var plugin = sdk.Plugin{
 		countWords, textDecoder, extractCode, printToConsole,
 		matchTextPattern, extractText,
 	),
+	Permissions: sdk.Permissions{Memory: 2048}, // templates are rendered in processes of up to 512 MiB
 }
 
 func main() {

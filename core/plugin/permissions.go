@@ -1,0 +1,112 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Permissions are what a plugin's manifest asks for, and what is granted to a plugin: what its processes may have
+// beside what every plugin's have.
+type Permissions struct {
+	Network     bool         `json:"network,omitempty"` // sockets of its own, which no guard of the server's sees
+	Files       []FileAccess `json:"files,omitempty"`
+	Environment []string     `json:"environment,omitempty"` // names of the server's variables
+	Memory      int          `json:"memory,omitempty"`      // MiB for all its processes; 0: defaultMemory
+	Processes   int          `json:"processes,omitempty"`   // processes and threads; 0: defaultProcesses
+}
+
+// FileAccess is a file, or a folder with all that is in it.
+type FileAccess struct {
+	Path  string `json:"path"` // absolute
+	Write bool   `json:"write,omitempty"`
+}
+
+// Bounds of permissions, and what a plugin has that asks for nothing.
+const (
+	maxPermissions   = 64 // files, and variables
+	maxPath          = 1024
+	defaultMemory    = 1024 // MiB
+	minMemory        = 32
+	maxMemory        = 1 << 20
+	defaultProcesses = 512
+	minProcesses     = 16
+	maxProcesses     = 1 << 15
+)
+
+var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+
+// Check says what of the permissions no plugin can have.
+func (p Permissions) Check() error {
+	var wrong []error
+	bad := func(format string, args ...any) {
+		wrong = append(wrong, fmt.Errorf("permissions: "+format, args...))
+	}
+	if len(p.Files) > maxPermissions || len(p.Environment) > maxPermissions {
+		return fmt.Errorf("permissions: more than %d files or variables", maxPermissions)
+	}
+	for _, f := range p.Files {
+		switch {
+		case len(f.Path) > maxPath || !filepath.IsAbs(f.Path) || filepath.Clean(f.Path) != f.Path || strings.ContainsRune(f.Path, 0):
+			bad("the path %.100q is not an absolute one in its shortest form", f.Path)
+		case f.Path == "/" || within(f.Path, "/proc") || within(f.Path, "/sys"):
+			bad("the path %q cannot be granted", f.Path)
+		}
+	}
+	for _, name := range p.Environment {
+		if !variablePattern.MatchString(name) || strings.HasPrefix(name, "PATCHBAY_") || strings.HasPrefix(name, "PLUGIN_") || strings.HasPrefix(name, "LD_") {
+			bad("the variable %.130q cannot be granted", name)
+		}
+	}
+	if p.Memory != 0 && (p.Memory < minMemory || p.Memory > maxMemory) {
+		bad("memory of %d MiB; it takes %d to %d", p.Memory, minMemory, maxMemory)
+	}
+	if p.Processes != 0 && (p.Processes < minProcesses || p.Processes > maxProcesses) {
+		bad("%d processes; it takes %d to %d", p.Processes, minProcesses, maxProcesses)
+	}
+	return errors.Join(wrong...)
+}
+
+// within says whether a path is a folder or lies in it. Both are absolute and clean.
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
+}
+
+// Covers says whether whoever has p has all that other asks for. Upgrades that ask for more need consent.
+func (p Permissions) Covers(other Permissions) bool {
+	if other.Network && !p.Network || other.memory() > p.memory() || other.processes() > p.processes() {
+		return false
+	}
+	for _, name := range other.Environment {
+		if !slices.Contains(p.Environment, name) {
+			return false
+		}
+	}
+	for _, asked := range other.Files {
+		if !slices.ContainsFunc(p.Files, func(f FileAccess) bool {
+			return within(asked.Path, f.Path) && (f.Write || !asked.Write)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// memory is the limit in MiB.
+func (p Permissions) memory() int {
+	if p.Memory == 0 {
+		return defaultMemory
+	}
+	return p.Memory
+}
+
+// processes is the limit of processes and threads together.
+func (p Permissions) processes() int {
+	if p.Processes == 0 {
+		return defaultProcesses
+	}
+	return p.Processes
+}
