@@ -404,6 +404,28 @@ func TestCORS(t *testing.T) {
 	if h := f.do("GET", "/api/v2/executions", "", "Origin", "https://app.example.com").Header(); !strings.Contains(strings.ToLower(fmt.Sprint(h.Values("Access-Control-Expose-Headers"))), "x-request-id") {
 		t.Errorf("%v", h)
 	}
+	exposed := f.do("GET", "/api/v2/executions", "", "Origin", "https://app.example.com").Header().Get("Access-Control-Expose-Headers")
+	for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After", "Link", "Deprecation", "ETag", "X-Request-Id", "X-Total-Count"} {
+		if !strings.Contains(strings.ToLower(exposed), strings.ToLower(name)) {
+			t.Errorf("%s is not in %q", name, exposed)
+		}
+	}
+	for path, item := range spec(t).Paths.Map() { // what the document names, answered by a test or not
+		for method, operation := range item.Operations() {
+			for _, p := range operation.Parameters {
+				if p.Value.In == "header" && p.Value.Name != "Range" && !slices.ContainsFunc(allowedHeaders, func(h string) bool { return strings.EqualFold(h, p.Value.Name) }) {
+					t.Errorf("%s %s takes %s, which is not in allowedHeaders", method, path, p.Value.Name)
+				}
+			}
+			for status, answer := range operation.Responses.Map() {
+				for name := range answer.Value.Headers {
+					if !forPages(name) {
+						t.Errorf("%s %s: %s has %s, which is not in exposedHeaders", method, path, status, name)
+					}
+				}
+			}
+		}
+	}
 	if h := newFixture(t).do("GET", "/api/v2/executions", "", "Origin", "https://app.example.com").Header(); h.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("without origins: %v", h)
 	}

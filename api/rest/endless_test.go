@@ -1,12 +1,17 @@
 package rest
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // endless is a body that never ends and counts what was read of it.
@@ -67,5 +72,51 @@ func TestDatabaseThatIsAwayIsUnavailable(t *testing.T) {
 	f.memory.errs["list"] = gone
 	if w := f.do(http.MethodGet, "/api/v2/builder/graphs", ""); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "UNAVAILABLE") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// Many HTTP libraries read nothing before they have sent all.
+func TestRefusalReachesClientsThatSendAllFirst(t *testing.T) {
+	t.Parallel()
+	const limit = 8 << 20
+	f := newFixture(t, func(c *Config) { c.MaxBody = limit })
+	s := httptest.NewServer(f.api)
+	t.Cleanup(s.Close)
+	const size = 3 * limit // more than the buffers of two sockets
+	for name, test := range map[string]struct {
+		path, token, length string
+		status              int
+	}{
+		"of a length too large": {"/api/v2/builder/graphs", "ann", fmt.Sprintf("Content-Length: %d", size), http.StatusRequestEntityTooLarge},
+		"of unknown length":     {"/api/v2/builder/graphs", "ann", "Transfer-Encoding: chunked", http.StatusRequestEntityTooLarge},
+		"of somebody unknown":   {"/api/v2/builder/graphs", "bad", fmt.Sprintf("Content-Length: %d", size), http.StatusUnauthorized},
+		"to nowhere":            {"/api/v2/nowhere", "ann", fmt.Sprintf("Content-Length: %d", size), http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s\r\n\r\n", test.path, test.token, test.length)
+			spaces := bytes.Repeat([]byte(" "), size)
+			if strings.HasPrefix(test.length, "Transfer-Encoding") {
+				fmt.Fprintf(c, "%x\r\n", size)
+				spaces = append(spaces, "\r\n0\r\n\r\n"...)
+			}
+			if _, err := c.Write(spaces); err != nil {
+				t.Fatalf("the body could not be sent: %v", err)
+			}
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			if body, err := io.ReadAll(answer.Body); answer.StatusCode != test.status || err != nil || !strings.Contains(string(body), `"error"`) {
+				t.Errorf("%s %s (%v)", answer.Status, body, err)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -19,16 +20,34 @@ const legacyMax = 250
 func superseded(doc *Document) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if successor := doc.accessOf(r).successor; successor != "" {
-				for name, value := range mux.Vars(r) {
-					successor = strings.ReplaceAll(successor, "{"+name+"}", value)
-				}
-				w.Header().Set("Deprecation", "true")
-				w.Header().Set("Link", "<"+successor+`>; rel="successor-version"`)
+			if a := doc.accessOf(r); a.successor != "" {
+				succeeded(w, a.successorAt(mux.Vars(r)))
 			}
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// successorAt is the path of the successor with the variables of a request's.
+func (a access) successorAt(variables map[string]string) string {
+	path := a.successor
+	for name, value := range variables {
+		path = strings.ReplaceAll(path, "{"+name+"}", value)
+	}
+	return path
+}
+
+// succeeded says what takes the place of the path that was asked for.
+func succeeded(w http.ResponseWriter, successor string) {
+	w.Header().Set("Deprecation", "true")
+	w.Header().Set("Link", "<"+successor+`>; rel="successor-version"`)
+}
+
+// legacyRoots are the paths under which all is superseded, also what is not there.
+var legacyRoots = []string{"/api/v1", "/external-api/v1"}
+
+func isLegacy(path string) bool {
+	return slices.ContainsFunc(legacyRoots, func(root string) bool { return path == root || strings.HasPrefix(path, root+"/") })
 }
 
 // legacyPage is a page of a list that comes without "pagination".

@@ -66,9 +66,22 @@ func TestLegacyHasSuccessors(t *testing.T) {
 	if found < 30 {
 		t.Errorf("the document has %d operations of earlier versions", found)
 	}
-	expect(t, f.old("", "GET", "/api/v1/nothing", ""), 404)
+	for path, next := range map[string]string{
+		"/api/v1/nothing": "/openapi.json", "/external-api/v1/nothing": "/openapi.json", "/api/v1": "/openapi.json", "/api/v2/nothing": "", "/api/v10": "",
+	} {
+		w := f.old("", "GET", path, "")
+		expect(t, w, 404)
+		if link, deprecation := w.Header().Get("Link"), w.Header().Get("Deprecation"); (next != "") != (deprecation == "true") || next != "" && link != "<"+next+`>; rel="successor-version"` {
+			t.Errorf("%s: %q, %q", path, deprecation, link)
+		}
+	}
 	w := f.old("", "PATCH", "/api/v1/graphs", "")
 	expect(t, w, 405)
+	wide := f.old("", "PATCH", "/api/v1/graphs/a%2Fb", "")
+	expect(t, wide, 405)
+	if w.Header().Get("Deprecation") != "true" || wide.Header().Get("Link") != `</api/v2/builder/graphs/a%2Fb>; rel="successor-version"` {
+		t.Errorf("%v, %v", w.Header(), wide.Header())
+	}
 	if w.Header().Get("Allow") != "GET, HEAD, POST" {
 		t.Errorf("Allow is %q", w.Header().Get("Allow"))
 	}

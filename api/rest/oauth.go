@@ -22,7 +22,7 @@ type Connections interface {
 	Ticket(ctx context.Context, user, provider string) (string, error)
 	Redeem(ctx context.Context, provider, ticket string) (user string, err error)
 	Authorize(ctx context.Context, r oauth.Request) (*oauth.Authorization, error)
-	Connect(ctx context.Context, c oauth.Callback) (connected *credential.Credential, returnTo string, err error)
+	Connect(ctx context.Context, c oauth.Callback) (oauth.Connection, error)
 	Refresh(ctx context.Context, user, id string) (*credential.Credential, error)
 }
 
@@ -106,12 +106,14 @@ func (s *server) stateCookie(provider, name string) *http.Cookie {
 func (s *server) FinishAuthorization(ctx context.Context, r FinishAuthorizationRequestObject) (FinishAuthorizationResponseObject, error) {
 	state := value(r.Params.State)
 	name := oauth.Cookie(state)
-	c, to, err := s.connections.Connect(ctx, oauth.Callback{
+	connected, err := s.connections.Connect(ctx, oauth.Callback{
 		Provider: r.Provider, State: state, Code: value(r.Params.Code), Error: value(r.Params.Error), Browser: browserOf(ctx).cookies[name],
 	})
+	identified(ctx, auth.Principal{UserID: connected.User})
 	if err != nil {
 		return nil, err
 	}
+	c, to := connected.Credential, connected.ReturnTo
 	audited(ctx, c.ID)
 	cookie := s.stateCookie(r.Provider, name)
 	cookie.MaxAge = -1
@@ -131,14 +133,14 @@ func (s *server) FinishAuthorization(ctx context.Context, r FinishAuthorizationR
 
 // FinishAuthorizationByToken is POST /api/v2/integrations/oauth/{provider}/callback.
 func (s *server) FinishAuthorizationByToken(ctx context.Context, r FinishAuthorizationByTokenRequestObject) (FinishAuthorizationByTokenResponseObject, error) {
-	c, _, err := s.connections.Connect(ctx, oauth.Callback{
+	connected, err := s.connections.Connect(ctx, oauth.Callback{
 		Provider: r.Provider, State: r.Body.State, Code: r.Body.Code, User: auth.From(ctx).UserID,
 	})
 	if err != nil {
 		return nil, err
 	}
-	audited(ctx, c.ID)
-	return FinishAuthorizationByToken200JSONResponse(integration(c)), nil
+	audited(ctx, connected.Credential.ID)
+	return FinishAuthorizationByToken200JSONResponse(integration(connected.Credential)), nil
 }
 
 // RefreshIntegration is POST /api/v2/integrations/{integration_id}/refresh.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ type connections struct {
 	callback oauth.Callback
 	returnTo string
 	err      error
+	audit    *bytes.Buffer
 }
 
 func (*connections) All() []*oauth.Provider {
@@ -45,9 +47,9 @@ func (c *connections) Authorize(_ context.Context, r oauth.Request) (*oauth.Auth
 	return &oauth.Authorization{URL: "https://github.example/a?b=c", State: "st", Cookie: oauth.Cookie("st"), Browser: "br", Life: time.Minute}, c.err
 }
 
-func (c *connections) Connect(_ context.Context, b oauth.Callback) (*credential.Credential, string, error) {
+func (c *connections) Connect(_ context.Context, b oauth.Callback) (oauth.Connection, error) {
 	c.callback = b
-	return connected, c.returnTo, c.err
+	return oauth.Connection{User: idOf("ann"), Credential: connected, ReturnTo: c.returnTo}, c.err
 }
 
 func (c *connections) Refresh(context.Context, string, string) (*credential.Credential, error) {
@@ -59,9 +61,10 @@ var connected = &credential.Credential{ID: "int-1", Provider: "github", Type: cr
 func newOAuthFixture(t *testing.T) (*fixture, *connections) {
 	t.Helper()
 	c := &connections{}
-	f, _ := newKeyFixture(t, func(config *Config) {
+	f, audit := newKeyFixture(t, func(config *Config) {
 		config.Connections, config.BaseURL, config.Origins = c, "https://here.example/base/", []string{"https://app.example"}
 	})
+	c.audit = audit
 	return f, c
 }
 
@@ -149,6 +152,17 @@ func TestCallbacks(t *testing.T) {
 	if c.callback != (oauth.Callback{Provider: "github", State: "st", Error: "access_denied"}) {
 		t.Errorf("called back with %+v", c.callback)
 	}
+	for _, line := range strings.Split(strings.TrimSpace(c.audit.String()), "\n") {
+		if !strings.Contains(line, `"user":"`+idOf("ann")+`"`) || !strings.Contains(line, `"about":"int-1"`) {
+			t.Errorf("the audit log does not say whose state it was: %s", line)
+		}
+	}
+	c.audit.Reset()
+	c.err = &oauth.Refused{Reason: oauth.ReasonDenied, Message: "no"}
+	if f.browse(oauthPath + "/callback?state=st&error=access_denied"); !strings.Contains(c.audit.String(), `"user":"`+idOf("ann")+`"`) {
+		t.Errorf("the audit log does not say who denied it: %s", c.audit)
+	}
+	c.err = nil
 	ann := tokenOf(t, "ann")
 	expect(t, f.as(ann, "POST", oauthPath+"/callback", `{"code":"co","state":"st"}`), 200, `"id":"int-1"`)
 	if c.callback != (oauth.Callback{Provider: "github", State: "st", Code: "co", User: idOf("ann")}) {

@@ -89,10 +89,10 @@ func New(c Config) (*API, error) {
 		}),
 		GorillaServerOptions{BaseRouter: operations, ErrorHandlerFunc: s.unreadable},
 	)
-	router.NotFoundHandler = located(c.TrustedProxies)(s.unmatched(router, c.Authenticate, limited))
+	router.NotFoundHandler = located(c.TrustedProxies)(s.unmatched(doc, router, c.Authenticate, limited))
 	router.MethodNotAllowedHandler = router.NotFoundHandler
 
-	return &API{handler: surrounded(router, c.Logger, c.Origins), close: cancel}, nil
+	return &API{handler: leaving(closing, surrounded(router, c.Logger, c.Origins), c.MaxBody), close: cancel}, nil
 }
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }

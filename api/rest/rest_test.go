@@ -392,6 +392,11 @@ func (f *fixture) check(r *http.Request, w *httptest.ResponseRecorder) {
 	if w.Code >= 400 {
 		checkEnvelope(f.t, w)
 	}
+	for name := range w.Header() {
+		if !forPages(name) {
+			f.t.Errorf("%s %s: pages of other origins cannot read %s: it is not in exposedHeaders", r.Method, r.URL, name)
+		}
+	}
 	switch err := f.checker.Check(r, w.Code, w.Header(), w.Body.Bytes()); {
 	case errors.Is(err, apitest.ErrUnknown):
 		if w.Code != http.StatusTooManyRequests && w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed && r.URL.Path != "/openapi.json" && !strings.HasPrefix(r.URL.Path, "/docs") {
@@ -400,6 +405,15 @@ func (f *fixture) check(r *http.Request, w *httptest.ResponseRecorder) {
 	case err != nil:
 		f.t.Errorf("%s %s: %d does not fit the document: %v\n%.500s", r.Method, r.URL, w.Code, err, w.Body)
 	}
+}
+
+// forPages says whether pages of other origins can read a header, or have no use for it.
+func forPages(name string) bool {
+	equals := func(other string) bool { return strings.EqualFold(name, other) }
+	return strings.HasPrefix(name, "Access-Control-") || slices.ContainsFunc(exposedHeaders, equals) || slices.ContainsFunc([]string{
+		"Cache-Control", "Content-Length", "Content-Type", "Last-Modified", // every page may read these
+		"Connection", "Content-Security-Policy", "Permissions-Policy", "Referrer-Policy", "Set-Cookie", "Vary", "X-Content-Type-Options", "X-Frame-Options",
+	}, equals)
 }
 
 func checkEnvelope(t *testing.T, w *httptest.ResponseRecorder) {

@@ -16,6 +16,16 @@ import (
 // compressFrom is the size in bytes from which an answer is worth compressing.
 const compressFrom = 50 << 10
 
+// Headers that pages of other origins may send and read, beside those that every page may. All that an operation takes or
+// answers with must stand here.
+var (
+	allowedHeaders = []string{"Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Prefer", "If-Match", "If-None-Match", "If-Range", "X-Request-Id"}
+	exposedHeaders = []string{
+		"Allow", "Content-Disposition", "Content-Encoding", "Content-Range", "Accept-Ranges", "Deprecation", "ETag", "Link", "Location", "Preference-Applied", "Retry-After",
+		"WWW-Authenticate", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-Id", "X-Token-Revoked", "X-Total-Count",
+	}
+)
+
 // surrounded puts around next what holds for every request, on whatever path.
 func surrounded(next http.Handler, log hclog.Logger, origins []string) http.Handler {
 	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(compressFrom))
@@ -28,8 +38,8 @@ func surrounded(next http.Handler, log hclog.Logger, origins []string) http.Hand
 		h = cors.New(cors.Options{
 			AllowedOrigins: origins,
 			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-			AllowedHeaders: []string{"Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Prefer", "If-Match", "If-None-Match", "X-Request-Id"},
-			ExposedHeaders: []string{"X-Request-Id", "ETag", "Preference-Applied", "Retry-After", "WWW-Authenticate"},
+			AllowedHeaders: allowedHeaders,
+			ExposedHeaders: exposedHeaders,
 			MaxAge:         600,
 		}).Handler(h)
 	}

@@ -189,38 +189,46 @@ func wrongState() error {
 // providerError is what a provider may call a failure.
 var providerError = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
+// Connection is what a callback came to.
+type Connection struct {
+	User       string                 // whose state it was: beside an error too, once that is known
+	Credential *credential.Credential // nil beside an error
+	ReturnTo   string
+}
+
 // Connect exchanges a code and stores the account, once. The state is spent whatever comes of it.
-func (s *Service) Connect(ctx context.Context, c Callback) (connected *credential.Credential, returnTo string, err error) {
+func (s *Service) Connect(ctx context.Context, c Callback) (Connection, error) {
 	if c.State == "" {
-		return nil, "", wrongState()
+		return Connection{}, wrongState()
 	}
 	if (c.Code == "" && c.Error == "") || !utf8.ValidString(c.Code) {
-		return nil, "", &Refused{Reason: ReasonCode, Field: "code", Message: "the provider's code is missing"}
+		return Connection{}, &Refused{Reason: ReasonCode, Field: "code", Message: "the provider's code is missing"}
 	}
 	p, err := s.provider(c.Provider)
 	if err != nil {
-		return nil, "", err
+		return Connection{}, err
 	}
 	st, err := s.takeState(ctx, c)
 	if err != nil {
-		return nil, "", err
+		return Connection{}, err
 	}
 	secret, err := s.Vault.Unseal(st.User, sealedAs(st.Provider, c.State), st.Sealed)
 	if err != nil {
 		s.log.Warn("a state was changed, or sealed under a key that is lost", "provider", c.Provider, "error", err)
-		return nil, "", wrongState()
+		return Connection{}, wrongState()
 	}
+	connection := Connection{User: st.User, ReturnTo: st.ReturnTo}
 	switch {
 	case c.Error == ReasonDenied:
-		return nil, "", &Refused{Reason: ReasonDenied, Message: "the account was not connected: its owner did not allow it"}
+		return connection, &Refused{Reason: ReasonDenied, Message: "the account was not connected: its owner did not allow it"}
 	case c.Error == "server_error", c.Error == "temporarily_unavailable":
-		return nil, "", &Upstream{p.DisplayName + " cannot connect accounts at the moment: " + c.Error}
+		return connection, &Upstream{p.DisplayName + " cannot connect accounts at the moment: " + c.Error}
 	case c.Error != "":
 		reason := ReasonRequest
 		if providerError.MatchString(c.Error) {
 			reason = c.Error
 		}
-		return nil, "", &Refused{Reason: reason, Message: "the account was not connected: " + p.DisplayName + " refused with " + reason}
+		return connection, &Refused{Reason: reason, Message: "the account was not connected: " + p.DisplayName + " refused with " + reason}
 	}
 	exchange := &proto.ExchangeCode{Code: c.Code, RedirectUri: s.callback(c.Provider), Scopes: st.Scopes}
 	if p.OAuth.PKCE {
@@ -228,10 +236,10 @@ func (s *Service) Connect(ctx context.Context, c Callback) (connected *credentia
 	}
 	result, err := s.ask(ctx, st.User, &proto.ProviderCall{Provider: c.Provider, Operation: &proto.ProviderCall_ExchangeCode{ExchangeCode: exchange}})
 	if err != nil {
-		return nil, "", err
+		return connection, err
 	}
-	connected, err = s.keep(ctx, p, st, result.GetTokens())
-	return connected, st.ReturnTo, err
+	connection.Credential, err = s.keep(ctx, p, st, result.GetTokens())
+	return connection, err
 }
 
 // keep stores what a provider has granted.

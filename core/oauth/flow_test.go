@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/plugin"
@@ -30,9 +31,13 @@ func TestAnAccountIsConnected(t *testing.T) {
 		t.Errorf("the state is %q", a.State)
 	}
 	h.set(func() { h.grants = []string{"repo"} }) // the user grants less
-	c, to, err := h.Connect(t.Context(), a.back())
+	connection, err := h.Connect(t.Context(), a.back())
 	if err != nil {
 		t.Fatal(err)
+	}
+	c, to := connection.Credential, connection.ReturnTo
+	if connection.User != "ann" {
+		t.Errorf("the state is %q's", connection.User)
 	}
 	if to != "/done" || c.UserID != "ann" || c.Type != credential.OAuth2 || c.Title != "Forge (ada)" || !slices.Equal(c.Scopes, []string{"repo"}) || c.ExpiresAt == nil {
 		t.Errorf("%+v, %s", c, to)
@@ -79,24 +84,27 @@ func TestStatesAreForOneBrowserOneProviderAndOnce(t *testing.T) {
 	} {
 		c := a.back()
 		change(&c)
-		_, _, err := h.Connect(t.Context(), c)
+		connection, err := h.Connect(t.Context(), c)
 		expectRefusal(t, name, err, ReasonState)
+		if connection.User != "" {
+			t.Errorf("%s: whose state it is is told", name)
+		}
 	}
 	if h.count("ExchangeCode") != 0 {
 		t.Error("the provider was asked for a code")
 	}
 	c := a.back()
 	c.Browser, c.User = "", "ann" // a client without cookies
-	if _, _, err := h.Connect(t.Context(), c); err != nil {
+	if _, err := h.Connect(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := h.Connect(t.Context(), a.back())
+	_, err := h.Connect(t.Context(), a.back())
 	expectRefusal(t, "used", err, ReasonState)
 	late := h.authorize("ann")
 	h.exec(`UPDATE oauth_state SET expires_at = now()`)
-	_, _, err = h.Connect(t.Context(), late.back())
+	_, err = h.Connect(t.Context(), late.back())
 	expectRefusal(t, "expired", err, ReasonState)
-	_, _, err = h.Connect(t.Context(), Callback{Provider: "nobody", State: "s", Code: "good", User: "ann"})
+	_, err = h.Connect(t.Context(), Callback{Provider: "nobody", State: "s", Code: "good", User: "ann"})
 	if !errors.Is(err, ErrUnknown) {
 		t.Errorf("an unknown provider: %v", err)
 	}
@@ -107,14 +115,14 @@ func TestRowsThatWereSwappedConnectNothing(t *testing.T) {
 	h := newHarness(t)
 	ann, eve := h.authorize("ann"), h.authorize("eve")
 	h.exec(`UPDATE oauth_state SET user_id = 'eve' WHERE digest = ?`, digest(ann.State))
-	_, _, err := h.Connect(t.Context(), ann.back())
+	_, err := h.Connect(t.Context(), ann.back())
 	expectRefusal(t, "another user's", err, ReasonState)
 	_, err = h.Authorize(t.Context(), Request{User: "ann", Provider: "forge"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.exec(`UPDATE oauth_state SET sealed = (SELECT sealed FROM oauth_state WHERE user_id = 'ann') WHERE digest = ?`, digest(eve.State))
-	_, _, err = h.Connect(t.Context(), eve.back())
+	_, err = h.Connect(t.Context(), eve.back())
 	expectRefusal(t, "another verifier", err, ReasonState)
 	if h.count("ExchangeCode") != 0 {
 		t.Error("the provider was asked for a code")
@@ -127,7 +135,10 @@ func TestFailuresStoreNothing(t *testing.T) {
 	connect := func(change func(*Callback)) error {
 		c := h.authorize("ann").back()
 		change(&c)
-		_, _, err := h.Connect(t.Context(), c)
+		connection, err := h.Connect(t.Context(), c)
+		if c.Code != "" && utf8.ValidString(c.Code) && connection.User != "ann" {
+			t.Errorf("the state of a callback that fails with %v is %q's", err, connection.User)
+		}
 		return err
 	}
 	expectRefusal(t, "a forged code", connect(func(c *Callback) { c.Code = "forged" }), ReasonGrant)
@@ -158,7 +169,7 @@ func TestOneOfTwoCallbacksWins(t *testing.T) {
 	var wait sync.WaitGroup
 	errs := make([]error, 8)
 	for i := range errs {
-		wait.Go(func() { _, _, errs[i] = h.Connect(t.Context(), a.back()) })
+		wait.Go(func() { _, errs[i] = h.Connect(t.Context(), a.back()) })
 	}
 	wait.Wait()
 	won := 0

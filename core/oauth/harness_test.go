@@ -179,11 +179,11 @@ func (a *Authorization) back() Callback {
 // connect goes the whole way of a user.
 func (h *harness) connect(user string, scopes ...string) *credential.Credential {
 	h.t.Helper()
-	c, _, err := h.Connect(h.t.Context(), h.authorize(user, scopes...).back())
+	connection, err := h.Connect(h.t.Context(), h.authorize(user, scopes...).back())
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return c
+	return connection.Credential
 }
 
 func (h *harness) exec(query string, args ...any) {
