@@ -55,15 +55,28 @@ func (c *catalogue) sort() {
 	c.nameProviders()
 }
 
+// without is the catalogue but for what a plugin offers, not sorted yet.
+func (c *catalogue) without(s *supervisor) *catalogue {
+	next := &catalogue{byID: maps.Clone(c.byID), providers: maps.Clone(c.providers)}
+	maps.DeleteFunc(next.byID, func(_ string, e entry) bool { return e.plugin != nil && e.plugin == s })
+	maps.DeleteFunc(next.providers, func(_ string, p providerEntry) bool { return p.plugin == s || p.plugin == nil })
+	return next
+}
+
 // register puts what a plugin offers in the place of what it offered before. Blocks stay while their plugin is
-// down, so that graphs that use them remain valid.
+// down, so that graphs that use them remain valid. A plugin that has been replaced or unloaded offers nothing.
 func (h *Host) register(s *supervisor, o *offer) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	old := h.catalogue.Load()
-	next := &catalogue{byID: maps.Clone(old.byID), providers: maps.Clone(old.providers)}
-	maps.DeleteFunc(next.byID, func(_ string, e entry) bool { return e.plugin == s })
-	maps.DeleteFunc(next.providers, func(_ string, p providerEntry) bool { return p.plugin == s || p.plugin == nil })
+	if s.life.Err() != nil {
+		return errRetired
+	}
+	return h.offer(s, s, o)
+}
+
+// offer puts what the plugin s offers in the place of what another or itself did. h.mu is held.
+func (h *Host) offer(s, instead *supervisor, o *offer) error {
+	next := h.catalogue.Load().without(instead)
 	for _, b := range o.blocks {
 		if other, ok := next.byID[b.ID]; ok {
 			owner := "the core"

@@ -32,6 +32,8 @@ type DescribedBlock struct {
 
 // Descriptions are those of all plugins that could be asked, sorted by name: also of such as did not start then.
 func (h *Host) Descriptions() []Description {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var all []Description
 	for _, s := range h.plugins {
 		s.mu.Lock()

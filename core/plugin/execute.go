@@ -12,6 +12,14 @@ import (
 // its plugin restarting waits for it, for a bounded time. A run that is cut off by Close ends as one that crashed
 // together with others: it is nobody's fault.
 func (h *Host) Run(ctx context.Context, r Run) Result {
+	result := h.run(ctx, r)
+	for result.moved { // the catalogue has changed before
+		result = h.run(ctx, r)
+	}
+	return result
+}
+
+func (h *Host) run(ctx context.Context, r Run) Result {
 	e, ok := h.catalogue.Load().byID[r.Block]
 	if !ok || e.plugin == nil || r.Isolated {
 		r.Begun.Drop()
@@ -74,6 +82,8 @@ func (s *supervisor) refuse(ctx context.Context, err error) Result {
 	switch {
 	case ctx.Err() != nil:
 		return cancelled()
+	case s.retired():
+		return Result{moved: true}
 	case s.host.closed.Load():
 		return Result{Crashed: &Crash{Detail: "the server is stopping"}}
 	}
@@ -82,18 +92,18 @@ func (s *supervisor) refuse(ctx context.Context, err error) Result {
 
 // runAlone runs a block in a process of its own.
 func (s *supervisor) runAlone(ctx context.Context, b *block.Block, r *Run) Result {
-	if st := s.Status(); st.State == Failed || st.State == Stopped {
+	if st := s.Status(); !s.retired() && (st.State == Failed || st.State == Stopped) {
 		return s.refuse(ctx, fmt.Errorf("plugin %s is %s: %s", s.name, st.State, st.Error))
 	}
 	select {
 	case s.isolated <- struct{}{}:
 	case <-ctx.Done():
 		return cancelled()
-	case <-s.host.life.Done():
+	case <-s.life.Done():
 		return s.refuse(ctx, nil)
 	}
 	defer func() { <-s.isolated }()
-	if s.host.closed.Load() {
+	if s.life.Err() != nil {
 		return s.refuse(ctx, nil)
 	}
 	var err error
@@ -102,7 +112,7 @@ func (s *supervisor) runAlone(ctx context.Context, b *block.Block, r *Run) Resul
 		if result, err = s.startAlone(ctx, b, r); err == nil {
 			return result
 		}
-		if ctx.Err() != nil || s.host.closed.Load() {
+		if ctx.Err() != nil || s.life.Err() != nil {
 			break
 		}
 	}
@@ -116,7 +126,7 @@ const aloneStarts = 3
 func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run) (Result, error) {
 	launching, done := context.WithCancel(ctx)
 	defer done()
-	defer context.AfterFunc(s.host.life, done)()
+	defer context.AfterFunc(s.life, done)()
 	in, err := s.launch(launching)
 	if err != nil {
 		return Result{}, fmt.Errorf("plugin %s cannot be started for a run of its own: %w", s.name, err)
@@ -132,5 +142,5 @@ func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run) (Re
 	return result, nil
 }
 
-// drain waits for the process beside the plugin's own and lets no other start. The host is closed.
+// drain waits for the process beside the plugin's own and lets no other start. The plugin's life has ended.
 func (s *supervisor) drain() { s.isolated <- struct{}{} }

@@ -32,16 +32,38 @@ type manifest struct {
 	Permissions Permissions `json:"permissions"`
 }
 
-// found is an installed plugin.
+// Installation is a plugin that was installed: a folder of any name with a manifest, and an executable of the plugin's
+// name beside it.
+type Installation struct {
+	Name   string
+	Folder string
+}
+
+// found is a plugin that could be started.
 type found struct {
 	manifest
 	path string // of the executable, absolute
 }
 
-// find looks through dirs. A folder that is not there holds no plugins; one that cannot be read is an error. A
-// plugin that another folder has already offered is broken, as is one that could not be started as it lies there.
-func find(dirs []string) (plugins []found, broken []Status, err error) {
+// find looks through dirs, and then at what is installed. A folder that is not there holds no plugins; one that cannot
+// be read is an error. A plugin that another folder has already offered is broken, as is one that could not be started
+// as it lies there.
+func find(dirs []string, installed []Installation) (plugins []found, broken []Status, err error) {
 	seen := make(map[string]string)
+	add := func(name, folder string) {
+		f, err := inspect(name, folder)
+		if err == nil && seen[f.Name] != "" {
+			err = fmt.Errorf("a plugin of this name is already in %s", seen[f.Name])
+		}
+		if err != nil {
+			broken = append(broken, Status{
+				Name: name, Version: f.Version, Path: folder, Description: f.Description, State: Failed, Error: err.Error(),
+			})
+			return
+		}
+		seen[f.Name] = folder
+		plugins = append(plugins, f)
+	}
 	for _, dir := range dirs {
 		dir, err := filepath.Abs(dir)
 		if err != nil {
@@ -59,20 +81,11 @@ func find(dirs []string) (plugins []found, broken []Status, err error) {
 			if strings.HasPrefix(e.Name(), ".") || !isDir(folder) {
 				continue
 			}
-			f, err := inspect(folder)
-			if err == nil && seen[f.Name] != "" {
-				err = fmt.Errorf("a plugin of this name is already in %s", seen[f.Name])
-			}
-			if err != nil {
-				broken = append(broken, Status{
-					Name: e.Name(), Version: f.Version, Path: folder, Description: f.Description,
-					State: Failed, Error: err.Error(),
-				})
-				continue
-			}
-			seen[f.Name] = folder
-			plugins = append(plugins, f)
+			add(e.Name(), folder)
 		}
+	}
+	for _, i := range installed {
+		add(i.Name, i.Folder)
 	}
 	slices.SortFunc(plugins, func(a, b found) int { return cmp.Compare(a.Name, b.Name) })
 	return plugins, broken, nil
@@ -83,8 +96,8 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func inspect(folder string) (found, error) {
-	name := filepath.Base(folder)
+// inspect reads the manifest of the plugin that a folder is to hold.
+func inspect(name, folder string) (found, error) {
 	f := found{path: filepath.Join(folder, name)}
 	info, err := os.Stat(filepath.Join(folder, manifestName))
 	if err != nil {
@@ -104,7 +117,7 @@ func inspect(folder string) (found, error) {
 	case !namePattern.MatchString(f.Name):
 		return f, fmt.Errorf("%s: name %q is not of the form [a-z][a-z0-9_]*", manifestName, f.Name)
 	case f.Name != name:
-		return f, fmt.Errorf("%s: name %q is not that of its folder, %q", manifestName, f.Name, name)
+		return f, fmt.Errorf("%s: name %q is not %q, by which it was found", manifestName, f.Name, name)
 	case f.Version == "":
 		return f, fmt.Errorf("%s: version is missing", manifestName)
 	case f.Protocol != proto.Version:

@@ -65,7 +65,7 @@ func FuzzManifestIsRefusedOrWhole(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(folder, manifestName), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := inspect(folder); err == nil && (got.Name != "p" || got.Version == "" || got.Protocol != proto.Version) {
+		if got, err := inspect("p", folder); err == nil && (got.Name != "p" || got.Version == "" || got.Protocol != proto.Version) {
 			t.Errorf("%q: %+v", b, got)
 		}
 	})

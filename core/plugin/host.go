@@ -24,6 +24,8 @@ import (
 type Config struct {
 	// Dirs are searched in order for plugins: <dir>/<name>/plugin.json beside an executable <dir>/<name>/<name>.
 	Dirs []string
+	// Installed are plugins that lie elsewhere. One whose name a folder of Dirs has taken is broken.
+	Installed []Installation
 	// RuntimeDir holds the private folders of plugin processes: their sockets, working and temporary folders. It
 	// is made with mode 0700, belongs to one running host, and what an earlier one left in it is removed.
 	RuntimeDir string
@@ -60,6 +62,8 @@ type Status struct {
 	Error       string // why it is not ready, or why it was last restarted
 	PID         int    // 0 while no process runs
 	Restarts    int
+	// Outgoing are the processes of earlier versions, by id, that finish what they began.
+	Outgoing []int
 }
 
 // Host owns the plugin processes of a server.
@@ -71,15 +75,17 @@ type Host struct {
 	starter *starter
 	veil    veil
 
-	life   context.Context // ends with Close
-	end    context.CancelFunc
-	wg     sync.WaitGroup
-	closed atomic.Bool
-	starts sync.Mutex // held by Start, awaited by Close
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	wg      sync.WaitGroup
+	closed  atomic.Bool
+	starts  sync.Mutex // held by Start, Load and Unload, awaited by Close
+	started bool       // guarded by starts
 
-	mu        sync.Mutex // guards writing of catalogue
 	catalogue atomic.Pointer[catalogue]
-	plugins   []*supervisor // sorted by name; fixed after New
+	mu        sync.Mutex    // guards writing of catalogue, and what follows
+	plugins   []*supervisor // sorted by name
+	outgoing  []*supervisor // replaced or unloaded, not at their end yet
 	broken    []Status      // folders that hold no plugin that could be started
 }
 
@@ -121,7 +127,7 @@ func newHost(config Config, pace pace) (*Host, error) {
 		return nil, err
 	}
 	h.catalogue.Store(empty)
-	found, broken, err := find(config.Dirs)
+	found, broken, err := find(config.Dirs, config.Installed)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +154,7 @@ func (h *Host) Start(ctx context.Context) error {
 	if h.closed.Load() {
 		return errors.New("start plugins: the host is closed")
 	}
+	h.started = true
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.life, cancel)()
@@ -161,7 +168,7 @@ func (h *Host) Start(ctx context.Context) error {
 		if first[i].err == nil {
 			first[i].err = h.register(s, first[i].instance.offer)
 		}
-		h.wg.Go(func() { s.supervise(h.life, first[i]) })
+		h.keep(s, first[i])
 	}
 	for _, s := range h.plugins {
 		s.settled()
@@ -181,18 +188,23 @@ func (h *Host) Close() {
 	h.starts.Lock()
 	defer h.starts.Unlock()
 	h.wg.Wait()
-	for _, s := range h.plugins {
-		s.drain()
-	}
 	h.starter.close()
 	h.runtime.close()
 }
 
 // Plugins tells about every plugin and every broken plugin folder, sorted by name.
 func (h *Host) Plugins() []Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	all := slices.Clone(h.broken)
 	for _, s := range h.plugins {
-		all = append(all, s.Status())
+		status := s.Status()
+		for _, old := range h.outgoing {
+			if pid := old.Status().PID; old.name == s.name && pid != 0 {
+				status.Outgoing = append(status.Outgoing, pid)
+			}
+		}
+		all = append(all, status)
 	}
 	slices.SortStableFunc(all, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
 	return all

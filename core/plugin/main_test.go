@@ -188,6 +188,7 @@ func (h *Host) pids() (pids []int) {
 		if st.PID != 0 {
 			pids = append(pids, st.PID)
 		}
+		pids = append(pids, st.Outgoing...)
 	}
 	return pids
 }

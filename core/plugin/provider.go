@@ -197,6 +197,15 @@ const maxToken = 64 << 10
 // Provide does an operation of a provider in the plugin that describes it. It is done at most once. Its error is a
 // *ProviderError.
 func (h *Host) Provide(ctx context.Context, c ProviderCall) (*proto.ProviderResult, error) {
+	result, err := h.provide(ctx, c)
+	for err == nil && result == nil { // the catalogue has changed before
+		result, err = h.provide(ctx, c)
+	}
+	return result, err
+}
+
+// provide gives nothing when the plugin has been replaced or unloaded before it did anything.
+func (h *Host) provide(ctx context.Context, c ProviderCall) (*proto.ProviderResult, error) {
 	name := c.Call.GetProvider()
 	p, ok := h.catalogue.Load().providers[name]
 	if !ok || p.plugin == nil || p.OAuth == nil {
@@ -210,6 +219,8 @@ func (h *Host) Provide(ctx context.Context, c ProviderCall) (*proto.ProviderResu
 	as := &block.Block{Definition: block.Definition{Name: "provider " + name}, Plugin: block.Plugin{Name: p.plugin.name}}
 	result := p.plugin.run(ctx, as, &run)
 	switch {
+	case result.moved:
+		return nil, nil
 	case result.Crashed != nil:
 		return nil, &ProviderError{proto.ErrorKind_ERROR_KIND_TEMPORARY, fmt.Sprintf("plugin %s ended while it asked %s", p.plugin.name, p.DisplayName)}
 	case result.Err.GetKind() == proto.ErrorKind_ERROR_KIND_PANIC: // its words may hold anything

@@ -50,6 +50,8 @@ type Result struct {
 	// Stats are what the block counted, of a run that ended as the plugin says.
 	Stats map[string]int64
 	Begun *Begun // what the plugin began after the run, of Run.Follow
+
+	moved bool // nothing was run: the plugin is another's or nobody's by now
 }
 
 // Crash is the end of a process under a run.
@@ -200,8 +202,12 @@ func (r *run) allow(n int) {
 	r.mu.Unlock()
 }
 
-// run runs a block to its end. retry says that the process ended before the run reached it.
+// run runs a block to its end. retry says that the process ended, or takes no more runs, before the run reached it.
 func (s *session) run(ctx context.Context, b *block.Block, spec *Run) (result Result, retry bool) {
+	if !s.enter() {
+		return Result{}, true
+	}
+	defer s.leave()
 	if spec.Begun != nil {
 		if r := spec.Begun.take(s, b, spec); r != nil {
 			defer r.begin(ctx)()

@@ -46,6 +46,8 @@ type session struct {
 	mu      sync.Mutex
 	runs    map[uint64]*run // that the process may still work on
 	last    uint64
+	callers int           // who run something in it
+	drained chan struct{} // not nil once nobody may begin any more; closed when callers is 0 then
 	ended   bool
 	closing chan struct{} // closed when no run may begin any more
 	once    sync.Once
@@ -149,6 +151,37 @@ func (s *session) send(ctx context.Context, o outgoing) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// enter is called before a run and answered by leave after it. It says whether the run may begin.
+func (s *session) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.drained != nil {
+		return false
+	}
+	s.callers++
+	return true
+}
+
+func (s *session) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.callers--; s.callers == 0 && s.drained != nil {
+		close(s.drained)
+	}
+}
+
+// drain lets no run begin any more. The channel is closed when those that go on have ended and all that they yielded is
+// taken. It is called once.
+func (s *session) drain() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drained = make(chan struct{})
+	if s.callers == 0 {
+		close(s.drained)
+	}
+	return s.drained
 }
 
 // add gives a run its number.

@@ -21,6 +21,10 @@ type supervisor struct {
 	host *Host
 	log  hclog.Logger
 
+	life  context.Context // ends when the plugin is replaced or unloaded, and with the host's
+	end   context.CancelFunc
+	ended chan struct{} // closed when no process of it is left after that
+
 	current  atomic.Pointer[session] // of a ready plugin; nil otherwise
 	isolated chan struct{}           // taken by whoever runs a process beside the plugin's own
 
@@ -40,7 +44,7 @@ type attempt struct {
 }
 
 func newSupervisor(h *Host, f found) *supervisor {
-	return &supervisor{
+	s := &supervisor{
 		found:    f,
 		name:     f.Name,
 		host:     h,
@@ -48,8 +52,11 @@ func newSupervisor(h *Host, f found) *supervisor {
 		isolated: make(chan struct{}, 1),
 		changed:  make(chan struct{}),
 		settles:  make(chan struct{}),
+		ended:    make(chan struct{}),
 		status:   Status{Name: f.Name, Version: f.Version, Path: f.path, Description: f.Description, State: Starting},
 	}
+	s.life, s.end = context.WithCancel(h.life)
+	return s
 }
 
 // Status tells how the plugin fares.
@@ -91,7 +98,7 @@ func (s *supervisor) supervise(ctx context.Context, a attempt) {
 			case <-a.instance.gone:
 			case <-ctx.Done():
 				s.current.Store(nil)
-				a.instance.stop(s.host.pace.stop)
+				s.finish(a.instance)
 				s.update(func(st *Status) { st.State, st.PID = Stopped, 0 })
 				return
 			}
@@ -160,9 +167,7 @@ func (s *supervisor) reregister(o *offer) error {
 	if err := s.host.register(s, o); err != nil {
 		return err
 	}
-	if s.host.config.Changed != nil {
-		s.host.config.Changed()
-	}
+	s.host.changed()
 	return nil
 }
 
@@ -209,12 +214,16 @@ func (s *supervisor) session(ctx context.Context) (*session, error) {
 		s.mu.Lock()
 		status, changed := s.status, s.changed
 		s.mu.Unlock()
+		if s.retired() {
+			return nil, errRetired
+		}
 		switch status.State {
 		case Unavailable, Failed, Stopped:
 			return nil, fmt.Errorf("plugin %s is %s: %s", s.name, status.State, status.Error)
 		}
 		select {
 		case <-changed:
+		case <-s.life.Done():
 		case <-ctx.Done():
 			return nil, fmt.Errorf("plugin %s is %s and was not ready within %s: %s", s.name, status.State, s.host.pace.restart, status.Error)
 		}

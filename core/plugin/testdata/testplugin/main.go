@@ -1,5 +1,5 @@
 // Testplugin is a plugin that does what plugins should not. What it is depends on the name of its executable, since
-// nothing of the tests' environment reaches it.
+// nothing of the tests' environment reaches it, or on its version: 2.0.0-crash is one that crashes.
 package main
 
 import (
@@ -19,6 +19,13 @@ func main() {
 		os.Exit(9)
 	}
 	kind, _, _ := strings.Cut(name, "_")
+	version := filepath.Base(filepath.Dir(os.Args[0])) // of one that is installed
+	if version == name {
+		version = "1.0.0"
+	}
+	if _, as, ok := strings.Cut(version, "-"); ok {
+		kind = as
+	}
 	switch kind {
 	case "crash": // dies before the handshake
 		fmt.Fprintln(os.Stderr, "no licence found")
@@ -32,7 +39,7 @@ func main() {
 			os.Exit(4)
 		}()
 	}
-	p := sdk.Plugin{Name: name, Version: "1.0.0", Description: "Misbehaves on demand"}
+	p := sdk.Plugin{Name: name, Version: version, Description: "Misbehaves on demand"}
 	switch kind {
 	case "needy":
 		p.Settings = []sdk.PluginSetting{{Name: "token", Required: true}, {Name: "url", Default: "http://default"}}
