@@ -37,12 +37,18 @@ type manifest struct {
 type Installation struct {
 	Name   string
 	Folder string
+	// Granted is what its processes may have, whatever the manifest asks for; nil: all that.
+	Granted *Permissions
+	// Digests are those of all files of the folder, "sha256:" and lower case hex by slashed path; nil: they may be
+	// what they are.
+	Digests map[string]string
 }
 
 // found is a plugin that could be started.
 type found struct {
 	manifest
-	path string // of the executable, absolute
+	path    string            // of the executable, absolute
+	digests map[string]string // of Installation
 }
 
 // find looks through dirs, and then at what is installed. A folder that is not there holds no plugins; one that cannot
@@ -50,8 +56,9 @@ type found struct {
 // as it lies there.
 func find(dirs []string, installed []Installation) (plugins []found, broken []Status, err error) {
 	seen := make(map[string]string)
-	add := func(name, folder string) {
-		f, err := inspect(name, folder)
+	add := func(i Installation) {
+		name, folder := i.Name, i.Folder
+		f, err := i.inspect()
 		if err == nil && seen[f.Name] != "" {
 			err = fmt.Errorf("a plugin of this name is already in %s", seen[f.Name])
 		}
@@ -81,14 +88,23 @@ func find(dirs []string, installed []Installation) (plugins []found, broken []St
 			if strings.HasPrefix(e.Name(), ".") || !isDir(folder) {
 				continue
 			}
-			add(e.Name(), folder)
+			add(Installation{Name: e.Name(), Folder: folder})
 		}
 	}
 	for _, i := range installed {
-		add(i.Name, i.Folder)
+		add(i)
 	}
 	slices.SortFunc(plugins, func(a, b found) int { return cmp.Compare(a.Name, b.Name) })
 	return plugins, broken, nil
+}
+
+func (i Installation) inspect() (found, error) {
+	f, err := inspect(i.Name, i.Folder)
+	if i.Granted != nil {
+		f.Permissions = *i.Granted
+	}
+	f.digests = i.Digests
+	return f, err
 }
 
 func isDir(path string) bool {

@@ -17,7 +17,7 @@ var errRetired = errors.New("the plugin was replaced or removed")
 // finishes what it began, and is then stopped; gone is closed when nothing of it is left. When the new one fails, also
 // by not living as long as its probation, the old one serves on as if nothing had happened.
 func (h *Host) Load(ctx context.Context, i Installation, probation time.Duration) (gone <-chan struct{}, err error) {
-	f, err := inspect(i.Name, i.Folder)
+	f, err := i.inspect()
 	if err != nil {
 		return nil, fmt.Errorf("load plugin %s: %w", i.Name, err)
 	}

@@ -74,11 +74,11 @@ func TestManifestWithImpossiblePermissionsIsRefused(t *testing.T) {
 	dir := install(t, "good", "greedy")
 	put(t, dir, "good", `{"name":"good","version":"1.0.0","protocol":1,"permissions":{"network":true,"files":[{"path":"/srv","write":true}],"memory":64,"later":1}}`)
 	put(t, dir, "greedy", fmt.Sprintf(`{"name":"greedy","version":"1.0.0","protocol":1,"permissions":{"files":[{"path":%q}]}}`, "/proc/1"))
-	f, err := inspect(filepath.Join(dir, "good"))
+	f, err := inspect("good", filepath.Join(dir, "good"))
 	if err != nil || !f.Permissions.Network || f.Permissions.Memory != 64 || len(f.Permissions.Files) != 1 || f.Permissions.Files[0] != (FileAccess{"/srv", true}) {
 		t.Errorf("%+v %v", f.Permissions, err)
 	}
-	if _, err := inspect(filepath.Join(dir, "greedy")); err == nil || !strings.Contains(err.Error(), "/proc/1") {
+	if _, err := inspect("greedy", filepath.Join(dir, "greedy")); err == nil || !strings.Contains(err.Error(), "/proc/1") {
 		t.Errorf("error %v", err)
 	}
 }
