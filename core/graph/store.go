@@ -12,8 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-
-	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // Errors that callers decide by.
@@ -30,7 +28,7 @@ type Store struct {
 	follower Follower
 	cache    *cache
 	kept     *cache // published versions
-	states   *postgres.Statement
+	states   *stateReader
 }
 
 // NewStore returns a store over db. The follower may be nil.
@@ -38,7 +36,7 @@ func NewStore(db *bun.DB, f Follower) *Store {
 	if f == nil {
 		f = nobody{}
 	}
-	return &Store{db: db, follower: f, cache: newCache(), kept: newCache(), states: postgres.NewStatement(db, findState)}
+	return &Store{db: db, follower: f, cache: newCache(), kept: newCache(), states: newStateReader(db)}
 }
 
 // Filter selects graphs of a list.
@@ -220,29 +218,13 @@ func (s *Store) Delete(ctx context.Context, user, graphID string, expected []int
 	})
 }
 
-// state is what changes of a graph.
-type state struct {
-	active, latest int
-	createdAt      time.Time
-}
-
-const findState = `SELECT active_version, latest_version, created_at FROM graph WHERE id = $1::uuid AND user_id = $2`
-
-// state finds what changes of a graph. Every execution asks.
+// state finds what changes of a graph.
 func (s *Store) state(ctx context.Context, user, graphID string) (state, error) {
 	id, ok := parseID(graphID)
-	if !ok {
+	if !ok || strings.ContainsRune(user, 0) {
 		return state{}, ErrNotFound
 	}
-	var h state
-	err := s.states.Row(ctx, []any{id, user}, &h.active, &h.latest, &h.createdAt)
-	if errors.Is(err, sql.ErrNoRows) {
-		return state{}, ErrNotFound
-	}
-	if err != nil {
-		return state{}, fmt.Errorf("find graph: %w", err)
-	}
-	return h, nil
+	return s.states.state(ctx, user, id)
 }
 
 func (s *Store) get(ctx context.Context, user, graphID string, version int, choose func(state) int) (*Graph, error) {

@@ -34,17 +34,50 @@ const (
 
 // Row runs the statement and scans its one row. The error is sql.ErrNoRows where there is none.
 func (s *Statement) Row(ctx context.Context, args []any, into ...any) error {
+	return s.run(ctx, func(stmt *sql.Stmt) error {
+		if stmt == nil {
+			return s.db.DB.QueryRowContext(ctx, s.query, args...).Scan(into...)
+		}
+		return stmt.QueryRowContext(ctx, args...).Scan(into...)
+	})
+}
+
+// Rows runs the statement and calls each for every row.
+func (s *Statement) Rows(ctx context.Context, args []any, each func(*sql.Rows) error) error {
+	return s.run(ctx, func(stmt *sql.Stmt) error {
+		var rows *sql.Rows
+		var err error
+		if stmt == nil {
+			rows, err = s.db.DB.QueryContext(ctx, s.query, args...)
+		} else {
+			rows, err = stmt.QueryContext(ctx, args...)
+		}
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := each(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// run lets f query the prepared statement, or, for nil, the text.
+func (s *Statement) run(ctx context.Context, f func(*sql.Stmt) error) error {
 	if !s.plain.Load() {
 		stmt, err := s.prepare(ctx) //nolint:sqlclosecheck // it is kept, and closed by Close
 		if err == nil {
-			err = stmt.QueryRowContext(ctx, args...).Scan(into...)
+			err = f(stmt)
 		}
 		if !pooled(err) {
 			return err
 		}
 		s.plain.Store(true) // it was refused before anything was executed
 	}
-	return s.db.DB.QueryRowContext(ctx, s.query, args...).Scan(into...)
+	return f(nil)
 }
 
 // Close lets the connections forget the statement.
