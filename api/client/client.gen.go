@@ -552,6 +552,9 @@ type BlockList struct {
 	Pagination Pagination `json:"pagination"`
 }
 
+// BlockOutputs The values of each output pin that gave any, in their order; `error` is there when the block failed.
+type BlockOutputs map[string][]interface{}
+
 // BlockType defines model for BlockType.
 type BlockType string
 
@@ -1527,6 +1530,9 @@ type Waiting struct {
 // AllowMissingBlocks defines model for AllowMissingBlocks.
 type AllowMissingBlocks = bool
 
+// BlockID defines model for BlockID.
+type BlockID = string
+
 // CreatorFeatured defines model for CreatorFeatured.
 type CreatorFeatured = bool
 
@@ -2182,6 +2188,9 @@ type RefreshSessionJSONRequestBody RefreshSessionJSONBody
 // LogInJSONRequestBody defines body for LogIn for application/json ContentType.
 type LogInJSONRequestBody LogInJSONBody
 
+// ExecuteBlockJSONRequestBody defines body for ExecuteBlock for application/json ContentType.
+type ExecuteBlockJSONRequestBody = Values
+
 // CreateGraphJSONRequestBody defines body for CreateGraph for application/json ContentType.
 type CreateGraphJSONRequestBody = GraphDocument
 
@@ -2527,6 +2536,40 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v2/builder/blocks (the `ListBlocks` operationId).
 	ListBlocks(ctx context.Context, params *ListBlocksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExecuteBlockWithBody Execute block
+	//
+	// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+	// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+	// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+	// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+	//
+	// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+	// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+	// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+	// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+	ExecuteBlockWithBody(ctx context.Context, blockId BlockID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExecuteBlock Execute block
+	//
+	// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+	// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+	// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+	// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+	//
+	// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+	// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+	// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+	// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+	ExecuteBlock(ctx context.Context, blockId BlockID, body ExecuteBlockJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListGraphs List graphs
 	//
@@ -3648,6 +3691,60 @@ func (c *Client) LogIn(ctx context.Context, body LogInJSONRequestBody, reqEditor
 // Corresponds with GET /api/v2/builder/blocks (the `ListBlocks` operationId).
 func (c *Client) ListBlocks(ctx context.Context, params *ListBlocksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListBlocksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExecuteBlockWithBody Execute block
+//
+// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+//
+// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+func (c *Client) ExecuteBlockWithBody(ctx context.Context, blockId BlockID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExecuteBlockRequestWithBody(c.Server, blockId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExecuteBlock Execute block
+//
+// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+//
+// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+func (c *Client) ExecuteBlock(ctx context.Context, blockId BlockID, body ExecuteBlockJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExecuteBlockRequest(c.Server, blockId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5800,6 +5897,53 @@ func NewListBlocksRequest(server string, params *ListBlocksParams) (*http.Reques
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewExecuteBlockRequest calls the generic ExecuteBlock builder with application/json body
+func NewExecuteBlockRequest(server string, blockId BlockID, body ExecuteBlockJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExecuteBlockRequestWithBody(server, blockId, "application/json", bodyReader)
+}
+
+// NewExecuteBlockRequestWithBody constructs an http.Request for the ExecuteBlock method, with any body, and a specified content type
+func NewExecuteBlockRequestWithBody(server string, blockId BlockID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "block_id", blockId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/builder/blocks/%s/execute", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -9443,6 +9587,40 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v2/builder/blocks (the `ListBlocks` operationId).
 	ListBlocksWithResponse(ctx context.Context, params *ListBlocksParams, reqEditors ...RequestEditorFn) (*ListBlocksAnswer, error)
 
+	// ExecuteBlockWithBodyWithResponse Execute block
+	//
+	// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+	// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+	// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+	// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+	//
+	// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+	// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+	// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+	// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+	ExecuteBlockWithBodyWithResponse(ctx context.Context, blockId BlockID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExecuteBlockAnswer, error)
+
+	// ExecuteBlockWithResponse Execute block
+	//
+	// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+	// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+	// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+	// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+	//
+	// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+	// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+	// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+	// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+	ExecuteBlockWithResponse(ctx context.Context, blockId BlockID, body ExecuteBlockJSONRequestBody, reqEditors ...RequestEditorFn) (*ExecuteBlockAnswer, error)
+
 	// ListGraphsWithResponse List graphs
 	//
 	// The caller's graphs, one entry each, described by the active version; last changed first.
@@ -11968,6 +12146,127 @@ func (r ListBlocksAnswer) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListBlocksAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExecuteBlockAnswer401Headers the declared response headers of an HTTP 401 response for ExecuteBlock
+type ExecuteBlockAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// ExecuteBlockAnswer429Headers the declared response headers of an HTTP 429 response for ExecuteBlock
+type ExecuteBlockAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+type ExecuteBlockAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BlockOutputs
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *Invalid
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExecuteBlockAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ExecuteBlockAnswer429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON200() *BlockOutputs {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON422() *Invalid {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ExecuteBlockAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ExecuteBlockAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExecuteBlockAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExecuteBlockAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExecuteBlockAnswer) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18794,6 +19093,52 @@ func (c *ClientWithResponses) ListBlocksWithResponse(ctx context.Context, params
 	return ParseListBlocksAnswer(rsp)
 }
 
+// ExecuteBlockWithBodyWithResponse Execute block
+//
+// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+//
+// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+func (c *ClientWithResponses) ExecuteBlockWithBodyWithResponse(ctx context.Context, blockId BlockID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExecuteBlockAnswer, error) {
+	rsp, err := c.ExecuteBlockWithBody(ctx, blockId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExecuteBlockAnswer(rsp)
+}
+
+// ExecuteBlockWithResponse Execute block
+//
+// Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+// the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+// do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+// missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+//
+// The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+// gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+// stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+// Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v2/builder/blocks/{block_id}/execute (the `ExecuteBlock` operationId).
+func (c *ClientWithResponses) ExecuteBlockWithResponse(ctx context.Context, blockId BlockID, body ExecuteBlockJSONRequestBody, reqEditors ...RequestEditorFn) (*ExecuteBlockAnswer, error) {
+	rsp, err := c.ExecuteBlock(ctx, blockId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExecuteBlockAnswer(rsp)
+}
+
 // ListGraphsWithResponse List graphs
 //
 // The caller's graphs, one entry each, described by the active version; last changed first.
@@ -21944,6 +22289,139 @@ func ParseListBlocksAnswer(rsp *http.Response) (*ListBlocksAnswer, error) {
 		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListBlocksAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExecuteBlockAnswer parses an HTTP response from a ExecuteBlockWithResponse call
+func ParseExecuteBlockAnswer(rsp *http.Response) (*ExecuteBlockAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExecuteBlockAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BlockOutputs
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ExecuteBlockAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ExecuteBlockAnswer429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

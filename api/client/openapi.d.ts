@@ -518,6 +518,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/builder/blocks/{block_id}/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Execute block
+         * @description Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+         *     the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+         *     do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+         *     missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+         *
+         *     The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+         *     gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+         *     stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+         *     Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+         */
+        post: operations["executeBlock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/executions": {
         parameters: {
             query?: never;
@@ -1300,6 +1331,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/blocks/{block_id}/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Execute block
+         * @deprecated
+         * @description Runs one block without a graph, as its successor does.
+         */
+        post: operations["executeBlockV1"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/graphs": {
         parameters: {
             query?: never;
@@ -1807,6 +1862,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/external-api/v1/blocks/{block_id}/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Execute block
+         * @deprecated
+         * @description Runs one block without a graph, as its successor does.
+         */
+        post: operations["executeBlockExternal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/external-api/v1/graphs": {
         parameters: {
             query?: never;
@@ -2008,6 +2087,10 @@ export interface components {
         /** @description A value for each name. */
         Values: {
             [key: string]: unknown;
+        };
+        /** @description The values of each output pin that gave any, in their order; `error` is there when the block failed. */
+        BlockOutputs: {
+            [key: string]: unknown[];
         };
         /** @description A value for each name; null is as good as none. */
         ValuesIfAny: {
@@ -3939,6 +4022,8 @@ export interface components {
         LibraryAgentID: string;
         /** @description Identifier of the graph. */
         GraphID: string;
+        /** @description Identifier of the block. */
+        BlockID: string;
         /** @description Identifier of the execution. */
         ExecutionID: string;
         /** @description Identifier of the file. */
@@ -5297,6 +5382,47 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    executeBlock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "input": "Hello!"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Values"];
+            };
+        };
+        responses: {
+            /** @description The values of each output pin, in their order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockOutputs"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
@@ -6908,6 +7034,54 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    executeBlockV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "input": "Hello!"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Values"];
+            };
+        };
+        responses: {
+            /** @description The values of each output pin, in their order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "output": [
+                     *         "Hello!"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BlockOutputs"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listGraphsV1: {
         parameters: {
             query?: {
@@ -7842,6 +8016,54 @@ export interface operations {
             };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    executeBlockExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "input": "Hello!"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Values"];
+            };
+        };
+        responses: {
+            /** @description The values of each output pin, in their order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "output": [
+                     *         "Hello!"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BlockOutputs"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

@@ -26,6 +26,8 @@ type rule struct {
 // domain is the table of errors by which clients decide. What it lacks is INTERNAL_ERROR.
 var domain = []rule{
 	{is(execution.ErrNotFound), message(NotFound)},
+	{is(execution.ErrNoBlock), message(NotFound)},
+	{as[*execution.NotAlone], message(Forbidden)},
 	{is(execution.ErrConflict), message(Conflict)},
 	{is(execution.ErrUnavailable), message(Unavailable)},
 	{is(file.ErrNotFound), message(NotFound)},

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"net/http"
 	"time"
@@ -23,6 +24,8 @@ type Executions interface {
 	Delete(ctx context.Context, user, id string) error
 	// StopGraph stops all executions of a graph.
 	StopGraph(ctx context.Context, user, graphID string) error
+	// RunBlock runs one block without a graph, and gives its outputs.
+	RunBlock(ctx context.Context, user, id string, inputs json.RawMessage) ([]execution.PinValues, error)
 }
 
 // ListExecutions is GET /api/v2/executions.

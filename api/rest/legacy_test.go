@@ -116,6 +116,19 @@ func TestLegacyGraphs(t *testing.T) {
 	expect(t, f.old("ann", "DELETE", "/api/v1/graphs/g1", ""), 200, `{"version_counts":2}`)
 }
 
+func TestExecuteBlock(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, prefix := range []string{"/api/v2/builder", "/api/v1", "/external-api/v1"} {
+		expect(t, f.old("ann", "POST", prefix+"/blocks/b/execute", `{"a": 1.00e2}`), 200, `{"out":[{"a": 1.00e2},"ann"]}`)
+		expect(t, f.old("ann", "POST", prefix+"/blocks/c/execute", `{}`), 404, "block not found")
+		expect(t, f.old("ann", "POST", prefix+"/blocks/in/execute", `{}`), 403, "it is an input of a graph")
+		expect(t, f.old("ann", "POST", prefix+"/blocks/b/execute", `[]`), 422, `"body"`)
+		expect(t, f.old("ann", "POST", prefix+"/blocks/b/execute", ``), 422, `"body"`)
+		expect(t, f.old("ann", "POST", prefix+"/blocks/b/execute", `{"a":1,"a":2}`), 422, `"a"`)
+	}
+}
+
 func TestLegacyExecutions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -592,6 +592,9 @@ type BlockList = json.RawMessage
 // BlockListV1 defines model for BlockListV1.
 type BlockListV1 = json.RawMessage
 
+// BlockOutputs The values of each output pin that gave any, in their order; `error` is there when the block failed.
+type BlockOutputs map[string][]interface{}
+
 // BlockType defines model for BlockType.
 type BlockType string
 
@@ -1431,6 +1434,9 @@ type Waiting struct {
 // AllowMissingBlocks defines model for AllowMissingBlocks.
 type AllowMissingBlocks = bool
 
+// BlockID defines model for BlockID.
+type BlockID = string
+
 // CreatorFeatured defines model for CreatorFeatured.
 type CreatorFeatured = bool
 
@@ -2266,6 +2272,11 @@ type CreateAPIKeyV1JSONRequestBody = APIKeyRequest
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 type SetAPIKeyPermissionsV1JSONRequestBody SetAPIKeyPermissionsV1JSONBody
 
+// ExecuteBlockV1JSONRequestBody defines body for ExecuteBlockV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type ExecuteBlockV1JSONRequestBody = Values
+
 // UploadFileV1MultipartRequestBody defines body for UploadFileV1 for multipart/form-data ContentType.
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
@@ -2323,6 +2334,9 @@ type RefreshSessionJSONRequestBody RefreshSessionJSONBody
 // LogInJSONRequestBody defines body for LogIn for application/json ContentType.
 type LogInJSONRequestBody LogInJSONBody
 
+// ExecuteBlockJSONRequestBody defines body for ExecuteBlock for application/json ContentType.
+type ExecuteBlockJSONRequestBody = Values
+
 // CreateGraphJSONRequestBody defines body for CreateGraph for application/json ContentType.
 type CreateGraphJSONRequestBody = GraphDocument
 
@@ -2377,6 +2391,11 @@ type SubmitAgentJSONRequestBody = SubmissionRequest
 // EditSubmissionJSONRequestBody defines body for EditSubmission for application/json ContentType.
 type EditSubmissionJSONRequestBody = SubmissionRequest
 
+// ExecuteBlockExternalJSONRequestBody defines body for ExecuteBlockExternal for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type ExecuteBlockExternalJSONRequestBody = Values
+
 // CreateGraphExternalJSONRequestBody defines body for CreateGraphExternal for application/json ContentType.
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
@@ -2424,6 +2443,11 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	ListBlocksV1(w http.ResponseWriter, r *http.Request)
+	// ExecuteBlockV1 Execute block
+	// (POST /api/v1/blocks/{block_id}/execute)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteBlockV1(w http.ResponseWriter, r *http.Request, blockId BlockID)
 	// ListExecutionsV1 List executions
 	// (GET /api/v1/executions)
 	//
@@ -2572,6 +2596,9 @@ type ServerInterface interface {
 	// ListBlocks List available blocks
 	// (GET /api/v2/builder/blocks)
 	ListBlocks(w http.ResponseWriter, r *http.Request, params ListBlocksParams)
+	// ExecuteBlock Execute block
+	// (POST /api/v2/builder/blocks/{block_id}/execute)
+	ExecuteBlock(w http.ResponseWriter, r *http.Request, blockId BlockID)
 	// ListGraphs List graphs
 	// (GET /api/v2/builder/graphs)
 	ListGraphs(w http.ResponseWriter, r *http.Request, params ListGraphsParams)
@@ -2751,6 +2778,11 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	ListBlocksExternal(w http.ResponseWriter, r *http.Request)
+	// ExecuteBlockExternal Execute block
+	// (POST /external-api/v1/blocks/{block_id}/execute)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteBlockExternal(w http.ResponseWriter, r *http.Request, blockId BlockID)
 	// CreateGraphExternal Create graph
 	// (POST /external-api/v1/graphs)
 	//
@@ -2966,6 +2998,32 @@ func (siw *ServerInterfaceWrapper) ListBlocksV1(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListBlocksV1(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExecuteBlockV1 operation middleware
+func (siw *ServerInterfaceWrapper) ExecuteBlockV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "block_id" -------------
+	var blockId BlockID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "block_id", mux.Vars(r)["block_id"], &blockId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "block_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExecuteBlockV1(w, r, blockId)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4220,6 +4278,32 @@ func (siw *ServerInterfaceWrapper) ListBlocks(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListBlocks(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExecuteBlock operation middleware
+func (siw *ServerInterfaceWrapper) ExecuteBlock(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "block_id" -------------
+	var blockId BlockID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "block_id", mux.Vars(r)["block_id"], &blockId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "block_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExecuteBlock(w, r, blockId)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6759,6 +6843,32 @@ func (siw *ServerInterfaceWrapper) ListBlocksExternal(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// ExecuteBlockExternal operation middleware
+func (siw *ServerInterfaceWrapper) ExecuteBlockExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "block_id" -------------
+	var blockId BlockID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "block_id", mux.Vars(r)["block_id"], &blockId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "block_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExecuteBlockExternal(w, r, blockId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // CreateGraphExternal operation middleware
 func (siw *ServerInterfaceWrapper) CreateGraphExternal(w http.ResponseWriter, r *http.Request) {
 
@@ -7359,6 +7469,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/blocks", wrapper.ListBlocks).Methods(http.MethodGet)
 
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/blocks/{block_id}/execute", wrapper.ExecuteBlock).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/executions", wrapper.ListExecutions).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}", wrapper.DeleteExecution).Methods(http.MethodDelete)
@@ -7445,6 +7557,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v1/blocks", wrapper.ListBlocksV1).Methods(http.MethodGet)
 
+	r.HandleFunc(options.BaseURL+"/api/v1/blocks/{block_id}/execute", wrapper.ExecuteBlockV1).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v1/graphs", wrapper.ListGraphsV1).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v1/graphs", wrapper.CreateGraphV1).Methods(http.MethodPost)
@@ -7498,6 +7612,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v1/api-keys/{key_id}/permissions", wrapper.SetAPIKeyPermissionsV1).Methods(http.MethodPut)
 
 	r.HandleFunc(options.BaseURL+"/external-api/v1/blocks", wrapper.ListBlocksExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/blocks/{block_id}/execute", wrapper.ExecuteBlockExternal).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/external-api/v1/graphs", wrapper.CreateGraphExternal).Methods(http.MethodPost)
 
@@ -8505,6 +8621,172 @@ func (response ListBlocksV1500JSONResponse) VisitListBlocksV1Response(w http.Res
 type ListBlocksV1503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListBlocksV1503JSONResponse) VisitListBlocksV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1RequestObject struct {
+	BlockId BlockID `json:"block_id"`
+	Body    *ExecuteBlockV1JSONRequestBody
+}
+
+type ExecuteBlockV1ResponseObject interface {
+	VisitExecuteBlockV1Response(w http.ResponseWriter) error
+}
+
+type ExecuteBlockV1200JSONResponse BlockOutputs
+
+func (response ExecuteBlockV1200JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ExecuteBlockV1401JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ExecuteBlockV1403JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ExecuteBlockV1404JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ExecuteBlockV1413JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ExecuteBlockV1415JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ExecuteBlockV1422JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ExecuteBlockV1429JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ExecuteBlockV1500JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ExecuteBlockV1503JSONResponse) VisitExecuteBlockV1Response(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -13704,6 +13986,172 @@ func (response ListBlocks500JSONResponse) VisitListBlocksResponse(w http.Respons
 type ListBlocks503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListBlocks503JSONResponse) VisitListBlocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockRequestObject struct {
+	BlockId BlockID `json:"block_id"`
+	Body    *ExecuteBlockJSONRequestBody
+}
+
+type ExecuteBlockResponseObject interface {
+	VisitExecuteBlockResponse(w http.ResponseWriter) error
+}
+
+type ExecuteBlock200JSONResponse BlockOutputs
+
+func (response ExecuteBlock200JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ExecuteBlock401JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ExecuteBlock403JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ExecuteBlock404JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ExecuteBlock413JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ExecuteBlock415JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ExecuteBlock422JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ExecuteBlock429JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock500JSONResponse struct{ InternalJSONResponse }
+
+func (response ExecuteBlock500JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlock503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ExecuteBlock503JSONResponse) VisitExecuteBlockResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -22245,6 +22693,172 @@ func (response ListBlocksExternal503JSONResponse) VisitListBlocksExternalRespons
 	return err
 }
 
+type ExecuteBlockExternalRequestObject struct {
+	BlockId BlockID `json:"block_id"`
+	Body    *ExecuteBlockExternalJSONRequestBody
+}
+
+type ExecuteBlockExternalResponseObject interface {
+	VisitExecuteBlockExternalResponse(w http.ResponseWriter) error
+}
+
+type ExecuteBlockExternal200JSONResponse BlockOutputs
+
+func (response ExecuteBlockExternal200JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ExecuteBlockExternal401JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ExecuteBlockExternal403JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ExecuteBlockExternal404JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ExecuteBlockExternal413JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ExecuteBlockExternal415JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ExecuteBlockExternal422JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ExecuteBlockExternal429JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response ExecuteBlockExternal500JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExecuteBlockExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ExecuteBlockExternal503JSONResponse) VisitExecuteBlockExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateGraphExternalRequestObject struct {
 	Params CreateGraphExternalParams
 	Body   *CreateGraphExternalJSONRequestBody
@@ -23233,6 +23847,11 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	ListBlocksV1(ctx context.Context, request ListBlocksV1RequestObject) (ListBlocksV1ResponseObject, error)
+	// ExecuteBlockV1 Execute block
+	// (POST /api/v1/blocks/{block_id}/execute)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteBlockV1(ctx context.Context, request ExecuteBlockV1RequestObject) (ExecuteBlockV1ResponseObject, error)
 	// ListExecutionsV1 List executions
 	// (GET /api/v1/executions)
 	//
@@ -23381,6 +24000,9 @@ type StrictServerInterface interface {
 	// ListBlocks List available blocks
 	// (GET /api/v2/builder/blocks)
 	ListBlocks(ctx context.Context, request ListBlocksRequestObject) (ListBlocksResponseObject, error)
+	// ExecuteBlock Execute block
+	// (POST /api/v2/builder/blocks/{block_id}/execute)
+	ExecuteBlock(ctx context.Context, request ExecuteBlockRequestObject) (ExecuteBlockResponseObject, error)
 	// ListGraphs List graphs
 	// (GET /api/v2/builder/graphs)
 	ListGraphs(ctx context.Context, request ListGraphsRequestObject) (ListGraphsResponseObject, error)
@@ -23560,6 +24182,11 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	ListBlocksExternal(ctx context.Context, request ListBlocksExternalRequestObject) (ListBlocksExternalResponseObject, error)
+	// ExecuteBlockExternal Execute block
+	// (POST /external-api/v1/blocks/{block_id}/execute)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ExecuteBlockExternal(ctx context.Context, request ExecuteBlockExternalRequestObject) (ExecuteBlockExternalResponseObject, error)
 	// CreateGraphExternal Create graph
 	// (POST /external-api/v1/graphs)
 	//
@@ -23821,6 +24448,39 @@ func (sh *strictHandler) ListBlocksV1(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListBlocksV1ResponseObject); ok {
 		if err := validResponse.VisitListBlocksV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExecuteBlockV1 operation middleware
+func (sh *strictHandler) ExecuteBlockV1(w http.ResponseWriter, r *http.Request, blockId BlockID) {
+	var request ExecuteBlockV1RequestObject
+
+	request.BlockId = blockId
+
+	var body ExecuteBlockV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExecuteBlockV1(ctx, request.(ExecuteBlockV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExecuteBlockV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExecuteBlockV1ResponseObject); ok {
+		if err := validResponse.VisitExecuteBlockV1Response(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24866,6 +25526,39 @@ func (sh *strictHandler) ListBlocks(w http.ResponseWriter, r *http.Request, para
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListBlocksResponseObject); ok {
 		if err := validResponse.VisitListBlocksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExecuteBlock operation middleware
+func (sh *strictHandler) ExecuteBlock(w http.ResponseWriter, r *http.Request, blockId BlockID) {
+	var request ExecuteBlockRequestObject
+
+	request.BlockId = blockId
+
+	var body ExecuteBlockJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExecuteBlock(ctx, request.(ExecuteBlockRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExecuteBlock")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExecuteBlockResponseObject); ok {
+		if err := validResponse.VisitExecuteBlockResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26536,6 +27229,39 @@ func (sh *strictHandler) ListBlocksExternal(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListBlocksExternalResponseObject); ok {
 		if err := validResponse.VisitListBlocksExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExecuteBlockExternal operation middleware
+func (sh *strictHandler) ExecuteBlockExternal(w http.ResponseWriter, r *http.Request, blockId BlockID) {
+	var request ExecuteBlockExternalRequestObject
+
+	request.BlockId = blockId
+
+	var body ExecuteBlockExternalJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExecuteBlockExternal(ctx, request.(ExecuteBlockExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExecuteBlockExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExecuteBlockExternalResponseObject); ok {
+		if err := validResponse.VisitExecuteBlockExternalResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -314,6 +315,18 @@ func (m runs) Delete(ctx context.Context, user, id string) error {
 	}
 	return m.errs["delete"]
 }
+
+func (m runs) RunBlock(_ context.Context, user, id string, inputs json.RawMessage) ([]execution.PinValues, error) {
+	switch id {
+	case "b":
+		return []execution.PinValues{{Name: "out", Values: []json.RawMessage{inputs, quoted(user)}}}, nil
+	case "in":
+		return nil, &execution.NotAlone{Block: "Input", Why: "it is an input of a graph"}
+	}
+	return nil, execution.ErrNoBlock
+}
+
+func quoted(s string) json.RawMessage { return json.RawMessage(strconv.Quote(s)) }
 
 func (m runs) StopGraph(_ context.Context, _, id string) error {
 	m.stopped = append(m.stopped, id)

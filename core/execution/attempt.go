@@ -75,7 +75,7 @@ func (a *attempt) run() any {
 		}
 	}
 	if len(a.c.block.Credentials) > 0 {
-		all, release, err := a.heldSecrets(ctx)
+		all, release, err := borrower{s.Service, a.c.run.userID, a.c.block, a.c.input}.heldSecrets(ctx)
 		if err != nil {
 			return a.refused(err)
 		}
@@ -150,14 +150,8 @@ func (a *attempt) output(ctx context.Context, pin string, v json.RawMessage) err
 	if pin == errorPin {
 		return a.give((&value{raw: v}).text())
 	}
-	if a.c.block.Kind == block.Standard {
-		p, ok := a.c.block.Output(pin)
-		if !ok {
-			return a.give(fmt.Sprintf("invalid output: the block has no output pin %q", pin))
-		}
-		if err := p.Check(v); err != nil {
-			return a.give("invalid output: " + err.Error())
-		}
+	if problem := misfit(a.c.block, pin, v); problem != "" {
+		return a.give(problem)
 	}
 	o := output{pin: pin, value: &value{raw: v}}
 	if a.c.block.Traits.Streaming {
@@ -174,6 +168,21 @@ func (a *attempt) output(ctx context.Context, pin string, v json.RawMessage) err
 	}
 	a.collected = append(a.collected, o)
 	return nil
+}
+
+// misfit is why an output does not fit the block's own declaration; empty where it does.
+func misfit(b *block.Block, pin string, v json.RawMessage) string {
+	if b.Kind != block.Standard {
+		return ""
+	}
+	p, ok := b.Output(pin)
+	if !ok {
+		return fmt.Sprintf("invalid output: the block has no output pin %q", pin)
+	}
+	if err := p.Check(v); err != nil {
+		return "invalid output: " + err.Error()
+	}
+	return ""
 }
 
 func (a *attempt) give(problem string) error {

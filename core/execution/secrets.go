@@ -2,6 +2,7 @@ package execution
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -13,35 +14,43 @@ import (
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
-// heldSecrets fetches the secrets for as long as the attempt may have them, which is until release: those of providers
-// that want one run at a time have been waited for.
-func (a *attempt) heldSecrets(ctx context.Context) (all []*proto.Credential, release func(), err error) {
+// borrower is a run of a block that may have secrets of its user's until it ends.
+type borrower struct {
+	s     *Service
+	user  string
+	block *block.Block
+	input json.RawMessage
+}
+
+// heldSecrets fetches the secrets for as long as the run may have them, which is until release: those of providers that
+// want one run at a time have been waited for.
+func (b borrower) heldSecrets(ctx context.Context) (all []*proto.Credential, release func(), err error) {
 	release = func() {}
-	all, err = a.secrets(ctx)
-	if err != nil || len(all) == 0 || a.t.s.config.Alone == nil {
+	all, err = b.secrets(ctx)
+	if err != nil || len(all) == 0 || b.s.config.Alone == nil {
 		return all, release, err
 	}
 	known := make([]*credential.Credential, len(all))
 	for i, c := range all {
 		known[i] = &credential.Credential{ID: c.GetId(), Provider: c.GetProvider()}
 	}
-	held, err := a.t.s.config.Alone(ctx, known)
+	held, err := b.s.config.Alone(ctx, known)
 	if err != nil || held == nil {
 		return all, release, err
 	}
-	if all, err = a.secrets(ctx); err != nil { // a token may have ended meanwhile
+	if all, err = b.secrets(ctx); err != nil { // a token may have ended meanwhile
 		held()
 		return nil, release, err
 	}
 	return all, held, nil
 }
 
-// secrets fetches what the block's pins for credentials refer to, for this attempt alone. The error is one of the node.
-func (a *attempt) secrets(ctx context.Context) ([]*proto.Credential, error) {
+// secrets fetches what the block's pins for credentials refer to, for this run alone. The error is one of the node.
+func (b borrower) secrets(ctx context.Context) ([]*proto.Credential, error) {
 	var all []*proto.Credential
-	for _, f := range a.c.block.Credentials {
+	for _, f := range b.block.Credentials {
 		if f.Inside != "" {
-			c, err := a.picked(ctx, f)
+			c, err := b.picked(ctx, f)
 			if err != nil {
 				return nil, err
 			}
@@ -50,13 +59,13 @@ func (a *attempt) secrets(ctx context.Context) ([]*proto.Credential, error) {
 			}
 			continue
 		}
-		r, err := parseReference([]byte(gjson.GetBytes(a.c.input, gjson.Escape(f.Pin)).Raw))
+		r, err := parseReference([]byte(gjson.GetBytes(b.input, gjson.Escape(f.Pin)).Raw))
 		if err != nil {
 			return nil, fmt.Errorf("Invalid credentials: pin %q %w", f.Pin, err)
 		}
 		var c *proto.Credential
 		if r != nil {
-			c, err = a.secret(ctx, f, r.ID)
+			c, err = b.secret(ctx, f, r.ID)
 		}
 		switch {
 		case err != nil:
@@ -71,10 +80,10 @@ func (a *attempt) secrets(ctx context.Context) ([]*proto.Credential, error) {
 }
 
 // picked fetches what a file that was picked names; nil where it names none and the block does without.
-func (a *attempt) picked(ctx context.Context, f block.CredentialsField) (*proto.Credential, error) {
-	id := gjson.GetBytes(a.c.input, gjson.Escape(f.Inside)+"."+block.CredentialsMember).String()
+func (b borrower) picked(ctx context.Context, f block.CredentialsField) (*proto.Credential, error) {
+	id := gjson.GetBytes(b.input, gjson.Escape(f.Inside)+"."+block.CredentialsMember).String()
 	if id != "" {
-		return a.secret(ctx, f, id)
+		return b.secret(ctx, f, id)
 	}
 	if f.Optional {
 		return nil, nil
@@ -83,8 +92,8 @@ func (a *attempt) picked(ctx context.Context, f block.CredentialsField) (*proto.
 }
 
 // secret is nil where the credentials have gone and the block does without.
-func (a *attempt) secret(ctx context.Context, f block.CredentialsField, id string) (*proto.Credential, error) {
-	vault := a.t.s.config.Credentials
+func (b borrower) secret(ctx context.Context, f block.CredentialsField, id string) (*proto.Credential, error) {
+	vault := b.s.config.Credentials
 	if vault == nil {
 		return nil, unknownCredentials(id)
 	}
@@ -93,7 +102,7 @@ func (a *attempt) secret(ctx context.Context, f block.CredentialsField, id strin
 		secret *credential.Secret
 	}
 	o, err := postgres.Lasting(ctx, func() (opened, error) {
-		known, secret, err := vault.Open(ctx, a.c.run.userID, id)
+		known, secret, err := vault.Open(ctx, b.user, id)
 		return opened{known, secret}, err
 	})
 	switch {
@@ -106,7 +115,7 @@ func (a *attempt) secret(ctx context.Context, f block.CredentialsField, id strin
 	}
 	providers := f.Providers
 	if f.Discriminator != "" {
-		if provider, ok := f.Mapping[gjson.GetBytes(a.c.input, gjson.Escape(f.Discriminator)).String()]; ok {
+		if provider, ok := f.Mapping[gjson.GetBytes(b.input, gjson.Escape(f.Discriminator)).String()]; ok {
 			providers = []string{provider}
 		}
 	}

@@ -76,6 +76,8 @@ type Service struct {
 	recent recent
 	// pollEvery is how often the database is asked about an execution that another server runs, in case that nobody tells.
 	pollEvery time.Duration
+	alone     chan struct{} // holds one for each block that runs alone
+	aloneTime time.Duration // that such a block has
 
 	mu       sync.Mutex
 	current  *generation // nil while the server has no lease
@@ -98,6 +100,7 @@ func New(c Config) (*Service, error) {
 	return &Service{
 		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
 		plans: planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
+		alone: make(chan struct{}, c.Concurrency), aloneTime: maxAlone,
 	}, nil
 }
 

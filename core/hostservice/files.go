@@ -21,9 +21,14 @@ func (a *Attempt) createFile(number uint64, c *proto.CreateFile) (*proto.Reply, 
 	if c.GetNth() == 0 || c.GetNth() > maxFiles {
 		return nil, refuse("a node execution creates %d files, numbered from 1", maxFiles)
 	}
-	execution, err := uuid.Parse(a.run.GetExecutionId())
-	if err != nil {
-		return nil, err
+	var execution uuid.UUID
+	lifetime := file.UploadLifetime // nobody finds it by an execution
+	if !a.alone {
+		var err error
+		if execution, err = uuid.Parse(a.run.GetExecutionId()); err != nil {
+			return nil, err
+		}
+		lifetime = file.RunLifetime
 	}
 	h := &handle{}
 	if err := a.open(number, h); err != nil {
@@ -34,7 +39,7 @@ func (a *Attempt) createFile(number uint64, c *proto.CreateFile) (*proto.Reply, 
 	w, err := postgres.Lasting(h.ctx, func() (*file.Writer, error) {
 		return a.s.Files.Create(h.ctx, file.New{
 			ID: info.ID, User: a.run.GetUserId(), ExecutionID: execution,
-			Name: c.GetName(), MediaType: c.GetMediaType(), Lifetime: file.RunLifetime,
+			Name: c.GetName(), MediaType: c.GetMediaType(), Lifetime: lifetime,
 		})
 	})
 	if err != nil {

@@ -264,3 +264,41 @@ func TestHandlesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A block that runs without an execution makes requests and files, and keeps nothing else.
+func TestServicesOfABlockAlone(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	run := &proto.RunContext{UserId: "u", ExecutionId: uuid.NewString(), NodeId: "b", NodeExecutionId: uuid.NewString()}
+	a := &attempt{Attempt: h.OpenAlone(t.Context(), run), h: h}
+	uri, handle := a.create(1)
+	if e := a.write(handle, "text", true).GetError(); e != nil {
+		t.Fatal(e)
+	}
+	if got := a.openFile(uri).GetFileOpened(); got.GetSize() != 4 {
+		t.Errorf("opened %v", got)
+	}
+	if got := a.remember(1, `1`).GetRemembered().GetValue(); string(got) != `1` {
+		t.Errorf("remembered as %s", got)
+	}
+	if got := a.remember(1, `2`).GetRemembered().GetValue(); string(got) != `1` {
+		t.Errorf("what was remembered becomes %s", got)
+	}
+	for what, reply := range map[string]*proto.Reply{
+		"set": a.set(proto.KeyScope_KEY_SCOPE_USER, "k", `1`),
+		"get": a.next(t.Context(), &proto.Call{Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Scope: proto.KeyScope_KEY_SCOPE_NODE, Key: "k"}}}),
+	} {
+		if e := reply.GetError(); e.GetKind() != proto.ErrorKind_ERROR_KIND_INVALID_INPUT || e.GetMessage() != "a block that runs alone has no keys; run it in an agent" {
+			t.Errorf("%s a key: %v", what, reply)
+		}
+	}
+	if writes := a.End(); len(writes) != 0 {
+		t.Errorf("it leaves %v", writes)
+	}
+	var files, remembered int
+	err := h.DB.QueryRowContext(t.Context(), `
+		SELECT (SELECT count(*) FROM file WHERE execution_id IS NULL AND expires_at < now() + interval '25 hours'), (SELECT count(*) FROM remembered)`).Scan(&files, &remembered)
+	if err != nil || files != 1 || remembered != 0 {
+		t.Errorf("%d files and %d remembered values, %v", files, remembered, err)
+	}
+}

@@ -30,6 +30,9 @@ func (a *Attempt) remember(ctx context.Context, c *proto.Remember) (*proto.Reply
 	case !utf8.Valid(c.GetValue()) || !json.Valid(c.GetValue()):
 		return nil, refuse("the value is not valid JSON")
 	}
+	if a.alone {
+		return &proto.Reply{Result: &proto.Reply_Remembered{Remembered: &proto.Remembered{Value: a.recall(c)}}}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, queryTime)
 	defer cancel()
 	execution, place := a.run.GetExecutionId(), a.run.GetNodeExecutionId()
@@ -50,4 +53,18 @@ func (a *Attempt) remember(ctx context.Context, c *proto.Remember) (*proto.Reply
 		return nil, fmt.Errorf("remember a value: %w", err)
 	}
 	return &proto.Reply{Result: &proto.Reply_Remembered{Remembered: &proto.Remembered{Value: []byte(value)}}}, nil
+}
+
+// recall remembers a value as long as the run has its services.
+func (a *Attempt) recall(c *proto.Remember) json.RawMessage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known, ok := a.recalls[c.GetNth()]; ok {
+		return known
+	}
+	if a.recalls == nil {
+		a.recalls = map[uint32]json.RawMessage{}
+	}
+	a.recalls[c.GetNth()] = c.GetValue()
+	return c.GetValue()
 }

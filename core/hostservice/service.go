@@ -7,6 +7,7 @@ package hostservice
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -53,10 +54,13 @@ type Attempt struct {
 	streaming bool
 	// requestsOnly says that there is no node execution, and so nothing that could keep anything.
 	requestsOnly bool
+	// alone says that the block runs without an execution: it has no keys, and remembers until its end.
+	alone bool
 
 	mu      sync.Mutex
 	closed  bool
 	keys    overlay
+	recalls map[uint32]json.RawMessage // what it remembers, alone
 	handles map[uint64]*handle
 	cleanup sync.WaitGroup // handles that are being released
 }
@@ -70,6 +74,12 @@ func (s *Service) Open(ctx context.Context, run *proto.RunContext, streaming boo
 // follow.
 func (s *Service) OpenRequests(ctx context.Context) *Attempt {
 	return &Attempt{s: s, ctx: ctx, run: &proto.RunContext{}, requestsOnly: true}
+}
+
+// OpenAlone begins the services of a block that runs without an execution. Nothing of it may stay but files. End must
+// follow.
+func (s *Service) OpenAlone(ctx context.Context, run *proto.RunContext) *Attempt {
+	return &Attempt{s: s, ctx: ctx, run: run, alone: true}
 }
 
 // End gives up what is open and hands over the writes that no output has taken, in order. No call may go on.
@@ -102,6 +112,12 @@ func (a *Attempt) answer(ctx context.Context, from *block.Block, c *proto.Call) 
 	default:
 		if a.requestsOnly {
 			return nil, refuse("only requests can be made here")
+		}
+	}
+	switch c.GetService().(type) {
+	case *proto.Call_GetKey, *proto.Call_SetKey, *proto.Call_DeleteKey:
+		if a.alone {
+			return nil, refuse("a block that runs alone has no keys; run it in an agent")
 		}
 	}
 	switch s := c.GetService().(type) {
