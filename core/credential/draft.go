@@ -116,8 +116,8 @@ func checkSecret(name, value string, wrong map[string]string) {
 		wrong[name] = "must not be empty"
 	case len(value) > maxSecret:
 		wrong[name] = fmt.Sprintf("must have at most %d bytes", maxSecret)
-	case strings.ContainsRune(value, 0):
-		wrong[name] = "must not hold U+0000"
+	case strings.ContainsAny(value, "\r\n\x00"): // it goes into headers, where these end a line
+		wrong[name] = "must not hold line ends or U+0000"
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 var label = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
@@ -43,7 +45,17 @@ func parseHost(text string) (pattern, problem string) {
 	if _, err := netip.ParseAddr(below); err == nil && wild {
 		return "", form
 	}
+	if wild && isPublicSuffix(below) {
+		return "", "must not be all names below " + below + ", which belong to many owners; name one's own, such as *.example.com"
+	}
 	return name + port, ""
+}
+
+// isPublicSuffix says whether anybody can get a name below a domain, as below com, co.uk or github.io. A top level that
+// the list does not have, such as internal, is somebody's own.
+func isPublicSuffix(domain string) bool {
+	suffix, icann := publicsuffix.PublicSuffix(domain)
+	return suffix == domain && (icann || strings.Contains(suffix, "."))
 }
 
 // Reaches says whether host-scoped credentials are for an address: as the SDK decides it for the block that uses them.

@@ -94,7 +94,7 @@ func (c checker) line(field, s string, limit int) string {
 func (c checker) url(field, s string) {
 	c.text(field, s, maxURL)
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
 		c.wrong(field, "must be an https URL")
 	}
 }
