@@ -2920,7 +2920,7 @@ type ClientInterface interface {
 	// RefreshIntegration Refresh integration
 	//
 	// Gets a new access token now; before one ends that happens by itself. An integration that has nothing to refresh
-	// with is 409. If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
+	// with is 409, and so is one whose stored secret can no longer be read (reason `damaged`). If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
 	// until its user authorises it again.
 	//
 	// Corresponds with POST /api/v2/integrations/{integration_id}/refresh (the `RefreshIntegration` operationId).
@@ -4484,7 +4484,7 @@ func (c *Client) UpdateIntegration(ctx context.Context, integrationId Integratio
 // RefreshIntegration Refresh integration
 //
 // Gets a new access token now; before one ends that happens by itself. An integration that has nothing to refresh
-// with is 409. If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
+// with is 409, and so is one whose stored secret can no longer be read (reason `damaged`). If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
 // until its user authorises it again.
 //
 // Corresponds with POST /api/v2/integrations/{integration_id}/refresh (the `RefreshIntegration` operationId).
@@ -10012,7 +10012,7 @@ type ClientWithResponsesInterface interface {
 	// RefreshIntegrationWithResponse Refresh integration
 	//
 	// Gets a new access token now; before one ends that happens by itself. An integration that has nothing to refresh
-	// with is 409. If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
+	// with is 409, and so is one whose stored secret can no longer be read (reason `damaged`). If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
 	// until its user authorises it again.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -19758,7 +19758,7 @@ func (c *ClientWithResponses) UpdateIntegrationWithResponse(ctx context.Context,
 // RefreshIntegrationWithResponse Refresh integration
 //
 // Gets a new access token now; before one ends that happens by itself. An integration that has nothing to refresh
-// with is 409. If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
+// with is 409, and so is one whose stored secret can no longer be read (reason `damaged`). If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
 // until its user authorises it again.
 //
 // Returns a wrapper object for the known response body format(s).

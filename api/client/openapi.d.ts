@@ -1277,7 +1277,7 @@ export interface paths {
         /**
          * Refresh integration
          * @description Gets a new access token now; before one ends that happens by itself. An integration that has nothing to refresh
-         *     with is 409. If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
+         *     with is 409, and so is one whose stored secret can no longer be read (reason `damaged`). If the provider refuses it is 422 with the reason `needs_reauthorization`, and so is its use by agents
          *     until its user authorises it again.
          */
         post: operations["refreshIntegration"];

@@ -45,6 +45,7 @@ var domain = []rule{
 	{is(credential.ErrFixedKeys), message(Conflict)},
 	{as[*credential.Invalid], invalidCredential},
 	{as[*credential.NeedsReauthorization], needsReauthorization},
+	{as[*credential.Damaged], damagedCredential},
 	{is(oauth.ErrUnknown), message(NotFound)},
 	{is(oauth.ErrTicket), func(error) *Problem { return Unauthorized(oauth.ErrTicket) }},
 	{is(oauth.ErrNotRefreshable), message(Conflict)},
@@ -85,6 +86,13 @@ func invalidCredential(err error) *Problem {
 func needsReauthorization(err error) *Problem {
 	p := Invalid(err.Error())
 	p.Details = map[string]any{"reason": "needs_reauthorization"}
+	return p
+}
+
+func damagedCredential(err error) *Problem {
+	damaged, _ := errors.AsType[*credential.Damaged](err)
+	p := Conflict(damaged.Error())
+	p.Details = map[string]any{"reason": "damaged"}
 	return p
 }
 

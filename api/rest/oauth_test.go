@@ -185,6 +185,7 @@ func TestWhatGoesWrongInOAuthIsTold(t *testing.T) {
 		{&oauth.Refused{Reason: oauth.ReasonState, Field: "state", Message: "no"}, 422, []string{`"reason":"invalid_state"`, `"fields":{"state":"no"}`}},
 		{&oauth.Upstream{Message: "GitHub is down"}, 502, []string{`"UPSTREAM_ERROR"`, "GitHub is down"}},
 		{oauth.ErrNotRefreshable, 409, []string{`"CONFLICT"`}},
+		{&credential.Damaged{ID: "i", Title: "T", Provider: "github"}, 409, []string{`"CONFLICT"`, `"reason":"damaged"`, "delete them"}},
 		{&credential.NeedsReauthorization{ID: "i", Title: "T", Provider: "github", Reason: "gone"}, 422, []string{`"reason":"needs_reauthorization"`, "gone"}},
 	} {
 		c.err = test.err

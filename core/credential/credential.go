@@ -86,3 +86,18 @@ type NeedsReauthorization struct {
 func (e *NeedsReauthorization) Error() string {
 	return fmt.Sprintf("the credentials %q (#%s) for %s need to be authorised again: %s", e.Title, e.ID, e.Provider, e.Reason)
 }
+
+// Damaged is a credential whose secret can no longer be decrypted: its row was changed, or is of a key that this server
+// lacks.
+type Damaged struct {
+	ID, Provider, Title string
+	cause               error
+}
+
+// Error is for its user, who can only store it again.
+func (e *Damaged) Error() string {
+	return fmt.Sprintf("the credentials %q (#%s) for %s are damaged and can no longer be read; delete them, and store or connect them again", e.Title, e.ID, e.Provider)
+}
+
+// Unwrap gives the cause, which is for the operator.
+func (e *Damaged) Unwrap() error { return e.cause }

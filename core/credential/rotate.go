@@ -79,7 +79,7 @@ func (v *Vault) rotateBatch(ctx context.Context, keys *Keys, after string) (fail
 		c := &Credential{ID: e.id, UserID: e.user}
 		s, err := v.unseal(c, e.key, e.cipher)
 		if err != nil {
-			v.log.Error("a credential stays under its old key", "credential", e.id, "error", err)
+			v.log.Error("a credential stays under its old key", "credential", e.id, "error", causeOf(err))
 			failed++
 			continue
 		}

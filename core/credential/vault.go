@@ -227,7 +227,7 @@ func (v *Vault) Find(ctx context.Context, user, id string) (*Credential, error) 
 	return c, nil
 }
 
-// Open gives a credential with its secret.
+// Open gives a credential with its secret. One that cannot be decrypted is a *Damaged.
 func (v *Vault) Open(ctx context.Context, user, id string) (*Credential, *Secret, error) {
 	id, ok := parseID(id)
 	if !ok {
@@ -240,6 +240,9 @@ func (v *Vault) Open(ctx context.Context, user, id string) (*Credential, *Secret
 		return nil, nil, fmt.Errorf("integration %w", err)
 	}
 	s, err := v.unseal(c, key, cipher)
+	if err != nil {
+		v.log.Warn("a stored credential cannot be decrypted", "credential", c.ID, "provider", c.Provider, "error", causeOf(err))
+	}
 	return c, s, err
 }
 
@@ -249,13 +252,25 @@ func (v *Vault) unseal(c *Credential, key KeyID, cipher []byte) (*Secret, error)
 		return nil, err
 	}
 	if !keys.Has(key) {
-		return nil, fmt.Errorf("credential %s: %w", c.ID, &LostKeyError{IDs: []KeyID{key}})
+		return nil, damaged(c, &LostKeyError{IDs: []KeyID{key}})
 	}
 	s, err := keys.open(c.UserID, c.ID, cipher)
 	if err != nil {
-		return nil, fmt.Errorf("credential %s: %w", c.ID, err)
+		return nil, damaged(c, err)
 	}
 	return s, nil
+}
+
+func damaged(c *Credential, cause error) error {
+	return &Damaged{ID: c.ID, Provider: c.Provider, Title: c.Title, cause: cause}
+}
+
+// causeOf is an error as the log tells it.
+func causeOf(err error) error {
+	if damaged, ok := errors.AsType[*Damaged](err); ok {
+		return damaged.cause
+	}
+	return err
 }
 
 // usedLazily is the pause between notes of a credential's use.
@@ -342,7 +357,7 @@ func (v *Vault) Delete(ctx context.Context, user, id string) (revoked bool, err 
 		revoked, err = v.revoker.Revoke(limited, c, s)
 	}
 	if err != nil {
-		v.log.Warn("a deleted credential could not be revoked at its provider", "credential", c.ID, "provider", c.Provider, "error", err)
+		v.log.Warn("a deleted credential could not be revoked at its provider", "credential", c.ID, "provider", c.Provider, "error", causeOf(err))
 	}
 	return revoked, nil
 }

@@ -163,9 +163,7 @@ func (c *chooser) choose(p *graph.CredentialsPin) {
 		}
 	}
 	if err == nil && r == nil && !optional {
-		if r = c.fallback(p); r == nil {
-			err = errors.New("These credentials are required")
-		}
+		r, err = c.fallback(p)
 	}
 	switch {
 	case err != nil:
@@ -245,12 +243,17 @@ func usable(c *credential.Credential, f block.CredentialsField, providers []stri
 }
 
 // fallback is what serves a pin that nobody named credentials for: the only ones of the user's that do, or of several
-// those that the user has made the provider's default.
-func (c *chooser) fallback(p *graph.CredentialsPin) *reference {
+// those that the user has made the provider's default. The error says what is wrong with those that do not.
+func (c *chooser) fallback(p *graph.CredentialsPin) (*reference, error) {
 	var all, defaults []*credential.Credential
+	var others []string
 	for i := range c.known {
 		known := &c.known[i]
-		if usable(known, p.Field, p.Providers, p.Address()) != nil {
+		if !slices.Contains(p.Providers, known.Provider) {
+			continue
+		}
+		if why := usable(known, p.Field, p.Providers, p.Address()); why != nil {
+			others = append(others, unfit(known, p.Field, why))
 			continue
 		}
 		all = append(all, known)
@@ -260,11 +263,31 @@ func (c *chooser) fallback(p *graph.CredentialsPin) *reference {
 	}
 	switch {
 	case len(defaults) == 1:
-		return referenceTo(defaults[0])
+		return referenceTo(defaults[0]), nil
 	case len(all) == 1:
-		return referenceTo(all[0])
+		return referenceTo(all[0]), nil
+	case len(all) > 1:
+		return nil, fmt.Errorf("These credentials are required: %d would do; name some of them, or make some the default", len(all))
+	case len(others) == 0:
+		return nil, errors.New("These credentials are required")
 	}
-	return nil
+	const shown = 3
+	if more := len(others) - shown; more > 0 {
+		others = append(others[:shown], fmt.Sprintf("%d more do not fit either", more))
+	}
+	return nil, fmt.Errorf("These credentials are required: %s", strings.Join(others, "; "))
+}
+
+// unfit says of credentials of the right provider why they do not serve a pin.
+func unfit(c *credential.Credential, f block.CredentialsField, why error) string {
+	reason := strings.TrimPrefix(why.Error(), "Invalid credentials: ")
+	switch again := (*credential.NeedsReauthorization)(nil); {
+	case errors.Is(why, errMismatch):
+		reason = fmt.Sprintf("they are of the type %s, not %s", c.Type, strings.Join(f.Types, " or "))
+	case errors.As(why, &again):
+		reason = "they need to be authorised again: " + again.Reason
+	}
+	return fmt.Sprintf("%q (#%s) do not fit: %s", c.Title, c.ID, reason)
 }
 
 func referenceTo(c *credential.Credential) *reference {

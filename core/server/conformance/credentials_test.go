@@ -251,6 +251,74 @@ func TestDefaultCredentials(t *testing.T) {
 	}
 }
 
+// Where nobody names credentials, and what there is does not fit, the node's error says why.
+func TestDefaultCredentialsThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hosts[effectPlugin], 0)
+	token := func(c *client, scopes ...string) string {
+		t.Helper()
+		made, err := w.vault.Add(t.Context(), credential.Credential{UserID: c.user, Provider: "a", Type: credential.OAuth2, Title: "Mine", Scopes: scopes}, &credential.Secret{AccessToken: "gho"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	for name, x := range map[string]struct {
+		node  string
+		given func(c *client)
+		want  string
+	}{
+		"none":         {"SCOPED", func(c *client) { c.key(t, "b", "sk") }, `required"`},
+		"scopes":       {"SCOPED", func(c *client) { token(c, "repo") }, `do not fit: they lack the scopes user; authorise a again`},
+		"another type": {"KEY", func(c *client) { token(c, "repo") }, `do not fit: they are of the type oauth2, not api_key`},
+		"authorise again": {"SCOPED", func(c *client) {
+			if err := w.vault.Reauthorize(t.Context(), w.db, c.user, token(c, "repo", "user"), "the provider refused"); err != nil {
+				t.Fatal(err)
+			}
+		}, `do not fit: they need to be authorised again: the provider refused`},
+		"another host": {`SITE {"url":"https://example.com/x"}`, func(c *client) {
+			c.integrate(t, `{"provider":"http","type":"host_scoped","host":"api.example.com","headers":{"X-Key":"v"}}`)
+		}, "do not fit: they are for the host api.example.com"},
+		"several": {"SCOPED", func(c *client) {
+			for range 5 {
+				token(c, "repo")
+			}
+		}, "; 2 more do not fit either"},
+		"too many": {"KEY", func(c *client) { c.key(t, "a", "sk-1"); c.key(t, "a", "sk-2") }, "These credentials are required: 2 would do"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := w.client()
+			x.given(c)
+			answer := c.executeWith(t, c.graphOf(t, "n "+x.node, "").ID, `{}`)
+			if body := string(answer.body); answer.status != 422 || !strings.Contains(body, `"n":{"credentials":"These credentials are required`) || !strings.Contains(body, x.want) {
+				t.Errorf("%d %s", answer.status, answer.body)
+			}
+		})
+	}
+}
+
+// A row that was changed behind the server's back fails the node that needs it, and what is told of it.
+func TestDamagedCredentialsFailTheirNodeClearly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hosts[effectPlugin], 0)
+	c := w.client()
+	id := c.key(t, "a", "sk-1")
+	if _, err := w.db.ExecContext(t.Context(), `UPDATE credential SET sealed = set_byte(sealed, 60, get_byte(sealed, 60) # 1) WHERE id = ?`, id); err != nil {
+		t.Fatal(err)
+	}
+	d := w.outputsWith(t, c, c.graphOf(t, "k KEY\no OUT", "k.out -> o.value").ID, `{}`)
+	if d.Status != "FAILED" || d.Error == nil || !strings.Contains(d.Error.Message, `Credentials not available: the credentials "T" (#`+id+`) for a are damaged`) || *d.Error.NodeID != "k" {
+		t.Errorf("%+v %+v", d.Error, d)
+	}
+	if a := c.do(t, http.MethodGet, "/integrations", ""); a.status != 200 || !strings.Contains(string(a.body), id) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := c.do(t, http.MethodDelete, "/integrations/"+id, ""); a.status != 204 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // What an execution uses is settled when it is accepted, and fetched when a node runs: also after a restart.
 func TestCredentialsOverTheLifeOfAnExecution(t *testing.T) {
 	t.Parallel()
