@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks of: postgres (server binaries, no cluster), compiler (for go test -race), curl, python
-# and node (for the samples of the API reference and the TypeScript example), browser (for the page of the document),
-# pooler (for the server behind one).
+# and node (for the samples of the API reference and the examples in TypeScript), grpc (for plugins in Python), browser
+# (for the page of the document), pooler (for the server behind one).
 # Where it may not, it prints the one line that has to be run.
 set -euo pipefail
 
@@ -24,6 +24,12 @@ has_postgres() {
 has_compiler() { command -v gcc >/dev/null || command -v clang >/dev/null; }
 has_curl() { command -v curl >/dev/null; }
 has_python() { command -v python3 >/dev/null && python3 -c 'import requests' 2>/dev/null; }
+# For the plugin in Python. It is the system's, which plugins may read.
+has_grpc() {
+  local python
+  for python in /usr/bin/python3 python3; do "$python" -c 'import grpc, google.protobuf' 2>/dev/null && return 0; done
+  return 1
+}
 # Where it is not by apt, the test of the page finds none, and is left out.
 has_browser() { [ "$(uname)" = Darwin ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 # A pooler is not asked for on a Mac, and its test is left out there.
@@ -95,6 +101,7 @@ for what in "$@"; do
     postgres) install postgres "$(line_for_postgres)" "" postgresql@17 ;;
     compiler) install compiler "sudo apt-get install -y gcc libc6-dev" "gcc libc6-dev" llvm ;;
     python) install python "sudo apt-get install -y python3 python3-requests" "python3 python3-requests" python-requests ;;
+    grpc) install grpc "sudo apt-get install -y python3-grpcio python3-protobuf" "python3-grpcio python3-protobuf" grpc ;;
     browser) install browser "sudo apt-get install -y chromium" chromium chromium ;;
     node) install node "sudo apt-get install -y nodejs npm" "nodejs npm" node ;;
     pooler) install pooler "sudo apt-get install -y pgbouncer" pgbouncer pgbouncer ;;

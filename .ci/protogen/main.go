@@ -1,7 +1,9 @@
 // Protogen generates Go code from protobuf files by the plugins protoc-gen-go and protoc-gen-go-grpc, which must be in
 // the PATH. It is what protoc and buf would do, in a program that builds in seconds.
 //
-//	protogen <folder> <file>… [-grpc]
+//	protogen <folder> <file>… [-grpc] [-descriptor=<path>]…
+//
+// A path gets the files' descriptor set, from which other languages make messages without generated code.
 package main
 
 import (
@@ -13,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/bufbuild/protocompile"
 	"github.com/bufbuild/protocompile/protoutil"
@@ -30,8 +33,16 @@ func main() {
 		args = slices.Delete(args, i, i+1)
 		plugins = append(plugins, "protoc-gen-go-grpc")
 	}
+	var descriptors []string
+	args = slices.DeleteFunc(args, func(arg string) bool {
+		path, ok := strings.CutPrefix(arg, "-descriptor=")
+		if ok {
+			descriptors = append(descriptors, path)
+		}
+		return ok
+	})
 	if len(args) < 2 {
-		log.Fatal("usage: protogen <folder> <file>… [-grpc]")
+		log.Fatal("usage: protogen <folder> <file>… [-grpc] [-descriptor=<path>]…")
 	}
 	request, err := compile(args[0], args[1:])
 	if err != nil {
@@ -42,6 +53,26 @@ func main() {
 			log.Fatalf("%s: %v", plugin, err)
 		}
 	}
+	if err := describe(request, descriptors); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// describe writes what was compiled, without its comments.
+func describe(request *pluginpb.CodeGeneratorRequest, paths []string) error {
+	for _, file := range request.ProtoFile {
+		file.SourceCodeInfo = nil
+	}
+	set, err := proto.MarshalOptions{Deterministic: true}.Marshal(&descriptorpb.FileDescriptorSet{File: request.ProtoFile})
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if err := os.WriteFile(path, set, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func compile(folder string, files []string) (*pluginpb.CodeGeneratorRequest, error) {

@@ -16,6 +16,7 @@ import (
 )
 
 type pluginCommand struct {
+	New  pluginNew  `cmd:"" help:"Begin a plugin: a folder with one block that builds, is tested and runs."`
 	Docs pluginDocs `cmd:"" help:"Print or write a reference of all blocks, made from the plugins themselves."`
 }
 

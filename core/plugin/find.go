@@ -52,7 +52,7 @@ type found struct {
 }
 
 // find looks through dirs, and then at what is installed. A folder that is not there holds no plugins; one that cannot
-// be read is an error. A plugin that another folder has already offered is broken, as is one that could not be started
+// be read is an error. One that has a manifest is a plugin itself, whatever its name: what an author's build made. A plugin that another folder has already offered is broken, as is one that could not be started
 // as it lies there.
 func find(dirs []string, installed []Installation) (plugins []found, broken []Status, err error) {
 	seen := make(map[string]string)
@@ -76,6 +76,10 @@ func find(dirs []string, installed []Installation) (plugins []found, broken []St
 		if err != nil {
 			return nil, nil, fmt.Errorf("find plugins: %w", err)
 		}
+		if name := named(dir); name != "" {
+			add(Installation{Name: name, Folder: dir})
+			continue
+		}
 		entries, err := os.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -96,6 +100,19 @@ func find(dirs []string, installed []Installation) (plugins []found, broken []St
 	}
 	slices.SortFunc(plugins, func(a, b found) int { return cmp.Compare(a.Name, b.Name) })
 	return plugins, broken, nil
+}
+
+// named is the name of the plugin that a folder itself holds; empty: none.
+func named(folder string) string {
+	var m manifest
+	data, err := os.ReadFile(filepath.Join(folder, manifestName))
+	if err != nil {
+		return ""
+	}
+	if json.Unmarshal(data, &m) != nil || !namePattern.MatchString(m.Name) {
+		return filepath.Base(folder) // inspect says what is wrong
+	}
+	return m.Name
 }
 
 func (i Installation) inspect() (found, error) {

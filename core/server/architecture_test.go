@@ -40,6 +40,7 @@ var rooms = map[string]string{
 	"core/event":     "core/postgres",
 	"core/file":      "core/postgres",
 	"core/reference": "core/block core/plugin",
+	"core/scaffold":  "examples",
 	"core/server":    "api core sdk migrations",
 	"core/cli":       "api core",
 }

@@ -1,0 +1,3 @@
+import { plugin } from "./blocks";
+
+plugin.serve();
