@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -181,17 +182,25 @@ func (w *writer) refuseQueued() {
 const (
 	maxBatchCommits = 512
 	maxBatchBytes   = 8 << 20
+	// yields is how often the writer lets others run before it takes that nobody has anything more to commit: what is
+	// about to be submitted joins this batch, and a batch costs more than what is in it. Where nothing else runs they
+	// cost nothing.
+	yields = 4
 )
 
 func (w *writer) drain(first *commit) []*commit {
 	batch, size := []*commit{first}, first.bytes
-	for len(batch) < maxBatchCommits && size < maxBatchBytes {
+	for yielded := 0; len(batch) < maxBatchCommits && size < maxBatchBytes; {
 		select {
 		case c := <-w.in:
 			batch = append(batch, c)
 			size += c.bytes
 		default:
-			return batch
+			if yielded == yields {
+				return batch
+			}
+			yielded++
+			runtime.Gosched()
 		}
 	}
 	return batch
