@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 	"github.com/patchbay-io/patchbay/core/hostservice"
 )
@@ -16,7 +17,7 @@ import (
 // Limits of the machine (contract: bounds, durability 5).
 const (
 	maxRunning = 64 // node executions of one execution at once
-	maxDepth   = 32 // nesting of agents
+	maxDepth   = graph.MaxNesting
 	// maxNested is how many nested agents a tree may begin, and maxRecursions how many of them may run within
 	// themselves: two in each would be thousands of millions before they are nested too deeply.
 	maxNested     = 100_000

@@ -17,7 +17,7 @@ import (
 // its version and its pins; else it is missing. ownID is the new id of the graph itself; empty where the graph keeps
 // its id, so that nodes that name it stay.
 func bind(g *Graph, user, ownID string, blocks Blocks, mayRun func(Ref) (bool, error)) ([]Missing, error) {
-	b := binding{user: user, blocks: blocks, mayRun: mayRun, moved: map[string]string{}}
+	b := binding{user: user, blocks: blocks, mayRun: once(mayRun), moved: map[string]string{}}
 	for i := range g.SubGraphs {
 		sub := &g.SubGraphs[i]
 		c := candidate{version: sub.Version, id: uuid.NewString(), inputs: b.names(sub, block.Input), outputs: b.names(sub, block.Output)}
@@ -41,6 +41,22 @@ func bind(g *Graph, user, ownID string, blocks Blocks, mayRun func(Ref) (bool, e
 		}
 	}
 	return b.missing, nil
+}
+
+// once asks for each agent no more than once, however many nodes run it.
+func once(mayRun func(Ref) (bool, error)) func(Ref) (bool, error) {
+	known := map[Ref]bool{}
+	return func(ref Ref) (bool, error) {
+		may, asked := known[ref]
+		if asked {
+			return may, nil
+		}
+		may, err := mayRun(ref)
+		if err == nil {
+			known[ref] = may
+		}
+		return may, err
+	}
 }
 
 type binding struct {

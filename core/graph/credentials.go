@@ -25,6 +25,7 @@ type CredentialsPin struct {
 // CredentialsPins are those of a graph's own nodes, in their order. Nodes whose block is unknown have none.
 func CredentialsPins(g *Graph, blocks Blocks) []CredentialsPin {
 	var pins []CredentialsPin
+	var sinks map[[2]string]bool // linked pins by node and name, once somebody asks
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
 		b, ok := blocks.Block(n.BlockID)
@@ -33,7 +34,13 @@ func CredentialsPins(g *Graph, blocks Blocks) []CredentialsPin {
 		}
 		skippable, _ := jsonscan.Find(n.Metadata, "credentials_optional")
 		linked := func(pin string) bool {
-			return slices.ContainsFunc(g.Links, func(l Link) bool { return l.SinkID == n.ID && Base(l.SinkName) == pin })
+			if sinks == nil {
+				sinks = make(map[[2]string]bool, len(g.Links))
+				for j := range g.Links {
+					sinks[[2]string{g.Links[j].SinkID, Base(g.Links[j].SinkName)}] = true
+				}
+			}
+			return sinks[[2]string{n.ID, pin}]
 		}
 		for _, f := range b.Credentials {
 			if f.Inside != "" {

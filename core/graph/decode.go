@@ -66,8 +66,9 @@ func (d *decoder) document(body []byte) (*Graph, error) {
 
 // decoder collects what is wrong.
 type decoder struct {
-	fields map[string]string
-	stored bool // the document is one of the store's own
+	fields             map[string]string
+	stored             bool // the document is one of the store's own
+	nodes, links, subs int  // so far
 }
 
 func (d *decoder) graph(raw json.RawMessage, path string, top bool) *Graph {
@@ -94,14 +95,14 @@ func (d *decoder) graph(raw json.RawMessage, path string, top bool) *Graph {
 	if n, err := strconv.Atoi(string(members["version"])); err == nil {
 		g.Version = n
 	}
-	for i, raw := range d.list(members["nodes"], path+"nodes") {
+	for i, raw := range d.counted(members["nodes"], path+"nodes", "nodes", &d.nodes, MaxNodes) {
 		g.Nodes = append(g.Nodes, d.node(raw, fmt.Sprintf("%snodes.%d", path, i)))
 	}
-	for i, raw := range d.list(members["links"], path+"links") {
+	for i, raw := range d.counted(members["links"], path+"links", "links", &d.links, MaxLinks) {
 		g.Links = append(g.Links, d.link(raw, fmt.Sprintf("%slinks.%d", path, i)))
 	}
 	if top {
-		for i, raw := range d.list(members["sub_graphs"], path+"sub_graphs") {
+		for i, raw := range d.counted(members["sub_graphs"], path+"sub_graphs", "sub-graphs", &d.subs, MaxSubGraphs) {
 			g.SubGraphs = append(g.SubGraphs, *d.graph(raw, fmt.Sprintf("%ssub_graphs.%d.", path, i), false))
 		}
 	}

@@ -27,6 +27,7 @@ type Missing struct {
 func Validate(g *Graph, blocks Blocks) (missing []Missing, err error) {
 	r := report{}
 	validateTree(g, blocks, &r, false)
+	validateNesting(g, &r)
 	return r.missing, r.err("Graph validation failed")
 }
 

@@ -64,7 +64,7 @@ func TestValuesPassByteForByte(t *testing.T) {
 		"escapes":          `"<a href=\"x\">\u00e9\/&</a>"`,
 		"order of keys":    `{"z":1,"a":{"y":null,"b":[1,2.50,-0]}}`,
 		"ten million":      `"` + strings.Repeat("0123456789", 1_000_000) + `"`,
-		"deeply nested":    strings.Repeat("[", 500) + strings.Repeat("]", 500),
+		"deeply nested":    strings.Repeat("[", 1_000) + strings.Repeat("]", 1_000),
 		"text of a number": `"007"`,
 	} {
 		d := i.run(graph, `{"Value":`+value+`}`)
