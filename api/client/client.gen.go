@@ -1786,7 +1786,7 @@ type ListGraphsParams struct {
 
 // CreateGraphParams defines parameters for CreateGraph.
 type CreateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
@@ -1809,7 +1809,7 @@ type GetGraphParams struct {
 
 // UpdateGraphParams defines parameters for UpdateGraph.
 type UpdateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
@@ -2582,7 +2582,9 @@ type ClientInterface interface {
 	//
 	// Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 	// `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-	// identifiers of nodes and links are kept as sent, and made where they are missing.
+	// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+	// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+	// user's; where the node does without them, those that are not are left out.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2593,7 +2595,9 @@ type ClientInterface interface {
 	//
 	// Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 	// `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-	// identifiers of nodes and links are kept as sent, and made where they are missing.
+	// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+	// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+	// user's; where the node does without them, those that are not are left out.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3776,7 +3780,9 @@ func (c *Client) ListGraphs(ctx context.Context, params *ListGraphsParams, reqEd
 //
 // Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 // `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-// identifiers of nodes and links are kept as sent, and made where they are missing.
+// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+// user's; where the node does without them, those that are not are left out.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3797,7 +3803,9 @@ func (c *Client) CreateGraphWithBody(ctx context.Context, params *CreateGraphPar
 //
 // Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 // `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-// identifiers of nodes and links are kept as sent, and made where they are missing.
+// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+// user's; where the node does without them, those that are not are left out.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9634,7 +9642,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 	// `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-	// identifiers of nodes and links are kept as sent, and made where they are missing.
+	// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+	// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+	// user's; where the node does without them, those that are not are left out.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9645,7 +9655,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 	// `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-	// identifiers of nodes and links are kept as sent, and made where they are missing.
+	// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+	// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+	// user's; where the node does without them, those that are not are left out.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -19158,7 +19170,9 @@ func (c *ClientWithResponses) ListGraphsWithResponse(ctx context.Context, params
 //
 // Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 // `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-// identifiers of nodes and links are kept as sent, and made where they are missing.
+// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+// user's; where the node does without them, those that are not are left out.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -19175,7 +19189,9 @@ func (c *ClientWithResponses) CreateGraphWithBodyWithResponse(ctx context.Contex
 //
 // Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
 // `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-// identifiers of nodes and links are kept as sent, and made where they are missing.
+// identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+// most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+// user's; where the node does without them, those that are not are left out.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

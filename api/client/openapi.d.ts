@@ -358,7 +358,9 @@ export interface paths {
          * Create graph
          * @description Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
          *     `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-         *     identifiers of nodes and links are kept as sent, and made where they are missing.
+         *     identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+         *     most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+         *     user's; where the node does without them, those that are not are left out.
          */
         post: operations["createGraph"];
         delete?: never;
@@ -4037,7 +4039,7 @@ export interface components {
          */
         IfMatch: string;
         /**
-         * @description Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+         * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
          *     not executed until all is there.
          */
         AllowMissingBlocks: boolean;
@@ -5028,7 +5030,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
                  *     not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
@@ -5099,7 +5101,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
                  *     not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
@@ -7118,7 +7120,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
                  *     not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
@@ -7189,7 +7191,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
                  *     not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
@@ -8073,7 +8075,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
                  *     not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];

@@ -1639,7 +1639,7 @@ type ListGraphsV1Params struct {
 
 // CreateGraphV1Params defines parameters for CreateGraphV1.
 type CreateGraphV1Params struct {
-	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
@@ -1662,7 +1662,7 @@ type GetGraphV1Params struct {
 
 // UpdateGraphV1Params defines parameters for UpdateGraphV1.
 type UpdateGraphV1Params struct {
-	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
@@ -1822,7 +1822,7 @@ type ListGraphsParams struct {
 
 // CreateGraphParams defines parameters for CreateGraph.
 type CreateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
@@ -1845,7 +1845,7 @@ type GetGraphParams struct {
 
 // UpdateGraphParams defines parameters for UpdateGraph.
 type UpdateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
@@ -2199,7 +2199,7 @@ type ListSubmissionsParams struct {
 
 // CreateGraphExternalParams defines parameters for CreateGraphExternal.
 type CreateGraphExternalParams struct {
-	// AllowMissingBlocks Store the graph although blocks or pins that it names are not installed. It can be read, edited and exported, but
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
 	// not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }

@@ -78,6 +78,9 @@ func (c *Credential) Covers(scopes []string) (missing []string, ok bool) {
 	return missing, len(missing) == 0
 }
 
+// Unknown is what is said of credentials that their user does not have. Clients know its words.
+func Unknown(id string) string { return "Unknown credentials #" + id }
+
 // NeedsReauthorization is why a credential cannot be used although it is there.
 type NeedsReauthorization struct {
 	ID, Provider, Title, Reason string

@@ -214,6 +214,24 @@ func (v *Vault) List(ctx context.Context, user, provider string, offset, limit i
 	return list, total, nil
 }
 
+// Unusable says of those of the ids that the user does not have, or has to authorise again, why they cannot be used.
+func (v *Vault) Unusable(ctx context.Context, user string, ids []string) (map[string]string, error) {
+	known, _, err := v.List(ctx, user, "", 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	why := map[string]string{}
+	for _, id := range ids {
+		i := slices.IndexFunc(known, func(c Credential) bool { return c.ID == id })
+		if i < 0 {
+			why[id] = Unknown(id)
+		} else if c := &known[i]; c.Reauthorize != "" {
+			why[id] = "Credentials not available: " + (&NeedsReauthorization{ID: c.ID, Provider: c.Provider, Title: c.Title, Reason: c.Reauthorize}).Error()
+		}
+	}
+	return why, nil
+}
+
 // Find gives one of a user's credentials.
 func (v *Vault) Find(ctx context.Context, user, id string) (*Credential, error) {
 	id, ok := parseID(id)

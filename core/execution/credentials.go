@@ -223,7 +223,7 @@ func (c *chooser) fitting(p *graph.CredentialsPin, r *reference) (*credential.Cr
 
 var errMismatch = errors.New("Invalid credentials: type/provider mismatch")
 
-func unknownCredentials(id string) error { return fmt.Errorf("Unknown credentials #%s", id) }
+func unknownCredentials(id string) error { return errors.New(credential.Unknown(id)) }
 
 // usable says why credentials cannot serve a pin of a block.
 func usable(c *credential.Credential, f block.CredentialsField, providers []string, address string) error {

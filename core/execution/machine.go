@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/patchbay-io/patchbay/core/block"
-	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/execution/journal"
+	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 

@@ -15,8 +15,9 @@ import (
 // Service is what clients do with graphs: everything is validated before it is stored.
 type Service struct {
 	*Store
-	blocks  Blocks
-	sharing Sharing
+	blocks      Blocks
+	sharing     Sharing
+	credentials Credentials // nil: whatever constants name is saved
 }
 
 // NewService returns a service over a store and the blocks that there are. Users see the graphs of others as far as
@@ -27,7 +28,7 @@ func NewService(store *Store, blocks Blocks, sharing Sharing) *Service {
 
 // Options are how strict saving is.
 type Options struct {
-	AllowMissing     bool  // store a graph although blocks, pins or nested agents are missing
+	AllowMissing     bool  // store a graph although blocks, pins, nested agents or credentials are missing
 	ExpectedVersions []int // update: the latest version must be one of these; nil takes any
 }
 
@@ -208,8 +209,12 @@ func (s *Service) prepare(ctx context.Context, user string, g *Graph, ownID stri
 	for i := range g.SubGraphs {
 		ForceStatic(&g.SubGraphs[i], s.blocks)
 	}
+	unusable, err := s.checkCredentials(ctx, user, g)
+	if err != nil {
+		return nil, err
+	}
 	missing, err := Validate(g, s.blocks)
-	missing = append(missing, unbound...)
+	missing = append(append(missing, unbound...), unusable...)
 	if !o.AllowMissing {
 		return nil, withMissing(err, "Graph validation failed", missing)
 	}

@@ -226,6 +226,7 @@ func (s *Server) startPlugins(ctx context.Context) error {
 func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Service, error) {
 	shared := &sharing{}
 	graphs := graph.NewService(graph.NewStore(s.db, followers{}), s.plugins, shared)
+	graphs.CheckWith(s.vault)
 	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Logger: s.log})
 	var err error
 	s.oauth, err = oauth.New(ctx, oauth.Config{

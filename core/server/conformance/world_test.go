@@ -62,6 +62,7 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 	if s.vault, err = credential.New(ctx, s.db, keys, log); err != nil {
 		return nil, err
 	}
+	graphs.CheckWith(s.vault)
 	services := hostservice.New(hostservice.Config{
 		DB: s.db, Files: file.NewStore(s.db, file.DefaultLimits, log), Logger: log,
 		HTTP: egress.New(egress.Config{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, MaxBody: 1 << 20}),
