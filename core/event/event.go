@@ -1,5 +1,5 @@
-// Package event carries wake-ups between the servers of one database: that rows of an execution were committed, or that
-// somebody wants one stopped. Only ids travel, and whoever is woken reads what is committed. A wake-up may be lost; then
+// Package event carries wake-ups between the servers of one database: that rows of an execution were committed, that
+// somebody wants one stopped, or that one waits for a server to run it. Only ids travel, and whoever is woken reads what is committed. A wake-up may be lost; then
 // the others find by looking now and then what they would have been told.
 package event
 
@@ -26,6 +26,8 @@ type Handlers struct {
 	Changed func(executions []uuid.UUID)
 	// Stop says that requests to stop executions were committed.
 	Stop func()
+	// Work says that executions were committed that nobody runs.
+	Work func()
 }
 
 // Config is what a Bus needs.
@@ -63,6 +65,7 @@ type Bus struct {
 	changed  map[uuid.UUID]struct{}
 	overflow bool // more than can be named
 	stop     bool
+	work     bool
 }
 
 // Open makes a bus that gathers what it is to send. Start lets it send and hear.
@@ -106,6 +109,14 @@ func (b *Bus) Stop() {
 	b.rouse()
 }
 
+// Work tells the other servers that an execution waits for one of them. It does not wait.
+func (b *Bus) Work() {
+	b.mu.Lock()
+	b.work = true
+	b.mu.Unlock()
+	b.rouse()
+}
+
 func (b *Bus) rouse() {
 	select {
 	case b.wake <- struct{}{}:
@@ -144,6 +155,9 @@ func (b *Bus) notices() []string {
 	if b.stop {
 		texts = append(texts, "stop")
 	}
+	if b.work {
+		texts = append(texts, "work")
+	}
 	if b.overflow {
 		texts = append(texts, "changed")
 	}
@@ -165,7 +179,7 @@ func (b *Bus) notices() []string {
 		texts = append(texts, text.String())
 	}
 	clear(b.changed)
-	b.stop, b.overflow = false, false
+	b.stop, b.work, b.overflow = false, false, false
 	return texts
 }
 
@@ -232,6 +246,7 @@ func (b *Bus) hear(ctx context.Context) (heard bool, err error) {
 		return false, fmt.Errorf("listen: %w", err)
 	}
 	b.handlers.Stop()
+	b.handlers.Work()
 	b.handlers.Changed(nil) // what was sent before is not heard any more
 	asked := true           // whether it is about to hear itself
 	if err := b.notify(ctx, "ping"); err != nil {
@@ -266,6 +281,8 @@ func (b *Bus) take(text string) {
 	switch words[1] {
 	case "stop":
 		b.handlers.Stop()
+	case "work":
+		b.handlers.Work()
 	case "changed":
 		var ids []uuid.UUID
 		for _, word := range words[2:] {

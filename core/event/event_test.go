@@ -23,6 +23,7 @@ type ear struct {
 	heard   map[uuid.UUID]int
 	all     int // times that it was told to look at everything
 	stopped int
+	work    int
 }
 
 func newEar(t *testing.T, dsn string) *ear {
@@ -48,6 +49,11 @@ func newEar(t *testing.T, dsn string) *ear {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			e.stopped++
+		},
+		Work: func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.work++
 		},
 	})
 	t.Cleanup(func() {
@@ -89,6 +95,8 @@ func TestOthersHearWhatChanged(t *testing.T) {
 	}
 	b.Stop()
 	a.until(t, "a is told of the stop", func() bool { return a.stopped > 1 }) // once when it began to listen
+	b.Work()
+	a.until(t, "a is told of work", func() bool { return a.work > 1 })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.heard) != 0 {

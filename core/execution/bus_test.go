@@ -37,6 +37,7 @@ func (w *wire) others(tell func(*Service)) {
 
 func (w *wire) Changed(ids ...uuid.UUID) { w.others(func(s *Service) { s.Woken(ids) }) }
 func (w *wire) Stop()                    { w.others((*Service).StopWanted) }
+func (w *wire) Work()                    { w.others((*Service).WorkWaits) }
 
 // Who watches, waits or stops on another server than the one that runs the execution need not wait for it to be asked.
 func TestOtherServersAreTold(t *testing.T) {

@@ -44,6 +44,7 @@ type Runner interface {
 type Bus interface {
 	Changed(executions ...uuid.UUID)
 	Stop()
+	Work()
 }
 
 // Config is what a Service needs. All but Services, Concurrency and Timezone are required.
@@ -329,6 +330,9 @@ func (s *Service) StopWanted() {
 		}
 	}
 }
+
+// WorkWaits says that another server has committed executions that nobody runs.
+func (s *Service) WorkWaits() { s.StopWanted() }
 
 // Wait returns when the execution has ended, or with ctx's error.
 func (s *Service) Wait(ctx context.Context, userID, id string) error {

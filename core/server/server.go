@@ -262,7 +262,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 		return nil, err
 	}
 	if bus != nil {
-		bus.Start(ctx, event.Handlers{Changed: s.execution.Woken, Stop: s.execution.StopWanted})
+		bus.Start(ctx, event.Handlers{Changed: s.execution.Woken, Stop: s.execution.StopWanted, Work: s.execution.WorkWaits})
 		s.bus = bus
 	}
 	return graphs, nil
