@@ -123,7 +123,7 @@ func validateOne(g *Graph, blocks Blocks, r *report, run bool) {
 		n := &g.Nodes[i]
 		b, ok := blocks.Block(n.BlockID)
 		if !ok {
-			r.miss(n.ID, "block_id", "%s", unknownBlock(n))
+			r.miss(n.ID, "block_id", "%s", unknownBlock(n, blocks))
 			continue
 		}
 		v := nodeView{Node: n, block: b, linked: linked[i]}
@@ -149,8 +149,11 @@ func validateIDs(g *Graph, r *report) {
 	}
 }
 
+// adviser says how a block could be had that is not there: a clause, or nothing.
+type adviser interface{ Advice(block string) string }
+
 // unknownBlock says which block no plugin provides, by name, and which plugin would, where that is known.
-func unknownBlock(n *Node) string {
+func unknownBlock(n *Node, blocks Blocks) string {
 	name, of, by := "block "+n.BlockID, "", ""
 	known := knownBlocks()[n.BlockID]
 	if known.name != "" {
@@ -159,7 +162,9 @@ func unknownBlock(n *Node) string {
 	if custom, ok := jsonscan.Find(n.Metadata, "customized_name"); ok && jsonscan.Unquote(custom) != "" {
 		of = fmt.Sprintf(" of node %q", jsonscan.Unquote(custom))
 	}
-	if known.plugin != "" {
+	if a, ok := blocks.(adviser); ok && a.Advice(n.BlockID) != "" {
+		by = "; " + a.Advice(n.BlockID)
+	} else if known.plugin != "" {
 		by = fmt.Sprintf("; the plugin %q brings it", known.plugin)
 	}
 	return "no installed plugin provides " + name + of + by

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/patchbay-io/patchbay/core/block"
 )
 
 // told flattens node errors: "node.pin: message".
@@ -103,8 +105,18 @@ func TestMissingIsNoError(t *testing.T) {
 	}
 }
 
+// advised has no blocks, and knows how to get them.
+type advised struct{}
+
+func (advised) Block(string) (*block.Block, bool) { return nil, false }
+
+func (advised) Advice(string) string { return "enable it" }
+
 func TestMissingBlocksAreToldByNameAndPlugin(t *testing.T) {
 	t.Parallel()
+	if got := unknownBlock(&Node{BlockID: "b1ab9b19-67a6-406d-abf5-2dba76d00c79"}, advised{}); !strings.HasSuffix(got, "; enable it") || strings.Contains(got, "logic") {
+		t.Error(got)
+	}
 	const custom = `{"customized_name":"mine"}`
 	for _, c := range []struct{ id, metadata, want string }{
 		{"00000000-aaaa-4000-8000-000000000000", "{}", "no installed plugin provides block 00000000-aaaa-4000-8000-000000000000"},
@@ -112,7 +124,7 @@ func TestMissingBlocksAreToldByNameAndPlugin(t *testing.T) {
 		{"b1ab9b19-67a6-406d-abf5-2dba76d00c79", "{}", `no installed plugin provides block "Calculator" (b1ab9b19-67a6-406d-abf5-2dba76d00c79); the plugin "logic" brings it`},
 		{"b1ab9b19-67a6-406d-abf5-2dba76d00c79", custom, `no installed plugin provides block "Calculator" (b1ab9b19-67a6-406d-abf5-2dba76d00c79) of node "mine"; the plugin "logic" brings it`},
 	} {
-		if got := unknownBlock(&Node{BlockID: c.id, Metadata: json.RawMessage(c.metadata)}); !strings.HasPrefix(got, c.want) {
+		if got := unknownBlock(&Node{BlockID: c.id, Metadata: json.RawMessage(c.metadata)}, nil); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s\nwant %s", got, c.want)
 		}
 	}

@@ -32,6 +32,21 @@ func (h *Host) Block(id string) (*block.Block, bool) {
 // Blocks are all blocks, sorted by name. The slice is shared and must not be changed.
 func (h *Host) Blocks() []*block.Block { return h.catalogue.Load().sorted }
 
+// Advice says how a block could be had that is not there: a clause, or nothing.
+func (h *Host) Advice(block string) string {
+	if h.config.Advice == nil {
+		return ""
+	}
+	return h.config.Advice(block)
+}
+
+func (h *Host) advice(block string) string {
+	if advice := h.Advice(block); advice != "" {
+		return "; " + advice
+	}
+	return ""
+}
+
 func newCatalogue(builtin []*block.Block) (*catalogue, error) {
 	c := &catalogue{byID: make(map[string]entry, len(builtin)), providers: map[string]providerEntry{}}
 	for _, b := range builtin {

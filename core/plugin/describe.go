@@ -36,7 +36,7 @@ func isPermanent(err error) bool {
 }
 
 // check makes an offer of a description, or says everything that is wrong with it.
-func check(m manifest, d *proto.DescribeResponse) (*offer, error) {
+func check(m Manifest, d *proto.DescribeResponse) (*offer, error) {
 	var wrong []error
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	if d.GetProtocolVersion() != proto.Version {
@@ -83,7 +83,7 @@ func check(m manifest, d *proto.DescribeResponse) (*offer, error) {
 	return o, nil
 }
 
-func compile(m manifest, d *proto.BlockDescription) (*block.Block, error) {
+func compile(m Manifest, d *proto.BlockDescription) (*block.Block, error) {
 	switch {
 	case !block.ValidID(d.GetId()):
 		return nil, fmt.Errorf("id %q is not a UUID in lower case", d.GetId())

@@ -27,7 +27,7 @@ func (h *Host) run(ctx context.Context, r Run) Result {
 	}
 	switch {
 	case !ok:
-		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("no installed plugin provides the block %s", r.Block))
+		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("no installed plugin provides the block %s%s", r.Block, h.advice(r.Block)))
 	case e.plugin == nil:
 		return failed(proto.ErrorKind_ERROR_KIND_PERMANENT, fmt.Errorf("block %q is the core's own and runs in no plugin", e.block.Name))
 	}

@@ -15,21 +15,50 @@ import (
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
-// manifestName is the file beside a plugin's executable that says what it is before it is started.
-const manifestName = "plugin.json"
+// ManifestName is the file beside a plugin's executable that says what it is before it is started.
+const ManifestName = "plugin.json"
+
+const manifestName = ManifestName
 
 const maxManifest = 1 << 20
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
-// manifest is the content of plugin.json. Keys that it does not name are left to later versions.
-type manifest struct {
+// Manifest is the content of plugin.json. Keys that it does not name are left to later versions.
+type Manifest struct {
 	Name        string      `json:"name"`
 	Version     string      `json:"version"`
 	Protocol    int         `json:"protocol"`
 	AutoMTLS    bool        `json:"auto_mtls"`
 	Description string      `json:"description"`
 	Permissions Permissions `json:"permissions"`
+	// Platform is the one that the executable is for, as linux/amd64; empty: any.
+	Platform string `json:"platform"`
+	// Settings and Credentials are what the plugin will describe, for whoever is asked to install it. Credentials are
+	// nil where the manifest does not speak of them.
+	Settings    []ManifestSetting    `json:"settings"`
+	Credentials []ManifestCredential `json:"credentials"`
+}
+
+// ManifestSetting is a setting in a manifest.
+type ManifestSetting struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Required    bool   `json:"required"`
+	Secret      bool   `json:"secret"`
+}
+
+// ManifestCredential is what the blocks of a plugin take of a provider's credentials.
+type ManifestCredential struct {
+	Provider string   `json:"provider"`
+	Types    []string `json:"types"`
+	Scopes   []string `json:"scopes"`
+}
+
+// Inspect reads the manifest of a folder that holds a plugin, and checks what can be checked without starting it.
+func Inspect(folder string) (Manifest, error) {
+	f, err := inspect("", folder)
+	return f.Manifest, err
 }
 
 // Installation is a plugin that was installed: a folder of any name with a manifest, and an executable of the plugin's
@@ -46,7 +75,7 @@ type Installation struct {
 
 // found is a plugin that could be started.
 type found struct {
-	manifest
+	Manifest
 	path    string            // of the executable, absolute
 	digests map[string]string // of Installation
 }
@@ -54,7 +83,7 @@ type found struct {
 // find looks through dirs, and then at what is installed. A folder that is not there holds no plugins; one that cannot
 // be read is an error. One that has a manifest is a plugin itself, whatever its name: what an author's build made. A plugin that another folder has already offered is broken, as is one that could not be started
 // as it lies there.
-func find(dirs []string, installed []Installation) (plugins []found, broken []Status, err error) {
+func find(dirs, disabled []string, installed []Installation) (plugins []found, broken []Status, err error) {
 	seen := make(map[string]string)
 	add := func(i Installation) {
 		name, folder := i.Name, i.Folder
@@ -89,7 +118,7 @@ func find(dirs []string, installed []Installation) (plugins []found, broken []St
 		}
 		for _, e := range entries {
 			folder := filepath.Join(dir, e.Name())
-			if strings.HasPrefix(e.Name(), ".") || !isDir(folder) {
+			if strings.HasPrefix(e.Name(), ".") || slices.Contains(disabled, e.Name()) || !isDir(folder) {
 				continue
 			}
 			add(Installation{Name: e.Name(), Folder: folder})
@@ -104,7 +133,7 @@ func find(dirs []string, installed []Installation) (plugins []found, broken []St
 
 // named is the name of the plugin that a folder itself holds; empty: none.
 func named(folder string) string {
-	var m manifest
+	var m Manifest
 	data, err := os.ReadFile(filepath.Join(folder, manifestName))
 	if err != nil {
 		return ""
@@ -129,7 +158,7 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// inspect reads the manifest of the plugin that a folder is to hold.
+// inspect reads the manifest of the plugin that a folder is to hold, by any name if none is given.
 func inspect(name, folder string) (found, error) {
 	f := found{path: filepath.Join(folder, name)}
 	info, err := os.Stat(filepath.Join(folder, manifestName))
@@ -143,8 +172,11 @@ func inspect(name, folder string) (found, error) {
 	if err != nil {
 		return f, fmt.Errorf("read manifest: %w", err)
 	}
-	if err := json.Unmarshal(data, &f.manifest); err != nil {
+	if err := json.Unmarshal(data, &f.Manifest); err != nil {
 		return f, fmt.Errorf("read %s: %w", manifestName, err)
+	}
+	if name == "" {
+		name, f.path = f.Name, filepath.Join(folder, f.Name)
 	}
 	switch {
 	case !namePattern.MatchString(f.Name):

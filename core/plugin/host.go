@@ -26,6 +26,10 @@ type Config struct {
 	Dirs []string
 	// Installed are plugins that lie elsewhere. One whose name a folder of Dirs has taken is broken.
 	Installed []Installation
+	// Disabled are names of plugins in Dirs that are not to run until they are loaded.
+	Disabled []string
+	// Advice, unless nil, says how a block could be had that no plugin provides: a clause, or nothing.
+	Advice func(block string) string
 	// RuntimeDir holds the private folders of plugin processes: their sockets, working and temporary folders. It
 	// is made with mode 0700, belongs to one running host, and what an earlier one left in it is removed.
 	RuntimeDir string
@@ -127,7 +131,7 @@ func newHost(config Config, pace pace) (*Host, error) {
 		return nil, err
 	}
 	h.catalogue.Store(empty)
-	found, broken, err := find(config.Dirs, config.Installed)
+	found, broken, err := find(config.Dirs, config.Disabled, config.Installed)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func TestDescriptionsOfProvidersAreChecked(t *testing.T) {
 		return &proto.ProviderDescription{Name: "p", DisplayName: "P", Oauth: &proto.OAuthDescription{RequiredSettings: []string{"id"}}}
 	}
 	describe := func(all ...*proto.ProviderDescription) error {
-		_, err := check(manifest{Name: "x", Version: "1.0.0"}, &proto.DescribeResponse{
+		_, err := check(Manifest{Name: "x", Version: "1.0.0"}, &proto.DescribeResponse{
 			Name: "x", Version: "1.0.0", ProtocolVersion: 1, Settings: []*proto.SettingDescription{{Name: "id"}}, Providers: all,
 		})
 		return err

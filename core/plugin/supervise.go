@@ -179,7 +179,7 @@ func (s *supervisor) examine(d *proto.DescribeResponse) (*offer, error) {
 	if known != nil && protobuf.Equal(known.description, d) {
 		return known, nil
 	}
-	o, err := check(s.manifest, d)
+	o, err := check(s.Manifest, d)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,153 @@
+package install
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/patchbay-io/patchbay/core/plugin"
+)
+
+// LockName is the file in the data folder that says what is installed.
+const LockName = "plugins.lock"
+
+// lockFormat is the one that this program writes; it reads no later one.
+const lockFormat = 1
+
+// lock is the content of plugins.lock.
+type lock struct {
+	Format  int               `json:"format"`
+	Plugins map[string]*Entry `json:"plugins"`
+	// Disabled are plugins of the server's own that are not to run, and Removed those that were installed once: both
+	// with their blocks, so that who misses one can be told what brings it.
+	Disabled map[string]Blocks `json:"disabled,omitempty"`
+	Removed  map[string]Blocks `json:"removed,omitempty"`
+}
+
+// Blocks are names of blocks by their ids.
+type Blocks map[string]string
+
+// maxRemoved bounds the plugins that are remembered after their removal.
+const maxRemoved = 100
+
+// Entry is an installed version of a plugin.
+type Entry struct {
+	Version string `json:"version"`
+	// Source is where it came from, as it was given: a path, a URL, an OCI reference.
+	Source string `json:"source"`
+	// Digest is that of the archive.
+	Digest string `json:"digest"`
+	// Files are the digests by path within the plugin's folder.
+	Files map[string]string `json:"files"`
+	// Permissions are those that were granted.
+	Permissions plugin.Permissions `json:"permissions"`
+	Enabled     bool               `json:"enabled"`
+	// SignedBy is the fingerprint of the key whose signature was verified; empty: it is unsigned.
+	SignedBy    string    `json:"signed_by,omitempty"`
+	InstalledAt time.Time `json:"installed_at"`
+	Blocks      Blocks    `json:"blocks,omitempty"`
+	// Previous is the version to go back to.
+	Previous *Entry `json:"previous,omitempty"`
+}
+
+func readLock(path string) (*lock, error) {
+	l := &lock{Format: lockFormat}
+	raw, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("read what plugins are installed: %w", err)
+	default:
+		if err := json.Unmarshal(raw, l); err != nil {
+			return nil, fmt.Errorf("read %s: %w; restore it from a backup, or remove it and install the plugins again", path, err)
+		}
+	}
+	if l.Format != lockFormat {
+		return nil, fmt.Errorf("read %s: its format is %d; this program knows %d", path, l.Format, lockFormat)
+	}
+	if l.Plugins == nil {
+		l.Plugins = map[string]*Entry{}
+	}
+	for name, e := range l.Plugins {
+		for ; e != nil; e = e.Previous {
+			if !namePattern.MatchString(name) || !versionPattern.MatchString(e.Version) {
+				return nil, fmt.Errorf("read %s: plugin %q, version %q: no such thing can be installed", path, name, e.Version)
+			}
+		}
+		if l.Plugins[name] == nil {
+			delete(l.Plugins, name)
+		}
+	}
+	return l, nil
+}
+
+// write leaves the old file or the new one, whatever happens.
+func (l *lock) write(path string) error {
+	raw, err := json.MarshalIndent(l, "", "  ")
+	if err == nil {
+		err = renameio.WriteFile(path, append(raw, '\n'), 0o600, renameio.WithTempDir(filepath.Dir(path)))
+	}
+	if err == nil {
+		err = ownAs(path, filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("keep what plugins are installed: %w", err)
+	}
+	return nil
+}
+
+// clone is a copy of which entries may be replaced.
+func (l *lock) clone() *lock {
+	next := *l
+	next.Plugins, next.Disabled, next.Removed = maps.Clone(l.Plugins), maps.Clone(l.Disabled), maps.Clone(l.Removed)
+	if next.Disabled == nil {
+		next.Disabled = map[string]Blocks{}
+	}
+	if next.Removed == nil {
+		next.Removed = map[string]Blocks{}
+	}
+	return &next
+}
+
+// bringer finds the plugin that would bring a block.
+func (l *lock) bringer(id string) (name string, found absence) {
+	for _, name := range sortedNames(l.Plugins) {
+		if _, ok := l.Plugins[name].Blocks[id]; ok {
+			if l.Plugins[name].Enabled {
+				return name, failing
+			}
+			return name, disabled
+		}
+	}
+	for _, name := range sortedNames(l.Disabled) {
+		if _, ok := l.Disabled[name][id]; ok {
+			return name, disabled
+		}
+	}
+	for _, name := range sortedNames(l.Removed) {
+		if _, ok := l.Removed[name][id]; ok {
+			return name, removed
+		}
+	}
+	return "", unknown
+}
+
+// absence is why a block is not there.
+type absence int
+
+const (
+	unknown absence = iota
+	failing
+	disabled
+	removed
+)
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

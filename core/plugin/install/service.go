@@ -1,0 +1,408 @@
+package install
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/core/plugin"
+)
+
+// Host runs plugins.
+type Host interface {
+	Load(ctx context.Context, i plugin.Installation, probation time.Duration) (gone <-chan struct{}, err error)
+	Unload(name string) (gone <-chan struct{}, ok bool)
+	Plugins() []plugin.Status
+	Descriptions() []plugin.Description
+}
+
+// Config is what a Service needs.
+type Config struct {
+	Store *Store
+	Host  Host
+	// Offline says that the host runs for this alone: a plugin is started to see whether it does, and ends with the host.
+	Offline bool
+	// Own are the folders of the server's own plugins.
+	Own []string
+	// Fetch is how packages are fetched.
+	Fetch Fetch
+	// Users, unless nil, finds the agents that use blocks.
+	Users  Users
+	Logger hclog.Logger
+}
+
+// Users finds the agents whose current version has one of the blocks: how many there are, and the first of them.
+type Users interface {
+	UsersOf(ctx context.Context, blocks []string, limit int) ([]Use, int, error)
+}
+
+// Use is an agent that uses a plugin.
+type Use struct {
+	GraphID string
+	UserID  string
+	Name    string
+}
+
+// maxUses bounds the agents that are named.
+const maxUses = 20
+
+// probation is how long a new process must live before runs go to it.
+const probation = 500 * time.Millisecond
+
+// Service installs plugins on a running server, and changes them. One change happens at a time.
+type Service struct {
+	Config
+	log      hclog.Logger
+	changing chan struct{} // holds something while nothing changes
+	life     context.Context
+	end      context.CancelFunc
+	wg       sync.WaitGroup
+}
+
+// New makes a Service.
+func New(c Config) *Service {
+	s := &Service{Config: c, log: c.Logger, changing: make(chan struct{}, 1)}
+	if s.log == nil {
+		s.log = hclog.NewNullLogger()
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.changing <- struct{}{}
+	return s
+}
+
+// Close waits for what still goes on. The host may be closed after it.
+func (s *Service) Close() {
+	s.end()
+	<-s.changing
+	s.wg.Wait()
+}
+
+func (s *Service) lock(ctx context.Context) error {
+	select {
+	case <-s.changing:
+		if s.life.Err() == nil {
+			return nil
+		}
+		s.changing <- struct{}{}
+		return &Refusal{"the server is stopping"}
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another change of the plugins: %w", ctx.Err())
+	}
+}
+
+func (s *Service) unlock() { s.changing <- struct{}{} }
+
+// Stage fetches a package, as Store.Stage does.
+func (s *Service) Stage(ctx context.Context, source Source, digest string) (*Package, error) {
+	fetch := s.Fetch
+	fetch.Digest = digest
+	p, err := s.Store.Stage(ctx, source, fetch)
+	if err != nil && ctx.Err() == nil {
+		return nil, &BadPackage{err}
+	}
+	return p, err
+}
+
+// Install installs a package or another version of it: the new process is healthy before the old one gets no more
+// runs, and a package that cannot be started changes nothing. The same version once more repairs what is there. What
+// the package asks for beyond what its plugin was granted needs consent. The package belongs to Install.
+func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugin, error) {
+	defer p.Discard()
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	if folder := s.own(p.Name); folder != "" {
+		return nil, &Refusal{fmt.Sprintf("a plugin of the name %s belongs to the server: it lies in %s", p.Name, folder)}
+	}
+	old := s.Store.current.Load().Plugins[p.Name]
+	if !consent && needsConsent(old, p) {
+		return nil, &ConsentError{Asked: s.ask(old, p)}
+	}
+	e := &Entry{
+		Version: p.Version, Source: p.Source, Digest: p.Digest, Files: p.Files, Permissions: p.Permissions, Enabled: old == nil || old.Enabled,
+		SignedBy: p.SignedBy, InstalledAt: time.Now().UTC().Truncate(time.Second), Previous: before(old, p.Version),
+	}
+	at, err := s.Store.place(p)
+	if err != nil {
+		return nil, err
+	}
+	err = s.take(ctx, p.Name, e, old)
+	if err != nil {
+		if undone := at.undo(); undone != nil {
+			s.log.Error("what an installation has left could not be removed", "plugin", p.Name, "error", undone)
+		}
+		return nil, err
+	}
+	s.later(nil, at.drop)
+	s.prune(p.Name)
+	s.log.Info("plugin installed", "plugin", p.Name, "version", p.Version, "source", p.Source, "digest", p.Digest, "signed_by", p.SignedBy)
+	return s.find(p.Name)
+}
+
+// before is the version that an entry goes back to when another takes its place.
+func before(old *Entry, version string) *Entry {
+	if old == nil {
+		return nil
+	}
+	if old.Version == version { // a repair
+		return old.Previous
+	}
+	kept := *old
+	kept.Previous = nil
+	return &kept
+}
+
+// take has the host run an entry, if it is enabled, and writes it down.
+func (s *Service) take(ctx context.Context, name string, e, old *Entry) error {
+	if e.Enabled {
+		if _, err := s.Host.Load(ctx, s.Store.installation(name, e), probation); err != nil {
+			return &Failure{Name: name, Version: e.Version, Kept: old != nil && old.Enabled, cause: err}
+		}
+		e.Blocks = s.blocks(name)
+	} else if old != nil {
+		e.Blocks = old.Blocks
+	}
+	err := s.Store.change(func(l *lock) {
+		l.Plugins[name] = e
+		delete(l.Removed, name)
+	})
+	if err != nil && e.Enabled { // what is not written down is not to run
+		if old != nil && old.Enabled {
+			_, back := s.Host.Load(ctx, s.Store.installation(name, old), 0)
+			s.warn("the version before could not be taken up again", name, back)
+		} else {
+			s.Host.Unload(name)
+		}
+	}
+	return err
+}
+
+func (s *Service) warn(what, name string, err error) {
+	if err != nil {
+		s.log.Error(what, "plugin", name, "error", err)
+	}
+}
+
+// Enable starts a plugin that is installed and disabled, or one of the server's own.
+func (s *Service) Enable(ctx context.Context, name string) (*Plugin, error) {
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	l := s.Store.current.Load()
+	if old, ok := l.Plugins[name]; ok {
+		if s.runs(name) {
+			return s.find(name)
+		}
+		e := *old
+		e.Enabled = true
+		if err := s.take(ctx, name, &e, nil); err != nil {
+			return nil, err
+		}
+		return s.find(name)
+	}
+	folder := s.own(name)
+	if folder == "" {
+		return nil, &Absent{name}
+	}
+	if _, off := l.Disabled[name]; off || !s.Offline && !s.runs(name) {
+		if _, err := s.Host.Load(ctx, plugin.Installation{Name: name, Folder: folder}, probation); err != nil {
+			return nil, &Failure{Name: name, cause: err}
+		}
+		if err := s.Store.change(func(l *lock) { delete(l.Disabled, name) }); err != nil {
+			s.Host.Unload(name)
+			return nil, err
+		}
+	}
+	return s.find(name)
+}
+
+// Disable stops a plugin when it has finished what it began. Its blocks leave the list.
+func (s *Service) Disable(ctx context.Context, name string) (*Plugin, error) {
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	old, installed := s.Store.current.Load().Plugins[name]
+	if !installed && s.own(name) == "" {
+		return nil, &Absent{name}
+	}
+	err := s.Store.change(func(l *lock) {
+		if installed {
+			e := *old
+			e.Enabled = false
+			l.Plugins[name] = &e
+		} else if _, off := l.Disabled[name]; !off {
+			l.Disabled[name] = s.blocks(name)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Host.Unload(name)
+	return s.find(name)
+}
+
+// Remove removes a plugin and its files, when it has finished what it began.
+func (s *Service) Remove(ctx context.Context, name string) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	old, installed := s.Store.current.Load().Plugins[name]
+	switch folder := s.own(name); {
+	case !installed && folder != "":
+		return &Refusal{fmt.Sprintf("the plugin %s belongs to the server and can only be disabled: it lies in %s", name, folder)}
+	case !installed:
+		return &Absent{name}
+	}
+	err := s.Store.change(func(l *lock) {
+		delete(l.Plugins, name)
+		l.Removed[name] = old.Blocks
+		for other := range l.Removed {
+			if len(l.Removed) > maxRemoved && other != name {
+				delete(l.Removed, other)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	gone, _ := s.Host.Unload(name)
+	s.later(gone, func() error { return s.sweep(name) })
+	s.log.Info("plugin removed", "plugin", name, "version", old.Version)
+	return nil
+}
+
+// Rollback goes back to the version before, and forward again at the next time.
+func (s *Service) Rollback(ctx context.Context, name string) (*Plugin, error) {
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	old, ok := s.Store.current.Load().Plugins[name]
+	switch {
+	case !ok && s.own(name) != "":
+		return nil, &Refusal{fmt.Sprintf("the plugin %s belongs to the server, and has one version", name)}
+	case !ok:
+		return nil, &Absent{name}
+	case old.Previous == nil:
+		return nil, &Refusal{fmt.Sprintf("there is no version of the plugin %s before %s", name, old.Version)}
+	}
+	e := *old.Previous
+	e.Enabled, e.Previous = old.Enabled, before(old, "")
+	if err := s.take(ctx, name, &e, old); err != nil {
+		return nil, err
+	}
+	s.log.Info("plugin went back", "plugin", name, "version", e.Version, "from", old.Version)
+	return s.find(name)
+}
+
+// Verify compares the files of an installed plugin with what was installed.
+func (s *Service) Verify(ctx context.Context, name string) ([]Flaw, error) {
+	e, ok := s.Store.current.Load().Plugins[name]
+	switch {
+	case !ok && s.own(name) != "":
+		return []Flaw{}, nil
+	case !ok:
+		return nil, &Absent{name}
+	}
+	return s.Store.verify(ctx, name, e)
+}
+
+// UsedBy finds the agents that use a plugin's blocks.
+func (s *Service) UsedBy(ctx context.Context, name string) ([]Use, int, error) {
+	l := s.Store.current.Load()
+	blocks := l.Disabled[name]
+	if e, ok := l.Plugins[name]; ok {
+		blocks = e.Blocks
+	} else if _, off := l.Disabled[name]; !off {
+		blocks = s.blocks(name)
+	}
+	if s.Users == nil || len(blocks) == 0 {
+		return nil, 0, nil
+	}
+	return s.Users.UsersOf(ctx, sortedNames(blocks), maxUses)
+}
+
+// own is the folder of a plugin of the server's own; empty: there is none.
+func (s *Service) own(name string) string {
+	if !namePattern.MatchString(name) {
+		return ""
+	}
+	for _, dir := range s.Own {
+		folder := filepath.Join(dir, name)
+		if _, err := os.Stat(filepath.Join(folder, plugin.ManifestName)); err == nil {
+			return folder
+		}
+	}
+	return ""
+}
+
+func (s *Service) runs(name string) bool {
+	return slices.ContainsFunc(s.Host.Plugins(), func(st plugin.Status) bool { return st.Name == name && st.State == plugin.Ready })
+}
+
+func (s *Service) blocks(name string) Blocks {
+	blocks := Blocks{}
+	for _, d := range s.Host.Descriptions() {
+		if d.Name == name {
+			for _, b := range d.Blocks {
+				blocks[b.ID] = b.Name
+			}
+		}
+	}
+	return blocks
+}
+
+// later does something when a process has ended, and does not wait for it.
+func (s *Service) later(gone <-chan struct{}, f func() error) {
+	s.wg.Go(func() {
+		if gone != nil {
+			select {
+			case <-gone:
+			case <-s.life.Done():
+			}
+		}
+		if err := f(); err != nil {
+			s.log.Warn("what is left of a plugin could not be removed; the next start does it", "error", err)
+		}
+	})
+}
+
+// sweep removes the files of a plugin that has been removed, unless it has come again.
+func (s *Service) sweep(name string) error {
+	select {
+	case <-s.changing:
+		defer s.unlock()
+	case <-s.life.Done(): // nothing changes any more
+	}
+	if _, ok := s.Store.current.Load().Plugins[name]; ok {
+		return nil
+	}
+	return os.RemoveAll(filepath.Join(s.Store.folder, name))
+}
+
+// prune removes the versions of a plugin that nobody goes back to. Processes of theirs have what they opened.
+func (s *Service) prune(name string) {
+	e := s.Store.current.Load().Plugins[name]
+	keep := []string{e.Version}
+	if e.Previous != nil {
+		keep = append(keep, e.Previous.Version)
+	}
+	entries, err := os.ReadDir(filepath.Join(s.Store.folder, name))
+	for _, version := range entries {
+		if !slices.Contains(keep, version.Name()) {
+			err = cmp.Or(err, os.RemoveAll(filepath.Join(s.Store.folder, name, version.Name())))
+		}
+	}
+	s.warn("old versions could not be removed", name, err)
+}

@@ -1,0 +1,244 @@
+// Package install keeps the plugins that an administrator has installed: it fetches and verifies packages, unpacks them
+// under the data folder, writes down in plugins.lock what they are and what they were granted, and has the host of
+// plugins take up and let go of them while the server runs. Nothing of a package is started before somebody has
+// consented to what it asks for.
+package install
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/patchbay-io/patchbay/core/plugin"
+)
+
+// Store is the part of a data folder that plugins are installed in. Whoever opens it must have the folder for himself.
+type Store struct {
+	folder  string // of packages: <folder>/<name>/<version>
+	path    string // of the lock file
+	limits  limits
+	current atomic.Pointer[lock]
+}
+
+// asidePrefix marks what was replaced and may still be used by a process.
+const asidePrefix = ".aside-"
+
+// Open reads what is installed in a data folder, and removes what an interrupted installation has left.
+func Open(data string) (*Store, error) {
+	s := &Store{folder: filepath.Join(data, "plugins"), path: filepath.Join(data, LockName), limits: defaultLimits}
+	l, err := readLock(s.path)
+	if err != nil {
+		return nil, err
+	}
+	s.current.Store(l)
+	entries, err := os.ReadDir(s.folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look through the installed plugins: %w", err)
+	}
+	for _, e := range entries {
+		_, there := l.Plugins[e.Name()]
+		_, was := l.Removed[e.Name()]
+		if strings.HasPrefix(e.Name(), stagedPrefix) || strings.HasPrefix(e.Name(), asidePrefix) || was && !there {
+			if err := os.RemoveAll(filepath.Join(s.folder, e.Name())); err != nil {
+				return nil, fmt.Errorf("remove what was left of an installation: %w", err)
+			}
+		}
+	}
+	return s, nil
+}
+
+// Scratch is a store of packages that are only looked at. Remove its folder when it is needed no more.
+func Scratch(folder string) *Store { return &Store{folder: folder, limits: defaultLimits} }
+
+// Enabled are the plugins that a host is to start.
+func (s *Store) Enabled() []plugin.Installation {
+	var list []plugin.Installation
+	l := s.current.Load()
+	for _, name := range sortedNames(l.Plugins) {
+		if l.Plugins[name].Enabled {
+			list = append(list, s.installation(name, l.Plugins[name]))
+		}
+	}
+	return list
+}
+
+// Disabled are the plugins of the server's own that a host is not to start.
+func (s *Store) Disabled() []string { return sortedNames(s.current.Load().Disabled) }
+
+// Advice says how a block could be had that no plugin provides: a clause to put behind that, or nothing.
+func (s *Store) Advice(block string) string {
+	switch name, why := s.current.Load().bringer(block); why {
+	case disabled:
+		return fmt.Sprintf("the plugin %q brings it and is disabled; enable it with: patchbay plugin enable %s", name, name)
+	case failing:
+		return fmt.Sprintf("the plugin %q brings it and does not run; see: patchbay plugin list", name)
+	case removed:
+		return fmt.Sprintf("the plugin %q brought it and was removed; install it again with: patchbay plugin install", name)
+	}
+	return ""
+}
+
+func (s *Store) installation(name string, e *Entry) plugin.Installation {
+	return plugin.Installation{Name: name, Folder: s.version(name, e.Version), Granted: &e.Permissions, Digests: e.Files}
+}
+
+func (s *Store) version(name, version string) string { return filepath.Join(s.folder, name, version) }
+
+// change writes a changed lock file.
+func (s *Store) change(f func(l *lock)) error {
+	next := s.current.Load().clone()
+	f(next)
+	if err := next.write(s.path); err != nil {
+		return err
+	}
+	s.current.Store(next)
+	return nil
+}
+
+// placed is a package in its place, and what was there before.
+type placed struct {
+	folder string
+	aside  string // empty: there was nothing
+}
+
+// place moves a package's files to where they are started from.
+func (s *Store) place(p *Package) (*placed, error) {
+	at := &placed{folder: s.version(p.Name, p.Version)}
+	if err := os.MkdirAll(filepath.Dir(at.folder), 0o755); err != nil {
+		return nil, fmt.Errorf("install: %w", err)
+	}
+	aside, err := s.setAside(at.folder)
+	if err != nil {
+		return nil, err
+	}
+	at.aside = aside
+	err = cmp.Or(ownTree(p.folder, s.folder), os.Rename(p.folder, at.folder), syncFolder(filepath.Dir(at.folder)))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("install: %w", err), at.undo())
+	}
+	p.Discard()
+	return at, nil
+}
+
+// setAside makes room where a version lies, if there is one.
+func (s *Store) setAside(folder string) (aside string, err error) {
+	if _, err := os.Lstat(folder); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if aside, err = os.MkdirTemp(s.folder, asidePrefix); err == nil {
+		aside = filepath.Join(aside, "old")
+		err = os.Rename(folder, aside)
+	}
+	if err != nil {
+		return "", fmt.Errorf("set the old version aside: %w", err)
+	}
+	return aside, nil
+}
+
+// undo puts things back.
+func (at *placed) undo() error {
+	err := os.RemoveAll(at.folder)
+	if at.aside != "" {
+		err = errors.Join(err, os.Rename(at.aside, at.folder), os.Remove(filepath.Dir(at.aside)))
+	} else {
+		_ = os.Remove(filepath.Dir(at.folder)) // of the plugin, if it is empty
+	}
+	return err
+}
+
+// drop removes what was there before.
+func (at *placed) drop() error {
+	if at.aside == "" {
+		return nil
+	}
+	return os.RemoveAll(filepath.Dir(at.aside))
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// ownTree gives all files of a folder to the owner of another one: root may install what a server of another user runs.
+func ownTree(path, like string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+		return cmp.Or(err, ownAs(path, like))
+	})
+}
+
+func ownAs(path, like string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(like)
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+	}
+	return nil
+}
+
+// Flaw is a file that is not what was installed.
+type Flaw struct {
+	File    string
+	Problem string // changed, missing, not installed, unreadable
+}
+
+// verify compares an installed version's files with their digests.
+func (s *Store) verify(ctx context.Context, name string, e *Entry) ([]Flaw, error) {
+	folder, flaws, seen := s.version(name, e.Version), []Flaw{}, map[string]bool{}
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case path == folder && errors.Is(err, fs.ErrNotExist):
+			return fs.SkipAll
+		case err != nil:
+			return err
+		case d.IsDir():
+			return nil
+		}
+		relative, err := filepath.Rel(folder, path)
+		if err != nil {
+			return err
+		}
+		file := filepath.ToSlash(relative)
+		seen[file] = true
+		want, known := e.Files[file]
+		if !known {
+			flaws = append(flaws, Flaw{file, "not installed"})
+			return nil
+		}
+		switch got, err := digestOf(path, d); {
+		case err != nil:
+			flaws = append(flaws, Flaw{file, "unreadable"})
+		case got != want:
+			flaws = append(flaws, Flaw{file, "changed"})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("verify plugin %s: %w", name, err)
+	}
+	for _, file := range sortedNames(e.Files) {
+		if !seen[file] {
+			flaws = append(flaws, Flaw{file, "missing"})
+		}
+	}
+	return flaws, nil
+}
