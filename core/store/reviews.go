@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -34,6 +35,7 @@ func (s *Service) AnySubmission(ctx context.Context, id string) (*Submission, er
 
 // Decide approves a submission, which then is what its listing shows, or rejects it. Rejecting what was approved takes it
 // out of the store again: the listing shows the version approved before, or is listed no more. Who has added it keeps it.
+// Any other decision about what has been decided is ErrConflict: its author submits it anew.
 func (s *Service) Decide(ctx context.Context, reviewer, id string, d Decision) (*Submission, error) {
 	c := checker{}
 	c.text("comments", d.Comments, maxText)
@@ -44,6 +46,9 @@ func (s *Service) Decide(ctx context.Context, reviewer, id string, d Decision) (
 	v, err := s.AnySubmission(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if v.Status != Pending && (d.Approved || v.Status != Approved) {
+		return nil, fmt.Errorf("%w: the review is over, and the submission %s", ErrConflict, strings.ToLower(string(v.Status)))
 	}
 	status := Rejected
 	if d.Approved {
@@ -64,8 +69,8 @@ func (s *Service) Decide(ctx context.Context, reviewer, id string, d Decision) (
 		now := Submission{Draft: Draft{GraphID: v.GraphID}}
 		err := tx.QueryRowContext(ctx, `
 			UPDATE store_submission SET status = ?, reviewed_at = now(), reviewer_id = ?, comments = ?, internal_comments = ?
-			WHERE id = ? AND graph_version = ? RETURNING graph_version, name, sub_heading, description, categories, image_urls`,
-			status, reviewer, d.Comments, d.InternalComments, id, v.GraphVersion).
+			WHERE id = ? AND graph_version = ? AND status = ? RETURNING graph_version, name, sub_heading, description, categories, image_urls`,
+			status, reviewer, d.Comments, d.InternalComments, id, v.GraphVersion, v.Status).
 			Scan(&now.GraphVersion, &now.Name, &now.SubHeading, &now.Description, pgdialect.Array(&now.Categories), pgdialect.Array(&now.ImageURLs))
 		if err != nil {
 			return withdrawn(err)

@@ -48,8 +48,20 @@ func TestASubmissionIsListedWhenItIsApproved(t *testing.T) {
 	if err != nil || total != 1 || creators[0].Agents != 1 || !slices.Equal(creators[0].TopCategories, []string{"Home", "Money"}) {
 		t.Errorf("creators %+v %d %v", creators, total, err)
 	}
+	again := func(approved bool) {
+		t.Helper()
+		if _, err := w.Decide(t.Context(), "admin", v.ID, Decision{Approved: approved}); !errors.Is(err, ErrConflict) {
+			t.Errorf("%t about what is %s: %v", approved, v.Status, err)
+		}
+	}
+	again(true)
 	if v = w.decide(v.ID, false); v.Status != Rejected || w.names(Filter{}) != "" {
-		t.Errorf("rejected again: %+v", v)
+		t.Errorf("taken back: %+v", v)
+	}
+	again(true)
+	again(false)
+	if w.names(Filter{}) != "" {
+		t.Error("what was rejected is listed")
 	}
 	if _, total, _ := w.Creators(t.Context(), CreatorFilter{Limit: 5}); total != 0 {
 		t.Errorf("%d creators of nothing", total)
