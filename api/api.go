@@ -32,6 +32,7 @@ type Config struct {
 	Blocks        rest.Blocks
 	Executions    rest.Executions
 	Files         rest.Files
+	Users         rest.Users
 	Keys          rest.Keys
 	Integrations  rest.Integrations
 	Connections   rest.Connections
@@ -65,7 +66,7 @@ func New(c Config) (*API, error) {
 	}
 	r, err := rest.New(rest.Config{
 		Document: document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
-		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Keys: c.Keys, Integrations: c.Integrations, Connections: c.Connections, BaseURL: c.BaseURL, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
+		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Users: c.Users, Keys: c.Keys, Integrations: c.Integrations, Connections: c.Connections, BaseURL: c.BaseURL, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies, Limiter: c.Limiter, Limits: c.Limits,
 	})

@@ -1472,6 +1472,12 @@ type SubmissionRequest struct {
 // SubmissionStatus defines model for SubmissionStatus.
 type SubmissionStatus string
 
+// TimezoneRequest defines model for TimezoneRequest.
+type TimezoneRequest struct {
+	// Timezone Name in the IANA database.
+	Timezone string `json:"timezone"`
+}
+
 // Tokens Example: {"access_token":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIi…","expires_at":1705318200,"expires_in":3600,"refresh_token":"pbr_…","token_type":"bearer","user":{"created_at":"2024-01-15T10:30:00Z","email":"ada@example.com","id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c21","is_admin":false,"is_disabled":false}}
 type Tokens struct {
 	// AccessToken A bearer token.
@@ -1509,6 +1515,19 @@ type UploadedFile struct {
 
 	// Size Bytes.
 	Size int64 `json:"size"`
+}
+
+// User Example: {"email":"ada@example.com","id":"00000000-0000-4000-8000-000000000001","name":"Ada Lovelace","timezone":"Europe/Berlin"}
+type User struct {
+	// Email As the last token had it.
+	Email *string `json:"email"`
+	Id    string  `json:"id"`
+
+	// Name As a creator of the store, of whom is one.
+	Name *string `json:"name"`
+
+	// Timezone IANA name: the user's, or else the server's.
+	Timezone string `json:"timezone"`
 }
 
 // Value defines model for Value.
@@ -2226,6 +2245,9 @@ type PatchLibraryAgentJSONRequestBody = LibraryAgentChange
 
 // UpdateLibraryAgentJSONRequestBody defines body for UpdateLibraryAgent for application/json ContentType.
 type UpdateLibraryAgentJSONRequestBody = LibraryAgentChange
+
+// UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
+type UpdateUserJSONRequestBody = TimezoneRequest
 
 // FeatureStoreAgentJSONRequestBody defines body for FeatureStoreAgent for application/json ContentType.
 type FeatureStoreAgentJSONRequestBody = FeatureRequest
@@ -3027,6 +3049,31 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v2/library/agents/{library_agent_id}/fork (the `ForkLibraryAgent` operationId).
 	ForkLibraryAgent(ctx context.Context, libraryAgentId LibraryAgentID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetUser Get user
+	//
+	// Whom the credential stands for.
+	//
+	// Corresponds with GET /api/v2/me (the `GetUser` operationId).
+	GetUser(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateUserWithBody Update user
+	//
+	// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+	UpdateUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateUser Update user
+	//
+	// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+	UpdateUser(ctx context.Context, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FeatureStoreAgentWithBody Feature store agent
 	//
 	// Lets an approved agent stand out, or no longer. For administrators.
@@ -3062,7 +3109,8 @@ type ClientInterface interface {
 	// ReviewSubmissionWithBody Review submission
 	//
 	// Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-	// out of the store again; the version approved before comes back. For administrators.
+	// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+	// decided: 409. For administrators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3072,7 +3120,8 @@ type ClientInterface interface {
 	// ReviewSubmission Review submission
 	//
 	// Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-	// out of the store again; the version approved before comes back. For administrators.
+	// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+	// decided: 409. For administrators.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4715,6 +4764,61 @@ func (c *Client) ForkLibraryAgent(ctx context.Context, libraryAgentId LibraryAge
 	return c.Client.Do(req)
 }
 
+// GetUser Get user
+//
+// Whom the credential stands for.
+//
+// Corresponds with GET /api/v2/me (the `GetUser` operationId).
+func (c *Client) GetUser(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUserRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateUserWithBody Update user
+//
+// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+func (c *Client) UpdateUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateUserRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateUser Update user
+//
+// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+func (c *Client) UpdateUser(ctx context.Context, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateUserRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FeatureStoreAgentWithBody Feature store agent
 //
 // Lets an approved agent stand out, or no longer. For administrators.
@@ -4790,7 +4894,8 @@ func (c *Client) GetSubmittedGraph(ctx context.Context, submissionId SubmissionI
 // ReviewSubmissionWithBody Review submission
 //
 // Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-// out of the store again; the version approved before comes back. For administrators.
+// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+// decided: 409. For administrators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4810,7 +4915,8 @@ func (c *Client) ReviewSubmissionWithBody(ctx context.Context, submissionId Subm
 // ReviewSubmission Review submission
 //
 // Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-// out of the store again; the version approved before comes back. For administrators.
+// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+// decided: 409. For administrators.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8262,6 +8368,73 @@ func NewForkLibraryAgentRequest(server string, libraryAgentId LibraryAgentID) (*
 	return req, nil
 }
 
+// NewGetUserRequest constructs an http.Request for the GetUser method
+func NewGetUserRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/me")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateUserRequest calls the generic UpdateUser builder with application/json body
+func NewUpdateUserRequest(server string, body UpdateUserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateUserRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewUpdateUserRequestWithBody constructs an http.Request for the UpdateUser method, with any body, and a specified content type
+func NewUpdateUserRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/me")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewFeatureStoreAgentRequest calls the generic FeatureStoreAgent builder with application/json body
 func NewFeatureStoreAgentRequest(server string, agentId StoreAgentID, body FeatureStoreAgentJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -10139,6 +10312,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v2/library/agents/{library_agent_id}/fork (the `ForkLibraryAgent` operationId).
 	ForkLibraryAgentWithResponse(ctx context.Context, libraryAgentId LibraryAgentID, reqEditors ...RequestEditorFn) (*ForkLibraryAgentAnswer, error)
 
+	// GetUserWithResponse Get user
+	//
+	// Whom the credential stands for.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v2/me (the `GetUser` operationId).
+	GetUserWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetUserAnswer, error)
+
+	// UpdateUserWithBodyWithResponse Update user
+	//
+	// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+	UpdateUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateUserAnswer, error)
+
+	// UpdateUserWithResponse Update user
+	//
+	// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+	UpdateUserWithResponse(ctx context.Context, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserAnswer, error)
+
 	// FeatureStoreAgentWithBodyWithResponse Feature store agent
 	//
 	// Lets an approved agent stand out, or no longer. For administrators.
@@ -10178,7 +10378,8 @@ type ClientWithResponsesInterface interface {
 	// ReviewSubmissionWithBodyWithResponse Review submission
 	//
 	// Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-	// out of the store again; the version approved before comes back. For administrators.
+	// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+	// decided: 409. For administrators.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10188,7 +10389,8 @@ type ClientWithResponsesInterface interface {
 	// ReviewSubmissionWithResponse Review submission
 	//
 	// Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-	// out of the store again; the version approved before comes back. For administrators.
+	// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+	// decided: 409. For administrators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16669,6 +16871,213 @@ func (r ForkLibraryAgentAnswer) ContentType() string {
 	return ""
 }
 
+// GetUserAnswer401Headers the declared response headers of an HTTP 401 response for GetUser
+type GetUserAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetUserAnswer429Headers the declared response headers of an HTTP 429 response for GetUser
+type GetUserAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+type GetUserAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetUserAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetUserAnswer429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUserAnswer) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetUserAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetUserAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetUserAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetUserAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetUserAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUserAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUserAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUserAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUserAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateUserAnswer401Headers the declared response headers of an HTTP 401 response for UpdateUser
+type UpdateUserAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// UpdateUserAnswer429Headers the declared response headers of an HTTP 429 response for UpdateUser
+type UpdateUserAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+type UpdateUserAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *Invalid
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *UpdateUserAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UpdateUserAnswer429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateUserAnswer) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r UpdateUserAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r UpdateUserAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r UpdateUserAnswer) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r UpdateUserAnswer) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r UpdateUserAnswer) GetJSON422() *Invalid {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UpdateUserAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r UpdateUserAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r UpdateUserAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateUserAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateUserAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateUserAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateUserAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // FeatureStoreAgentAnswer401Headers the declared response headers of an HTTP 401 response for FeatureStoreAgent
 type FeatureStoreAgentAnswer401Headers struct {
 	WWWAuthenticate *string
@@ -19961,6 +20370,51 @@ func (c *ClientWithResponses) ForkLibraryAgentWithResponse(ctx context.Context, 
 	return ParseForkLibraryAgentAnswer(rsp)
 }
 
+// GetUserWithResponse Get user
+//
+// Whom the credential stands for.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v2/me (the `GetUser` operationId).
+func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetUserAnswer, error) {
+	rsp, err := c.GetUser(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUserAnswer(rsp)
+}
+
+// UpdateUserWithBodyWithResponse Update user
+//
+// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+func (c *ClientWithResponses) UpdateUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateUserAnswer, error) {
+	rsp, err := c.UpdateUserWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateUserAnswer(rsp)
+}
+
+// UpdateUserWithResponse Update user
+//
+// Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
+func (c *ClientWithResponses) UpdateUserWithResponse(ctx context.Context, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserAnswer, error) {
+	rsp, err := c.UpdateUser(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateUserAnswer(rsp)
+}
+
 // FeatureStoreAgentWithBodyWithResponse Feature store agent
 //
 // Lets an approved agent stand out, or no longer. For administrators.
@@ -20024,7 +20478,8 @@ func (c *ClientWithResponses) GetSubmittedGraphWithResponse(ctx context.Context,
 // ReviewSubmissionWithBodyWithResponse Review submission
 //
 // Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-// out of the store again; the version approved before comes back. For administrators.
+// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+// decided: 409. For administrators.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20040,7 +20495,8 @@ func (c *ClientWithResponses) ReviewSubmissionWithBodyWithResponse(ctx context.C
 // ReviewSubmissionWithResponse Review submission
 //
 // Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-// out of the store again; the version approved before comes back. For administrators.
+// out of the store again; the version approved before comes back. Nothing else can be said about what has been
+// decided: 409. For administrators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -27372,6 +27828,237 @@ func ParseForkLibraryAgentAnswer(rsp *http.Response) (*ForkLibraryAgentAnswer, e
 		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ForkLibraryAgentAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUserAnswer parses an HTTP response from a GetUserWithResponse call
+func ParseGetUserAnswer(rsp *http.Response) (*GetUserAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUserAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetUserAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetUserAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateUserAnswer parses an HTTP response from a UpdateUserWithResponse call
+func ParseUpdateUserAnswer(rsp *http.Response) (*UpdateUserAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateUserAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers UpdateUserAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers UpdateUserAnswer429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -131,6 +131,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get user
+         * @description Whom the credential stands for.
+         */
+        get: operations["getUser"];
+        /**
+         * Update user
+         * @description Changes the time zone in which the caller's executions tell times. Those that have begun go on with the one before.
+         */
+        put: operations["updateUser"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/api-keys": {
         parameters: {
             query?: never;
@@ -1070,7 +1094,8 @@ export interface paths {
         /**
          * Review submission
          * @description Approves a submission, which then is what the store shows, or rejects it. Rejecting an approved one takes it
-         *     out of the store again; the version approved before comes back. For administrators.
+         *     out of the store again; the version approved before comes back. Nothing else can be said about what has been
+         *     decided: 409. For administrators.
          */
         post: operations["reviewSubmission"];
         delete?: never;
@@ -1306,6 +1331,53 @@ export interface paths {
          *     of them it is 409. For administrators; `patchbay key rotate` uses it.
          */
         post: operations["rotateEncryptionKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get user
+         * @deprecated
+         * @description Whom the credential stands for. Every request with a token makes its user known; this one does nothing else.
+         */
+        post: operations["getUserV1"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/user/timezone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get time zone
+         * @deprecated
+         * @description The time zone of the caller: the one that was set, or else the server's.
+         */
+        get: operations["getTimezoneV1"];
+        put?: never;
+        /**
+         * Set time zone
+         * @deprecated
+         * @description Changes the time zone of the caller.
+         */
+        post: operations["setTimezoneV1"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1659,6 +1731,76 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/integrations/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List providers
+         * @deprecated
+         * @description Names of the services that the installed plugins know.
+         */
+        get: operations["listProvidersV1"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/integrations/{provider}/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Begin to connect an account
+         * @deprecated
+         * @description Gives the address at the provider where the user agrees. The provider sends the browser to the callback of this
+         *     server, `/api/v2/integrations/oauth/{provider}/callback`, where the cookie counts that this answer sets.
+         */
+        get: operations["beginLoginV1"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/integrations/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Connect an account
+         * @deprecated
+         * @description Stores the account that the user has agreed to connect.
+         */
+        post: operations["finishLoginV1"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/integrations/credentials": {
         parameters: {
             query?: never;
@@ -1843,6 +1985,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/external-api/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get user
+         * @deprecated
+         * @description Whom the credential stands for.
+         */
+        get: operations["getUserExternal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/external-api/v1/blocks": {
         parameters: {
             query?: never;
@@ -1900,7 +2063,7 @@ export interface paths {
         /**
          * Create graph
          * @deprecated
-         * @description Stores a new graph.
+         * @description Stores a new graph, and puts it into the library of the caller.
          */
         post: operations["createGraphExternal"];
         delete?: never;
@@ -2153,6 +2316,35 @@ export interface components {
         AccountList: {
             accounts: components["schemas"]["Account"][];
             pagination: components["schemas"]["Pagination"];
+        };
+        /**
+         * @example {
+         *       "id": "00000000-0000-4000-8000-000000000001",
+         *       "email": "ada@example.com",
+         *       "name": "Ada Lovelace",
+         *       "timezone": "Europe/Berlin"
+         *     }
+         */
+        User: {
+            id: string;
+            /** @description As the last token had it. */
+            email: string | null;
+            /** @description As a creator of the store, of whom is one. */
+            name: string | null;
+            /** @description IANA name: the user's, or else the server's. */
+            timezone: string;
+        };
+        TimezoneRequest: {
+            /** @description Name in the IANA database. */
+            timezone: string;
+        };
+        /**
+         * @example {
+         *       "timezone": "Europe/Berlin"
+         *     }
+         */
+        Timezone: {
+            timezone: string;
         };
         APIKeyName: string;
         APIKeyDescription: string;
@@ -3451,6 +3643,17 @@ export interface components {
             /** @description What the callback will bring; good for ten minutes, once. */
             state: string;
         };
+        /**
+         * @example {
+         *       "login_url": "https://github.com/login/oauth/authorize?client_id=…&state=…",
+         *       "state_token": "q2m3…"
+         *     }
+         */
+        LoginV1: {
+            login_url: string;
+            /** @description What the callback will bring; good for ten minutes, once. */
+            state_token: string;
+        };
         /** @enum {string} */
         TypedCredentials: "api_key" | "user_password" | "host_scoped";
         /**
@@ -4482,6 +4685,68 @@ export interface operations {
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             501: components["responses"]["NotConfigured"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "timezone": "Europe/Berlin"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TimezoneRequest"];
+            };
+        };
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -7011,6 +7276,93 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    getUserV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getTimezoneV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The time zone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timezone"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setTimezoneV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "timezone": "Europe/Berlin"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TimezoneRequest"];
+            };
+        };
+        responses: {
+            /** @description The time zone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timezone"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listBlocksV1: {
         parameters: {
             query?: never;
@@ -7630,6 +7982,122 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listProvidersV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Names. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       "github",
+                     *       "google"
+                     *     ]
+                     */
+                    "application/json": string[];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    beginLoginV1: {
+        parameters: {
+            query?: {
+                /** @description What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given. */
+                scopes?: components["parameters"]["Scopes"];
+            };
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where to go. */
+            200: {
+                headers: {
+                    /** @description Binds the state to the browser. */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginV1"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    finishLoginV1: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "4b1f…",
+                 *       "state_token": "q3Lx…"
+                 *     }
+                 */
+                "application/json": {
+                    code: string;
+                    state_token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The integration. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listCredentialsV1: {
         parameters: {
             query?: never;
@@ -7993,6 +8461,31 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getUserExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

@@ -22,10 +22,10 @@ type access struct {
 	// optional says that the server may be set to ask for no credential: "security: [{…}, {}]".
 	optional bool
 	admin    bool // administrators only: "x-role: admin"
-	// keys says that API keys may call it if they have one of the permissions: "x-permission: A" or "[A, B]", and with
-	// "ANY" whatever they have.
+	// keys says that API keys may call it if they have one of the permissions: "x-permission: A" or "[A, B]", or all that
+	// are joined: "A and B"; with "ANY" whatever they have.
 	keys        bool
-	permissions []account.Permission
+	permissions [][]account.Permission
 	executes    bool   // it starts executions, which are limited by themselves: "x-limit: execution"
 	audit       string // how the audit log calls it: "x-audit: what.happens"
 	ticket      bool   // a ticket in the query does in place of a credential: "x-ticket: true"
@@ -66,11 +66,15 @@ func accessOf(o *openapi3.Operation) (access, error) {
 	}
 	for _, name := range names {
 		text, _ := name.(string)
-		p := account.Permission(text)
-		if !p.Known() {
-			return a, fmt.Errorf("%s: x-permission names %v, which is no permission", o.OperationID, name)
+		var joined []account.Permission
+		for one := range strings.SplitSeq(text, " and ") {
+			p := account.Permission(one)
+			if !p.Known() {
+				return a, fmt.Errorf("%s: x-permission names %v, which is no permission", o.OperationID, name)
+			}
+			joined = append(joined, p)
 		}
-		a.permissions = append(a.permissions, p)
+		a.permissions = append(a.permissions, joined)
 	}
 	return a, nil
 }
@@ -92,16 +96,30 @@ func (a access) allows(p auth.Principal) error {
 		return problem.Forbidden("this operation is not open to API keys")
 	case a.admin && !p.Admin():
 		return problem.Forbidden("this operation is for administrators")
-	case a.permissions == nil || p.May(a.permissions...):
+	case a.permissions == nil:
 		return nil
 	}
-	names := make([]string, len(a.permissions))
-	for i, one := range a.permissions {
-		names[i] = string(one)
+	var names, ways []string
+	for _, joined := range a.permissions {
+		missing := lacking(p, joined)
+		if len(missing) == 0 {
+			return nil
+		}
+		names, ways = append(names, missing...), append(ways, strings.Join(missing, " and "))
 	}
-	refusal := problem.Forbidden("the API key lacks the permission " + strings.Join(names, " or "))
+	refusal := problem.Forbidden("the API key lacks the permission " + strings.Join(ways, " or "))
 	refusal.Details = map[string]any{"missing_permissions": names}
 	return refusal
+}
+
+// lacking are those of the permissions that somebody does not have.
+func lacking(p auth.Principal, all []account.Permission) (names []string) {
+	for _, one := range all {
+		if !p.May(one) {
+			names = append(names, string(one))
+		}
+	}
+	return names
 }
 
 // authenticated lets only requests through whose sender is known and may call the operation. It comes before anything

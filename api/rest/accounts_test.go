@@ -17,7 +17,7 @@ import (
 // newAccountFixture is the API of a server with accounts of its own.
 func newAccountFixture(t *testing.T) (*fixture, *strings.Builder) {
 	t.Helper()
-	accounts := account.New(postgrestest.DB(t), hclog.NewNullLogger())
+	accounts := account.New(postgrestest.DB(t), "UTC", hclog.NewNullLogger())
 	t.Cleanup(accounts.Close)
 	logins, err := account.NewLogins(accounts, account.Signer{Secret: jwtSecret, Audience: "authenticated"})
 	if err != nil {

@@ -27,7 +27,7 @@ var jwtSecret = []byte(strings.Repeat("s", auth.MinSecret))
 // newKeyFixture is the API with real credentials.
 func newKeyFixture(t *testing.T, changes ...func(*Config)) (*fixture, *bytes.Buffer) {
 	t.Helper()
-	accounts := account.New(postgrestest.DB(t), hclog.NewNullLogger())
+	accounts := account.New(postgrestest.DB(t), "UTC", hclog.NewNullLogger())
 	t.Cleanup(accounts.Close)
 	authenticator, err := auth.New(auth.Config{Secret: jwtSecret, Audience: "authenticated", Accounts: accounts})
 	if err != nil {
@@ -277,7 +277,7 @@ func TestDocumentTellsWhoMayCall(t *testing.T) {
 func TestAccessRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for _, extensions := range []map[string]any{
-		{"x-permission": "ROOT"}, {"x-permission": []any{"READ_GRAPH", "ROOT"}}, {"x-permission": 7}, {"x-role": "king"},
+		{"x-permission": "ROOT"}, {"x-permission": []any{"READ_GRAPH", "ROOT"}}, {"x-permission": 7}, {"x-role": "king"}, {"x-permission": "READ_GRAPH and ROOT"},
 	} {
 		if a, err := accessOf(&openapi3.Operation{Extensions: extensions}); err == nil {
 			t.Errorf("%v is %+v", extensions, a)
@@ -296,6 +296,9 @@ func TestAccessRefusesWhatItDoesNotKnow(t *testing.T) {
 		{map[string]any{"x-permission": "WRITE_GRAPH"}, user, true},
 		{map[string]any{"x-permission": []any{"WRITE_GRAPH", "READ_GRAPH"}}, key, true},
 		{map[string]any{"x-permission": "ANY"}, key, true},
+		{map[string]any{"x-permission": "WRITE_GRAPH and READ_GRAPH"}, key, false},
+		{map[string]any{"x-permission": "WRITE_GRAPH and READ_GRAPH"}, user, true},
+		{map[string]any{"x-permission": []any{"WRITE_GRAPH and READ_RUN", "READ_GRAPH"}}, key, true},
 		{map[string]any{"x-role": "admin"}, key, false}, {map[string]any{"x-role": "admin"}, user, false}, {map[string]any{"x-role": "admin"}, admin, true},
 	} {
 		a, err := accessOf(&openapi3.Operation{Extensions: c.extensions})

@@ -9,6 +9,30 @@ import (
 	"github.com/patchbay-io/patchbay/core/credential"
 )
 
+// ListProvidersV1 is GET /api/v1/integrations/providers.
+func (s *server) ListProvidersV1(context.Context, ListProvidersV1RequestObject) (ListProvidersV1ResponseObject, error) {
+	names := ListProvidersV1200JSONResponse{}
+	for _, p := range s.connections.All() {
+		names = append(names, p.Name)
+	}
+	return names, nil
+}
+
+// BeginLoginV1 is GET /api/v1/integrations/{provider}/login.
+func (s *server) BeginLoginV1(ctx context.Context, r BeginLoginV1RequestObject) (BeginLoginV1ResponseObject, error) {
+	a, cookie, err := s.authorize(ctx, r.Provider, value(r.Params.Scopes), "")
+	if err != nil {
+		return nil, err
+	}
+	return redirection{instead: LoginV1{LoginUrl: a.URL, StateToken: a.State}, cookie: cookie}, nil
+}
+
+// FinishLoginV1 is POST /api/v1/integrations/{provider}/callback.
+func (s *server) FinishLoginV1(ctx context.Context, r FinishLoginV1RequestObject) (FinishLoginV1ResponseObject, error) {
+	c, err := s.connect(ctx, r.Provider, r.Body.StateToken, r.Body.Code)
+	return FinishLoginV1200JSONResponse(c), err
+}
+
 // ListCredentialsV1 is GET /api/v1/integrations/credentials.
 func (s *server) ListCredentialsV1(ctx context.Context, _ ListCredentialsV1RequestObject) (ListCredentialsV1ResponseObject, error) {
 	list, err := s.allIntegrations(ctx, "")

@@ -75,19 +75,28 @@ func (s *server) CreateOAuthTicket(ctx context.Context, r CreateOAuthTicketReque
 
 // Authorize is GET /api/v2/integrations/oauth/{provider}/authorize.
 func (s *server) Authorize(ctx context.Context, r AuthorizeRequestObject) (AuthorizeResponseObject, error) {
-	request := oauth.Request{User: auth.From(ctx).UserID, Provider: r.Provider, ReturnTo: value(r.Params.ReturnTo)}
-	request.Scopes = strings.FieldsFunc(value(r.Params.Scopes), func(c rune) bool { return c == ',' || c == ' ' })
-	a, err := s.connections.Authorize(ctx, request)
+	a, cookie, err := s.authorize(ctx, r.Provider, value(r.Params.Scopes), value(r.Params.ReturnTo))
 	if err != nil {
 		return nil, err
 	}
-	cookie := s.stateCookie(r.Provider, a.Cookie)
-	cookie.Value, cookie.MaxAge = a.Browser, int(a.Life/time.Second)
 	answer := redirection{to: a.URL, cookie: cookie}
 	if browserOf(ctx).wantsJSON {
 		answer.instead = Authorization{AuthorizationUrl: a.URL, State: a.State}
 	}
 	return answer, nil
+}
+
+// authorize begins to connect an account of the caller's, in the browser that gets the cookie.
+func (s *server) authorize(ctx context.Context, provider, scopes, returnTo string) (*oauth.Authorization, *http.Cookie, error) {
+	request := oauth.Request{User: auth.From(ctx).UserID, Provider: provider, ReturnTo: returnTo}
+	request.Scopes = strings.FieldsFunc(scopes, func(c rune) bool { return c == ',' || c == ' ' })
+	a, err := s.connections.Authorize(ctx, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	cookie := s.stateCookie(provider, a.Cookie)
+	cookie.Value, cookie.MaxAge = a.Browser, int(a.Life/time.Second)
+	return a, cookie, nil
 }
 
 // stateCookie is the cookie that binds a browser to a state. It goes to the callback alone.
@@ -133,14 +142,18 @@ func (s *server) FinishAuthorization(ctx context.Context, r FinishAuthorizationR
 
 // FinishAuthorizationByToken is POST /api/v2/integrations/oauth/{provider}/callback.
 func (s *server) FinishAuthorizationByToken(ctx context.Context, r FinishAuthorizationByTokenRequestObject) (FinishAuthorizationByTokenResponseObject, error) {
-	connected, err := s.connections.Connect(ctx, oauth.Callback{
-		Provider: r.Provider, State: r.Body.State, Code: r.Body.Code, User: auth.From(ctx).UserID,
-	})
+	c, err := s.connect(ctx, r.Provider, r.Body.State, r.Body.Code)
+	return FinishAuthorizationByToken200JSONResponse(c), err
+}
+
+// connect stores an account for the user who began, whose credential stands for the cookie.
+func (s *server) connect(ctx context.Context, provider, state, code string) (Integration, error) {
+	connected, err := s.connections.Connect(ctx, oauth.Callback{Provider: provider, State: state, Code: code, User: auth.From(ctx).UserID})
 	if err != nil {
-		return nil, err
+		return Integration{}, err
 	}
 	audited(ctx, connected.Credential.ID)
-	return FinishAuthorizationByToken200JSONResponse(integration(connected.Credential)), nil
+	return integration(connected.Credential), nil
 }
 
 // RefreshIntegration is POST /api/v2/integrations/{integration_id}/refresh.
@@ -176,6 +189,9 @@ func (r redirection) write(w http.ResponseWriter) error {
 
 // VisitAuthorizeResponse writes the answer.
 func (r redirection) VisitAuthorizeResponse(w http.ResponseWriter) error { return r.write(w) }
+
+// VisitBeginLoginV1Response writes the answer.
+func (r redirection) VisitBeginLoginV1Response(w http.ResponseWriter) error { return r.write(w) }
 
 // VisitFinishAuthorizationResponse writes the answer.
 func (r redirection) VisitFinishAuthorizationResponse(w http.ResponseWriter) error { return r.write(w) }

@@ -955,6 +955,14 @@ type LinkDocument struct {
 	SourceName string  `json:"source_name"`
 }
 
+// LoginV1 Example: {"login_url":"https://github.com/login/oauth/authorize?client_id=…\u0026state=…","state_token":"q2m3…"}
+type LoginV1 struct {
+	LoginUrl string `json:"login_url"`
+
+	// StateToken What the callback will bring; good for ten minutes, once.
+	StateToken string `json:"state_token"`
+}
+
 // NewAPIKey defines model for NewAPIKey.
 type NewAPIKey struct {
 	CreatedAt   time.Time  `json:"created_at"`
@@ -1376,6 +1384,17 @@ type SubmissionRequest struct {
 // SubmissionStatus defines model for SubmissionStatus.
 type SubmissionStatus string
 
+// Timezone Example: {"timezone":"Europe/Berlin"}
+type Timezone struct {
+	Timezone string `json:"timezone"`
+}
+
+// TimezoneRequest defines model for TimezoneRequest.
+type TimezoneRequest struct {
+	// Timezone Name in the IANA database.
+	Timezone string `json:"timezone"`
+}
+
 // Tokens Example: {"access_token":"eyJhbGciOiJIUzI1NiJ9.eyJzdWIi…","expires_at":1705318200,"expires_in":3600,"refresh_token":"pbr_…","token_type":"bearer","user":{"created_at":"2024-01-15T10:30:00Z","email":"ada@example.com","id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c21","is_admin":false,"is_disabled":false}}
 type Tokens struct {
 	// AccessToken A bearer token.
@@ -1413,6 +1432,19 @@ type UploadedFile struct {
 
 	// Size Bytes.
 	Size int64 `json:"size"`
+}
+
+// User Example: {"email":"ada@example.com","id":"00000000-0000-4000-8000-000000000001","name":"Ada Lovelace","timezone":"Europe/Berlin"}
+type User struct {
+	// Email As the last token had it.
+	Email *string `json:"email"`
+	Id    string  `json:"id"`
+
+	// Name As a creator of the store, of whom is one.
+	Name *string `json:"name"`
+
+	// Timezone IANA name: the user's, or else the server's.
+	Timezone string `json:"timezone"`
 }
 
 // Value defines model for Value.
@@ -1709,6 +1741,12 @@ type GetGraphVersionV1Params struct {
 	ForExport *ForExport `form:"for_export,omitempty" json:"for_export,omitempty"`
 }
 
+// FinishLoginV1JSONBody defines parameters for FinishLoginV1.
+type FinishLoginV1JSONBody struct {
+	Code       string `json:"code"`
+	StateToken string `json:"state_token"`
+}
+
 // CreateCredentialsV1JSONBody defines parameters for CreateCredentialsV1.
 type CreateCredentialsV1JSONBody struct {
 	ApiKey *string `json:"api_key,omitempty"`
@@ -1721,6 +1759,12 @@ type CreateCredentialsV1JSONBody struct {
 	Title     *string            `json:"title,omitempty"`
 	Type      TypedCredentials   `json:"type"`
 	Username  *string            `json:"username,omitempty"`
+}
+
+// BeginLoginV1Params defines parameters for BeginLoginV1.
+type BeginLoginV1Params struct {
+	// Scopes What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given.
+	Scopes *Scopes `form:"scopes,omitempty" json:"scopes,omitempty"`
 }
 
 // ListAccountsParams defines parameters for ListAccounts.
@@ -2272,6 +2316,11 @@ type CreateAPIKeyV1JSONRequestBody = APIKeyRequest
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 type SetAPIKeyPermissionsV1JSONRequestBody SetAPIKeyPermissionsV1JSONBody
 
+// SetTimezoneV1JSONRequestBody defines body for SetTimezoneV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type SetTimezoneV1JSONRequestBody = TimezoneRequest
+
 // ExecuteBlockV1JSONRequestBody defines body for ExecuteBlockV1 for application/json ContentType.
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
@@ -2301,6 +2350,11 @@ type ExecuteGraphV1JSONRequestBody = ExecuteRequestV1
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 type SetActiveGraphVersionV1JSONRequestBody = ActiveVersionRequest
+
+// FinishLoginV1JSONRequestBody defines body for FinishLoginV1 for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type FinishLoginV1JSONRequestBody FinishLoginV1JSONBody
 
 // CreateCredentialsV1JSONRequestBody defines body for CreateCredentialsV1 for application/json ContentType.
 //
@@ -2373,6 +2427,9 @@ type PatchLibraryAgentJSONRequestBody = LibraryAgentChange
 // UpdateLibraryAgentJSONRequestBody defines body for UpdateLibraryAgent for application/json ContentType.
 type UpdateLibraryAgentJSONRequestBody = LibraryAgentChange
 
+// UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
+type UpdateUserJSONRequestBody = TimezoneRequest
+
 // FeatureStoreAgentJSONRequestBody defines body for FeatureStoreAgent for application/json ContentType.
 type FeatureStoreAgentJSONRequestBody = FeatureRequest
 
@@ -2438,6 +2495,21 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	SuspendAPIKeyV1(w http.ResponseWriter, r *http.Request, keyId KeyID)
+	// GetUserV1 Get user
+	// (POST /api/v1/auth/user)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetUserV1(w http.ResponseWriter, r *http.Request)
+	// GetTimezoneV1 Get time zone
+	// (GET /api/v1/auth/user/timezone)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetTimezoneV1(w http.ResponseWriter, r *http.Request)
+	// SetTimezoneV1 Set time zone
+	// (POST /api/v1/auth/user/timezone)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SetTimezoneV1(w http.ResponseWriter, r *http.Request)
 	// ListBlocksV1 List blocks
 	// (GET /api/v1/blocks)
 	//
@@ -2528,6 +2600,16 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	ListCredentialsV1(w http.ResponseWriter, r *http.Request)
+	// ListProvidersV1 List providers
+	// (GET /api/v1/integrations/providers)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListProvidersV1(w http.ResponseWriter, r *http.Request)
+	// FinishLoginV1 Connect an account
+	// (POST /api/v1/integrations/{provider}/callback)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	FinishLoginV1(w http.ResponseWriter, r *http.Request, provider ProviderName)
 	// ListProviderCredentialsV1 List integrations for a provider
 	// (GET /api/v1/integrations/{provider}/credentials)
 	//
@@ -2548,6 +2630,11 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID)
+	// BeginLoginV1 Begin to connect an account
+	// (GET /api/v1/integrations/{provider}/login)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	BeginLoginV1(w http.ResponseWriter, r *http.Request, provider ProviderName, params BeginLoginV1Params)
 	// ListAccounts List accounts
 	// (GET /api/v2/admin/accounts)
 	ListAccounts(w http.ResponseWriter, r *http.Request, params ListAccountsParams)
@@ -2716,6 +2803,12 @@ type ServerInterface interface {
 	// ForkLibraryAgent Fork library agent
 	// (POST /api/v2/library/agents/{library_agent_id}/fork)
 	ForkLibraryAgent(w http.ResponseWriter, r *http.Request, libraryAgentId LibraryAgentID)
+	// GetUser Get user
+	// (GET /api/v2/me)
+	GetUser(w http.ResponseWriter, r *http.Request)
+	// UpdateUser Update user
+	// (PUT /api/v2/me)
+	UpdateUser(w http.ResponseWriter, r *http.Request)
 	// FeatureStoreAgent Feature store agent
 	// (PUT /api/v2/store/admin/agents/{agent_id})
 	FeatureStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
@@ -2798,6 +2891,11 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetExecutionResultsExternal(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID)
+	// GetUserExternal Get user
+	// (GET /external-api/v1/me)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetUserExternal(w http.ResponseWriter, r *http.Request)
 	// ListStoreAgentsExternal List store agents
 	// (GET /external-api/v1/store/agents)
 	//
@@ -2984,6 +3082,48 @@ func (siw *ServerInterfaceWrapper) SuspendAPIKeyV1(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.SuspendAPIKeyV1(w, r, keyId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUserV1 operation middleware
+func (siw *ServerInterfaceWrapper) GetUserV1(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUserV1(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetTimezoneV1 operation middleware
+func (siw *ServerInterfaceWrapper) GetTimezoneV1(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetTimezoneV1(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetTimezoneV1 operation middleware
+func (siw *ServerInterfaceWrapper) SetTimezoneV1(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetTimezoneV1(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3739,6 +3879,46 @@ func (siw *ServerInterfaceWrapper) ListCredentialsV1(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// ListProvidersV1 operation middleware
+func (siw *ServerInterfaceWrapper) ListProvidersV1(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProvidersV1(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FinishLoginV1 operation middleware
+func (siw *ServerInterfaceWrapper) FinishLoginV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FinishLoginV1(w, r, provider)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListProviderCredentialsV1 operation middleware
 func (siw *ServerInterfaceWrapper) ListProviderCredentialsV1(w http.ResponseWriter, r *http.Request) {
 
@@ -3852,6 +4032,48 @@ func (siw *ServerInterfaceWrapper) GetCredentialsV1(w http.ResponseWriter, r *ht
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetCredentialsV1(w, r, provider, integrationId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// BeginLoginV1 operation middleware
+func (siw *ServerInterfaceWrapper) BeginLoginV1(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BeginLoginV1Params
+
+	// ------------- Optional query parameter "scopes" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "scopes", r.URL.Query(), &params.Scopes, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "scopes"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "scopes", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BeginLoginV1(w, r, provider, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6058,6 +6280,34 @@ func (siw *ServerInterfaceWrapper) ForkLibraryAgent(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// GetUser operation middleware
+func (siw *ServerInterfaceWrapper) GetUser(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUser(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateUser operation middleware
+func (siw *ServerInterfaceWrapper) UpdateUser(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateUser(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // FeatureStoreAgent operation middleware
 func (siw *ServerInterfaceWrapper) FeatureStoreAgent(w http.ResponseWriter, r *http.Request) {
 
@@ -6996,6 +7246,20 @@ func (siw *ServerInterfaceWrapper) GetExecutionResultsExternal(w http.ResponseWr
 	handler.ServeHTTP(w, r)
 }
 
+// GetUserExternal operation middleware
+func (siw *ServerInterfaceWrapper) GetUserExternal(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUserExternal(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListStoreAgentsExternal operation middleware
 func (siw *ServerInterfaceWrapper) ListStoreAgentsExternal(w http.ResponseWriter, r *http.Request) {
 
@@ -7419,6 +7683,10 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/accounts/{user_id}", wrapper.UpdateAccount).Methods(http.MethodPut)
 
+	r.HandleFunc(options.BaseURL+"/api/v2/me", wrapper.GetUser).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/me", wrapper.UpdateUser).Methods(http.MethodPut)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/api-keys", wrapper.ListAPIKeys).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/api-keys", wrapper.CreateAPIKey).Methods(http.MethodPost)
@@ -7555,6 +7823,12 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/encryption-keys/rotate", wrapper.RotateEncryptionKeys).Methods(http.MethodPost)
 
+	r.HandleFunc(options.BaseURL+"/api/v1/auth/user", wrapper.GetUserV1).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/auth/user/timezone", wrapper.GetTimezoneV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/auth/user/timezone", wrapper.SetTimezoneV1).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v1/blocks", wrapper.ListBlocksV1).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v1/blocks/{block_id}/execute", wrapper.ExecuteBlockV1).Methods(http.MethodPost)
@@ -7589,6 +7863,12 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v1/files/upload", wrapper.UploadFileV1).Methods(http.MethodPost)
 
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/providers", wrapper.ListProvidersV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/{provider}/login", wrapper.BeginLoginV1).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v1/integrations/{provider}/callback", wrapper.FinishLoginV1).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v1/integrations/credentials", wrapper.ListCredentialsV1).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v1/integrations/{provider}/credentials", wrapper.ListProviderCredentialsV1).Methods(http.MethodGet)
@@ -7610,6 +7890,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v1/api-keys/{key_id}/suspend", wrapper.SuspendAPIKeyV1).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v1/api-keys/{key_id}/permissions", wrapper.SetAPIKeyPermissionsV1).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/me", wrapper.GetUserExternal).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/external-api/v1/blocks", wrapper.ListBlocksExternal).Methods(http.MethodGet)
 
@@ -8515,6 +8797,369 @@ func (response SuspendAPIKeyV1500JSONResponse) VisitSuspendAPIKeyV1Response(w ht
 type SuspendAPIKeyV1503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response SuspendAPIKeyV1503JSONResponse) VisitSuspendAPIKeyV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserV1RequestObject struct {
+}
+
+type GetUserV1ResponseObject interface {
+	VisitGetUserV1Response(w http.ResponseWriter) error
+}
+
+type GetUserV1200JSONResponse User
+
+func (response GetUserV1200JSONResponse) VisitGetUserV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetUserV1401JSONResponse) VisitGetUserV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetUserV1403JSONResponse) VisitGetUserV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetUserV1429JSONResponse) VisitGetUserV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetUserV1500JSONResponse) VisitGetUserV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetUserV1503JSONResponse) VisitGetUserV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTimezoneV1RequestObject struct {
+}
+
+type GetTimezoneV1ResponseObject interface {
+	VisitGetTimezoneV1Response(w http.ResponseWriter) error
+}
+
+type GetTimezoneV1200JSONResponse Timezone
+
+func (response GetTimezoneV1200JSONResponse) VisitGetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTimezoneV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetTimezoneV1401JSONResponse) VisitGetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTimezoneV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetTimezoneV1403JSONResponse) VisitGetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTimezoneV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetTimezoneV1429JSONResponse) VisitGetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTimezoneV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetTimezoneV1500JSONResponse) VisitGetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTimezoneV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetTimezoneV1503JSONResponse) VisitGetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1RequestObject struct {
+	Body *SetTimezoneV1JSONRequestBody
+}
+
+type SetTimezoneV1ResponseObject interface {
+	VisitSetTimezoneV1Response(w http.ResponseWriter) error
+}
+
+type SetTimezoneV1200JSONResponse Timezone
+
+func (response SetTimezoneV1200JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SetTimezoneV1401JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetTimezoneV1403JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetTimezoneV1413JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SetTimezoneV1415JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetTimezoneV1422JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SetTimezoneV1429JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetTimezoneV1500JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTimezoneV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetTimezoneV1503JSONResponse) VisitSetTimezoneV1Response(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -11107,6 +11752,320 @@ func (response ListCredentialsV1503JSONResponse) VisitListCredentialsV1Response(
 	return err
 }
 
+type ListProvidersV1RequestObject struct {
+}
+
+type ListProvidersV1ResponseObject interface {
+	VisitListProvidersV1Response(w http.ResponseWriter) error
+}
+
+type ListProvidersV1200JSONResponse []string
+
+func (response ListProvidersV1200JSONResponse) VisitListProvidersV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListProvidersV1401JSONResponse) VisitListProvidersV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListProvidersV1403JSONResponse) VisitListProvidersV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListProvidersV1429JSONResponse) VisitListProvidersV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListProvidersV1500JSONResponse) VisitListProvidersV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListProvidersV1503JSONResponse) VisitListProvidersV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1RequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Body     *FinishLoginV1JSONRequestBody
+}
+
+type FinishLoginV1ResponseObject interface {
+	VisitFinishLoginV1Response(w http.ResponseWriter) error
+}
+
+type FinishLoginV1200JSONResponse Integration
+
+func (response FinishLoginV1200JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response FinishLoginV1401JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response FinishLoginV1403JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response FinishLoginV1404JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1409JSONResponse struct{ ConflictJSONResponse }
+
+func (response FinishLoginV1409JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response FinishLoginV1413JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response FinishLoginV1415JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response FinishLoginV1422JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response FinishLoginV1429JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response FinishLoginV1500JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response FinishLoginV1501JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response FinishLoginV1502JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishLoginV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response FinishLoginV1503JSONResponse) VisitFinishLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProviderCredentialsV1RequestObject struct {
 	Provider ProviderV1 `json:"provider"`
 }
@@ -11613,6 +12572,180 @@ func (response GetCredentialsV1500JSONResponse) VisitGetCredentialsV1Response(w 
 type GetCredentialsV1503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetCredentialsV1503JSONResponse) VisitGetCredentialsV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1RequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   BeginLoginV1Params
+}
+
+type BeginLoginV1ResponseObject interface {
+	VisitBeginLoginV1Response(w http.ResponseWriter) error
+}
+
+type BeginLoginV1200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type BeginLoginV1200JSONResponse struct {
+	Body    LoginV1
+	Headers BeginLoginV1200ResponseHeaders
+}
+
+func (response BeginLoginV1200JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response BeginLoginV1401JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response BeginLoginV1403JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response BeginLoginV1404JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1422JSONResponse struct{ InvalidJSONResponse }
+
+func (response BeginLoginV1422JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response BeginLoginV1429JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1500JSONResponse struct{ InternalJSONResponse }
+
+func (response BeginLoginV1500JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response BeginLoginV1501JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response BeginLoginV1502JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginLoginV1503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response BeginLoginV1503JSONResponse) VisitBeginLoginV1Response(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -19955,6 +21088,263 @@ func (response ForkLibraryAgent503JSONResponse) VisitForkLibraryAgentResponse(w 
 	return err
 }
 
+type GetUserRequestObject struct {
+}
+
+type GetUserResponseObject interface {
+	VisitGetUserResponse(w http.ResponseWriter) error
+}
+
+type GetUser200JSONResponse User
+
+func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetUser401JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetUser403JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetUser429JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetUser500JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetUser503JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUserRequestObject struct {
+	Body *UpdateUserJSONRequestBody
+}
+
+type UpdateUserResponseObject interface {
+	VisitUpdateUserResponse(w http.ResponseWriter) error
+}
+
+type UpdateUser200JSONResponse User
+
+func (response UpdateUser200JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpdateUser401JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpdateUser403JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UpdateUser413JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UpdateUser415JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UpdateUser422JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UpdateUser429JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpdateUser500JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateUser503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpdateUser503JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FeatureStoreAgentRequestObject struct {
 	AgentId StoreAgentID `json:"agent_id"`
 	Body    *FeatureStoreAgentJSONRequestBody
@@ -23325,6 +24715,112 @@ func (response GetExecutionResultsExternal503JSONResponse) VisitGetExecutionResu
 	return err
 }
 
+type GetUserExternalRequestObject struct {
+}
+
+type GetUserExternalResponseObject interface {
+	VisitGetUserExternalResponse(w http.ResponseWriter) error
+}
+
+type GetUserExternal200JSONResponse User
+
+func (response GetUserExternal200JSONResponse) VisitGetUserExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetUserExternal401JSONResponse) VisitGetUserExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetUserExternal403JSONResponse) VisitGetUserExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetUserExternal429JSONResponse) VisitGetUserExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetUserExternal500JSONResponse) VisitGetUserExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetUserExternal503JSONResponse) VisitGetUserExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListStoreAgentsExternalRequestObject struct {
 	Params ListStoreAgentsExternalParams
 }
@@ -23842,6 +25338,21 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	SuspendAPIKeyV1(ctx context.Context, request SuspendAPIKeyV1RequestObject) (SuspendAPIKeyV1ResponseObject, error)
+	// GetUserV1 Get user
+	// (POST /api/v1/auth/user)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetUserV1(ctx context.Context, request GetUserV1RequestObject) (GetUserV1ResponseObject, error)
+	// GetTimezoneV1 Get time zone
+	// (GET /api/v1/auth/user/timezone)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetTimezoneV1(ctx context.Context, request GetTimezoneV1RequestObject) (GetTimezoneV1ResponseObject, error)
+	// SetTimezoneV1 Set time zone
+	// (POST /api/v1/auth/user/timezone)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	SetTimezoneV1(ctx context.Context, request SetTimezoneV1RequestObject) (SetTimezoneV1ResponseObject, error)
 	// ListBlocksV1 List blocks
 	// (GET /api/v1/blocks)
 	//
@@ -23932,6 +25443,16 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	ListCredentialsV1(ctx context.Context, request ListCredentialsV1RequestObject) (ListCredentialsV1ResponseObject, error)
+	// ListProvidersV1 List providers
+	// (GET /api/v1/integrations/providers)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListProvidersV1(ctx context.Context, request ListProvidersV1RequestObject) (ListProvidersV1ResponseObject, error)
+	// FinishLoginV1 Connect an account
+	// (POST /api/v1/integrations/{provider}/callback)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	FinishLoginV1(ctx context.Context, request FinishLoginV1RequestObject) (FinishLoginV1ResponseObject, error)
 	// ListProviderCredentialsV1 List integrations for a provider
 	// (GET /api/v1/integrations/{provider}/credentials)
 	//
@@ -23952,6 +25473,11 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetCredentialsV1(ctx context.Context, request GetCredentialsV1RequestObject) (GetCredentialsV1ResponseObject, error)
+	// BeginLoginV1 Begin to connect an account
+	// (GET /api/v1/integrations/{provider}/login)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	BeginLoginV1(ctx context.Context, request BeginLoginV1RequestObject) (BeginLoginV1ResponseObject, error)
 	// ListAccounts List accounts
 	// (GET /api/v2/admin/accounts)
 	ListAccounts(ctx context.Context, request ListAccountsRequestObject) (ListAccountsResponseObject, error)
@@ -24120,6 +25646,12 @@ type StrictServerInterface interface {
 	// ForkLibraryAgent Fork library agent
 	// (POST /api/v2/library/agents/{library_agent_id}/fork)
 	ForkLibraryAgent(ctx context.Context, request ForkLibraryAgentRequestObject) (ForkLibraryAgentResponseObject, error)
+	// GetUser Get user
+	// (GET /api/v2/me)
+	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
+	// UpdateUser Update user
+	// (PUT /api/v2/me)
+	UpdateUser(ctx context.Context, request UpdateUserRequestObject) (UpdateUserResponseObject, error)
 	// FeatureStoreAgent Feature store agent
 	// (PUT /api/v2/store/admin/agents/{agent_id})
 	FeatureStoreAgent(ctx context.Context, request FeatureStoreAgentRequestObject) (FeatureStoreAgentResponseObject, error)
@@ -24202,6 +25734,11 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetExecutionResultsExternal(ctx context.Context, request GetExecutionResultsExternalRequestObject) (GetExecutionResultsExternalResponseObject, error)
+	// GetUserExternal Get user
+	// (GET /external-api/v1/me)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	GetUserExternal(ctx context.Context, request GetUserExternalRequestObject) (GetUserExternalResponseObject, error)
 	// ListStoreAgentsExternal List store agents
 	// (GET /external-api/v1/store/agents)
 	//
@@ -24424,6 +25961,85 @@ func (sh *strictHandler) SuspendAPIKeyV1(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SuspendAPIKeyV1ResponseObject); ok {
 		if err := validResponse.VisitSuspendAPIKeyV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUserV1 operation middleware
+func (sh *strictHandler) GetUserV1(w http.ResponseWriter, r *http.Request) {
+	var request GetUserV1RequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUserV1(ctx, request.(GetUserV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUserV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserV1ResponseObject); ok {
+		if err := validResponse.VisitGetUserV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetTimezoneV1 operation middleware
+func (sh *strictHandler) GetTimezoneV1(w http.ResponseWriter, r *http.Request) {
+	var request GetTimezoneV1RequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTimezoneV1(ctx, request.(GetTimezoneV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTimezoneV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetTimezoneV1ResponseObject); ok {
+		if err := validResponse.VisitGetTimezoneV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetTimezoneV1 operation middleware
+func (sh *strictHandler) SetTimezoneV1(w http.ResponseWriter, r *http.Request) {
+	var request SetTimezoneV1RequestObject
+
+	var body SetTimezoneV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetTimezoneV1(ctx, request.(SetTimezoneV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetTimezoneV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetTimezoneV1ResponseObject); ok {
+		if err := validResponse.VisitSetTimezoneV1Response(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24952,6 +26568,63 @@ func (sh *strictHandler) ListCredentialsV1(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// ListProvidersV1 operation middleware
+func (sh *strictHandler) ListProvidersV1(w http.ResponseWriter, r *http.Request) {
+	var request ListProvidersV1RequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProvidersV1(ctx, request.(ListProvidersV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProvidersV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProvidersV1ResponseObject); ok {
+		if err := validResponse.VisitListProvidersV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FinishLoginV1 operation middleware
+func (sh *strictHandler) FinishLoginV1(w http.ResponseWriter, r *http.Request, provider ProviderName) {
+	var request FinishLoginV1RequestObject
+
+	request.Provider = provider
+
+	var body FinishLoginV1JSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FinishLoginV1(ctx, request.(FinishLoginV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FinishLoginV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FinishLoginV1ResponseObject); ok {
+		if err := validResponse.VisitFinishLoginV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListProviderCredentialsV1 operation middleware
 func (sh *strictHandler) ListProviderCredentialsV1(w http.ResponseWriter, r *http.Request, provider ProviderV1) {
 	var request ListProviderCredentialsV1RequestObject
@@ -25058,6 +26731,33 @@ func (sh *strictHandler) GetCredentialsV1(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetCredentialsV1ResponseObject); ok {
 		if err := validResponse.VisitGetCredentialsV1Response(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// BeginLoginV1 operation middleware
+func (sh *strictHandler) BeginLoginV1(w http.ResponseWriter, r *http.Request, provider ProviderName, params BeginLoginV1Params) {
+	var request BeginLoginV1RequestObject
+
+	request.Provider = provider
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginLoginV1(ctx, request.(BeginLoginV1RequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginLoginV1")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BeginLoginV1ResponseObject); ok {
+		if err := validResponse.VisitBeginLoginV1Response(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26680,6 +28380,61 @@ func (sh *strictHandler) ForkLibraryAgent(w http.ResponseWriter, r *http.Request
 	}
 }
 
+// GetUser operation middleware
+func (sh *strictHandler) GetUser(w http.ResponseWriter, r *http.Request) {
+	var request GetUserRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUser(ctx, request.(GetUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUser")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserResponseObject); ok {
+		if err := validResponse.VisitGetUserResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateUser operation middleware
+func (sh *strictHandler) UpdateUser(w http.ResponseWriter, r *http.Request) {
+	var request UpdateUserRequestObject
+
+	var body UpdateUserJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateUser(ctx, request.(UpdateUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateUser")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateUserResponseObject); ok {
+		if err := validResponse.VisitUpdateUserResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // FeatureStoreAgent operation middleware
 func (sh *strictHandler) FeatureStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID) {
 	var request FeatureStoreAgentRequestObject
@@ -27360,6 +29115,30 @@ func (sh *strictHandler) GetExecutionResultsExternal(w http.ResponseWriter, r *h
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetExecutionResultsExternalResponseObject); ok {
 		if err := validResponse.VisitGetExecutionResultsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUserExternal operation middleware
+func (sh *strictHandler) GetUserExternal(w http.ResponseWriter, r *http.Request) {
+	var request GetUserExternalRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUserExternal(ctx, request.(GetUserExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUserExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserExternalResponseObject); ok {
+		if err := validResponse.VisitGetUserExternalResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

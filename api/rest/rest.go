@@ -29,6 +29,7 @@ type Config struct {
 	Blocks       Blocks
 	Executions   Executions
 	Files        Files
+	Users        Users
 	Keys         Keys
 	Integrations Integrations
 	Connections  Connections
@@ -67,7 +68,7 @@ func New(c Config) (*API, error) {
 	}
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
-		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, keys: c.Keys, integrations: c.Integrations, connections: c.Connections, baseURL: strings.TrimRight(c.BaseURL, "/"), origins: c.Origins, logins: c.Logins,
+		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, users: c.Users, keys: c.Keys, integrations: c.Integrations, connections: c.Connections, baseURL: strings.TrimRight(c.BaseURL, "/"), origins: c.Origins, logins: c.Logins,
 		store: c.Store, storePublic: c.StorePublic, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
@@ -108,6 +109,7 @@ type server struct {
 	blocks       *blockList
 	executions   Executions
 	files        Files
+	users        Users
 	keys         Keys
 	integrations Integrations
 	connections  Connections

@@ -56,17 +56,20 @@ type Service struct {
 	seen     *lru.Cache[string, string] // emails by user
 	keys     *recent[Digest, *Key]
 	sessions *recent[string, struct{}]
+	zones    *recent[string, string] // time zones by user
+	timezone string                  // of users who set none
 	mu       sync.Mutex
 	uses     map[string]time.Time // last uses by key that are not written yet
 	stop     context.CancelFunc
 	finished chan struct{}
 }
 
-// New starts keeping accounts.
-func New(db *bun.DB, log hclog.Logger) *Service {
+// New starts keeping accounts. timezone is the IANA name of that of users who set none.
+func New(db *bun.DB, timezone string, log hclog.Logger) *Service {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Service{
-		db: db, log: log, keys: newRecent[Digest, *Key](), sessions: newRecent[string, struct{}](), uses: map[string]time.Time{}, stop: stop, finished: make(chan struct{}),
+		db: db, log: log, keys: newRecent[Digest, *Key](), sessions: newRecent[string, struct{}](), zones: newRecent[string, string](), timezone: timezone,
+		uses: map[string]time.Time{}, stop: stop, finished: make(chan struct{}),
 	}
 	s.seen, _ = lru.New[string, string](remembered) // fails for sizes below one only
 	go s.run(ctx)

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, postgrestest.IgnoreServer
 
 func newService(t *testing.T, db *bun.DB) *Service {
 	t.Helper()
-	s := New(db, hclog.NewNullLogger())
+	s := New(db, "UTC", hclog.NewNullLogger())
 	t.Cleanup(s.Close)
 	return s
 }
@@ -234,7 +234,7 @@ func TestKeysAreBoundedAndPaged(t *testing.T) {
 func TestLastUseIsWrittenLazily(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.DB(t)
-	s := New(db, hclog.NewNullLogger())
+	s := New(db, "UTC", hclog.NewNullLogger())
 	used, text := mustCreate(t, s, "ann", named("used"))
 	_, other := mustCreate(t, s, "ann", named("other"))
 	unused, _ := mustCreate(t, s, "ann", named("unused"))

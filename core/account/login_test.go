@@ -410,7 +410,7 @@ func FuzzVerifyKey(f *testing.F) {
 	f.Add("pb_")
 	f.Add("pb_" + strings.Repeat("A", 42))
 	f.Add("pb_" + strings.Repeat("A", 43) + "\n")
-	s := New(nil, hclog.NewNullLogger()) // malformed keys never reach the database
+	s := New(nil, "UTC", hclog.NewNullLogger()) // malformed keys never reach the database
 	f.Cleanup(s.Close)
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) == keyLength && strings.HasPrefix(text, KeyPrefix) {

@@ -82,7 +82,7 @@ func (t *tree) follow(r *run, node int) *plugin.Follow {
 			break
 		}
 		*last = &plugin.Follow{
-			Pin: from.pin, Block: to.block.ID, Before: frame.before, Rest: frame.rest, Context: contextOf(r, to.node.ID, r.queued+uint32(i)+1, t.s.timezone),
+			Pin: from.pin, Block: to.block.ID, Before: frame.before, Rest: frame.rest, Context: contextOf(r, to.node.ID, r.queued+uint32(i)+1, t.timezone),
 		}
 		last = &(*last).Follow
 		node = from.next

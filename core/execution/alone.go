@@ -64,6 +64,10 @@ func (s *Service) RunBlock(ctx context.Context, user, id string, inputs json.Raw
 	if err != nil {
 		return nil, err
 	}
+	timezone, err := s.timezone(ctx, user)
+	if err != nil {
+		return nil, err
+	}
 	bounded, cancel := context.WithTimeout(ctx, s.aloneTime)
 	defer cancel()
 	select {
@@ -72,8 +76,12 @@ func (s *Service) RunBlock(ctx context.Context, user, id string, inputs json.Raw
 	case <-bounded.Done():
 		return nil, fmt.Errorf("%w: too many blocks run", ErrUnavailable)
 	}
+	run := uuid.NewString()
+	who := &proto.RunContext{
+		UserId: user, ExecutionId: run, RootExecutionId: run, NodeId: id, NodeExecutionId: run, Attempt: 1, IdempotencyKey: run, Timezone: timezone,
+	}
 	out := &alone{block: b}
-	problem := s.runAlone(bounded, user, input, out)
+	problem := s.runAlone(bounded, who, input, out)
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%w: the block was cut off", ErrUnavailable)
@@ -122,21 +130,14 @@ func (s *Service) aloneInput(ctx context.Context, user string, b *block.Block, i
 
 // runAlone runs a block; the problem is why it failed. A process that dies under several runs is charged to none of
 // them: the block runs again, in a process of its own, unless it must not be repeated.
-func (s *Service) runAlone(ctx context.Context, user string, input json.RawMessage, out *alone) (problem string) {
+func (s *Service) runAlone(ctx context.Context, who *proto.RunContext, input json.RawMessage, out *alone) (problem string) {
 	b := out.block
-	secrets, release, err := borrower{s, user, b, input}.heldSecrets(ctx)
+	secrets, release, err := borrower{s, who.GetUserId(), b, input}.heldSecrets(ctx)
 	if err != nil {
 		return err.Error()
 	}
 	defer release()
-	id := uuid.NewString()
-	r := plugin.Run{
-		Block: b.ID, Input: input, Credentials: secrets, Streaming: b.Traits.Streaming, Output: out.take,
-		Context: &proto.RunContext{
-			UserId: user, ExecutionId: id, RootExecutionId: id, NodeId: b.ID, NodeExecutionId: id, Attempt: 1, IdempotencyKey: id,
-			Timezone: s.config.Timezone,
-		},
-	}
+	r := plugin.Run{Block: b.ID, Input: input, Credentials: secrets, Streaming: b.Traits.Streaming, Output: out.take, Context: who}
 	if s.config.Services != nil && !b.Traits.Pure {
 		services := s.config.Services.OpenAlone(ctx, r.Context)
 		defer services.End()

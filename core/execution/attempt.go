@@ -130,7 +130,7 @@ func (a *attempt) refused(err error) any {
 }
 
 func (a *attempt) context() *proto.RunContext {
-	c := contextOf(a.c.run, a.c.exec.plan().node.ID, a.c.exec.id, a.t.s.timezone)
+	c := contextOf(a.c.run, a.c.exec.plan().node.ID, a.c.exec.id, a.t.timezone)
 	c.Attempt, c.IdempotencyKey = a.c.attempt, a.c.exec.idempotencyKey()
 	return c
 }

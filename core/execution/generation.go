@@ -19,13 +19,12 @@ import (
 // generation is everything that lives as long as one hold of the server's lease: the writer, the trees, the queue.
 type generation struct {
 	*Service
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	writer   *writer
-	timezone string
-	workers  workers
-	look     chan struct{} // for executions to stop
-	others   atomic.Bool   // other servers live
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	writer  *writer
+	workers workers
+	look    chan struct{} // for executions to stop
+	others  atomic.Bool   // other servers live
 
 	mu       sync.Mutex
 	entries  map[uuid.UUID]*entry
@@ -51,7 +50,7 @@ type entry struct {
 
 func newGeneration(ctx context.Context, s *Service) *generation {
 	g := &generation{
-		Service: s, timezone: s.config.Timezone, writer: newWriter(s.db, s.config.ServerID, s.log),
+		Service: s, writer: newWriter(s.db, s.config.ServerID, s.log),
 		entries: map[uuid.UUID]*entry{}, slots: s.config.Concurrency, live: live{runs: map[uuid.UUID]*run{}},
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
@@ -214,8 +213,12 @@ func (g *generation) drive(e *entry) error {
 		if err != nil || m == nil {
 			return err
 		}
+		timezone, err := g.Service.timezone(g.ctx, m.top.userID)
+		if err != nil {
+			return err
+		}
 		g.live.resume(m.runs)
-		t = newTree(g, m.top, m)
+		t = newTree(g, m.top, m, timezone)
 		if m.top.begun {
 			t.post(resumeEvent{careful: careful})
 		} else {
@@ -226,7 +229,11 @@ func (g *generation) drive(e *entry) error {
 			t.post(beginEvent{starting})
 		}
 	} else {
-		starting, err := startingNodes(e.root.plan, e.root.inputs)
+		timezone, err := g.Service.timezone(g.ctx, e.root.userID)
+		var starting []startingNode
+		if err == nil {
+			starting, err = startingNodes(e.root.plan, e.root.inputs)
+		}
 		if err == nil && e.root.retry != nil {
 			e.root.original, err = g.original(g.ctx, e.root.userID, *e.root.retry, e.root.plan)
 		}
@@ -237,7 +244,7 @@ func (g *generation) drive(e *entry) error {
 			e.accepted(err)
 			return nil
 		}
-		t = newTree(g, e.root, newMachine(e.root))
+		t = newTree(g, e.root, newMachine(e.root), timezone)
 		t.told = &told{}
 		if e.accepted != nil {
 			t.accept(e.accepted, e.awaited)

@@ -40,6 +40,11 @@ type Runner interface {
 	Run(ctx context.Context, r plugin.Run) plugin.Result
 }
 
+// Timezones are those of users, by IANA names. They are asked for each execution that begins or is taken up.
+type Timezones interface {
+	Timezone(ctx context.Context, user string) (string, error)
+}
+
 // Bus brings wake-ups to the other servers of the database; core/event's is one. It does not wait.
 type Bus interface {
 	Changed(executions ...uuid.UUID)
@@ -47,7 +52,7 @@ type Bus interface {
 	Work()
 }
 
-// Config is what a Service needs. All but Services, Concurrency and Timezone are required.
+// Config is what a Service needs. All but Services, Concurrency and Timezones are required.
 type Config struct {
 	DB          *bun.DB
 	ServerID    uuid.UUID // the same for every start on one data folder
@@ -61,8 +66,8 @@ type Config struct {
 	Services    *hostservice.Service // of blocks; nil: none
 	Bus         Bus                  // nil: this server is alone on its database
 	Logger      hclog.Logger
-	Concurrency int    // root executions at once; 0: by the number of cores
-	Timezone    string // of users who set none; empty: UTC
+	Concurrency int       // root executions at once; 0: by the number of cores
+	Timezones   Timezones // nil: everybody has UTC
 }
 
 // Service accepts executions, runs those of this server, and shows all.
@@ -92,17 +97,19 @@ func New(c Config) (*Service, error) {
 	if c.Concurrency == 0 {
 		c.Concurrency = 32 * runtime.NumCPU()
 	}
-	if c.Timezone == "" {
-		c.Timezone = "UTC"
-	}
-	if _, err := time.LoadLocation(c.Timezone); err != nil {
-		return nil, fmt.Errorf("time zone %q: %w", c.Timezone, err)
-	}
 	return &Service{
 		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
 		plans: planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
 		alone: make(chan struct{}, c.Concurrency), aloneTime: maxAlone,
 	}, nil
+}
+
+// timezone is that in which a user's executions tell times.
+func (s *Service) timezone(ctx context.Context, user string) (string, error) {
+	if s.config.Timezones == nil {
+		return "UTC", nil
+	}
+	return s.config.Timezones.Timezone(ctx, user)
 }
 
 // Start takes the server's lease, takes over the executions that an earlier process left, and begins to accept.

@@ -34,10 +34,11 @@ const (
 // ended. The latter goes on with the next block itself, so that a chain of blocks switches goroutines no more often
 // than the plugin makes it.
 type tree struct {
-	s    *generation
-	root *run
-	m    *machine
-	ctx  context.Context
+	s        *generation
+	root     *run
+	m        *machine
+	ctx      context.Context
+	timezone string // the user's
 
 	turn      sync.Mutex // held over everything below but inbox and acks
 	over      bool
@@ -93,12 +94,12 @@ type ack struct {
 // drainEvent asks a tree to start nothing more.
 type drainEvent struct{}
 
-func newTree(s *generation, root *run, m *machine) *tree {
+func newTree(s *generation, root *run, m *machine, timezone string) *tree {
 	visible, lingering := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	visible.Stop()
 	lingering.Stop()
 	return &tree{
-		s: s, root: root, m: m, wake: make(chan struct{}, 1), visible: visible, lingering: lingering,
+		s: s, root: root, m: m, timezone: timezone, wake: make(chan struct{}, 1), visible: visible, lingering: lingering,
 		kept: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{},
 	}
 }

@@ -134,6 +134,7 @@ func (f *fuzzer) restock() {
 		f.known["image_urls"] = []string{"https://example.com/a.png"}
 		f.known["username"] = []string{"ada"}
 		f.known["provider"] = []string{"github"}
+		f.known["timezone"] = []string{"Europe/Berlin"}
 		f.password = "correct horse battery staple"
 		f.known["password"] = []string{f.password}
 		f.known["current_password"], f.known["new_password"] = f.known["password"], f.known["password"]
@@ -176,9 +177,6 @@ func (f *fuzzer) restock() {
 	know(made("POST", "/api/v2/integrations", `{"provider":"github","type":"api_key","title":"Mine","api_key":"secret"}`, "id"), "integration_id")
 	granted := f.grant(nil)
 	know(made("POST", callbackPath, fmt.Sprintf(`{"code":%q,"state":%q}`, granted.Get("code"), granted.Get("state")), "id"), "integration_id")
-	granted = f.grant(nil)
-	know(granted.Get("code"), "code")
-	know(granted.Get("state"), "state")
 	know(made("GET", "/api/v2/store/submissions/"+submission, "", "listing_id"), "agent_id")
 	know(graphs[1], "agent_id") // means the same in the store
 	know(made("GET", "/api/v2/store/agents/"+submission, "", "slug"), "slug")
@@ -196,6 +194,15 @@ func (f *fuzzer) restock() {
 	know(email, "email")
 	know(made("POST", "/api/v2/admin/accounts", `{"email":"`+email+`","password":"`+f.password+`"}`, "id"), "user_id")
 	know(made("POST", "/api/v2/auth/token", `{"email":"`+email+`","password":"`+f.password+`"}`, "refresh_token"), "refresh_token")
+}
+
+// agree lets alice agree at GitHub once more: codes and states are good once.
+func (f *fuzzer) agree() {
+	f.t.Helper()
+	granted := f.grant(nil)
+	f.known["code"] = []string{granted.Get("code")}
+	f.known["state"] = []string{granted.Get("state")}
+	f.known["state_token"] = f.known["state"]
 }
 
 // grant is with what GitHub sends the browser of alice back. The header gets the browser's cookie, unless it is nil.
@@ -323,6 +330,9 @@ func (f *fuzzer) request(o operation) *http.Request {
 	}
 	if o.OperationID == "finishAuthorization" && (f.good || f.oneIn(3)) {
 		query = f.grant(header)
+	}
+	if o.OperationID == "finishLoginV1" || o.OperationID == "finishAuthorizationByToken" {
+		f.agree()
 	}
 	raw := query.Encode()
 	if !f.good && f.oneIn(60) {

@@ -141,7 +141,7 @@ func (s *Server) secret() (string, error) {
 }
 
 func (s *Server) startAccounts(secret string) error {
-	s.accounts = account.New(s.db, s.log.Named("account"))
+	s.accounts = account.New(s.db, string(s.settings.Timezone), s.log.Named("account"))
 	var err error
 	if s.settings.LocalAccounts {
 		signer := account.Signer{Secret: []byte(secret), Audience: s.settings.JWTAudience}
@@ -245,7 +245,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	}
 	c := execution.Config{
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Alone: s.oauth.Alone, Services: services, Logger: s.log,
-		Concurrency: int(s.settings.ExecutionConcurrency), Timezone: string(s.settings.Timezone),
+		Concurrency: int(s.settings.ExecutionConcurrency), Timezones: s.accounts,
 	}
 	var bus *event.Bus
 	if s.postgres == nil {
@@ -277,7 +277,7 @@ func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Servic
 		},
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
 		Library: s.library,
-		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Keys: s.accounts, Integrations: s.vault, Connections: s.oauth, BaseURL: s.baseURL(), Store: s.store, StorePublic: s.settings.StorePublic,
+		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Users: s.accounts, Keys: s.accounts, Integrations: s.vault, Connections: s.oauth, BaseURL: s.baseURL(), Store: s.store, StorePublic: s.settings.StorePublic,
 		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {

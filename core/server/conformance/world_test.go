@@ -76,7 +76,7 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 	if err := s.execution.Start(ctx); err != nil {
 		return nil, err
 	}
-	s.accounts = account.New(s.db, log)
+	s.accounts = account.New(s.db, "UTC", log)
 	s.auth, err = auth.New(auth.Config{Secret: secret, Audience: "authenticated", Accounts: s.accounts})
 	if err != nil {
 		return nil, err
