@@ -1,13 +1,10 @@
 // Package event carries wake-ups between the servers of one database: that rows of an execution were committed, that
-// somebody wants one stopped, or that one waits for a server to run it. Only ids travel, and whoever is woken reads what is committed. A wake-up may be lost; then
-// the others find by looking now and then what they would have been told.
+// somebody wants one stopped, or that one waits for a server to run it. Only ids travel, and whoever is woken reads what is
+// committed. A wake-up may be lost; then the others find by looking now and then what they would have been told.
 package event
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -15,9 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/driver/pgdriver"
-
-	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
 // Handlers are told what other servers tell. They must not block.
@@ -34,11 +28,20 @@ type Handlers struct {
 type Config struct {
 	DB     *bun.DB // to send by; it may be a pooler
 	Direct string  // DSN to listen by: a session of its own, so no pooler
+	NATS   string  // URLs of NATS, which carries in place of the database unless it is empty
 	Server uuid.UUID
 	Logger hclog.Logger
 }
 
-const channel = "patchbay"
+// carrier brings texts to all servers of a database, most of them and mostly once.
+type carrier interface {
+	send(ctx context.Context, text string) error
+	// listen hears until ctx ends. It calls began whenever something may have been said that it did not hear.
+	listen(ctx context.Context, began func(), heard func(text string))
+	// problem says why nothing can be sent or heard at present.
+	problem() error
+	close()
+}
 
 // Times and bounds of the bus.
 const (
@@ -47,15 +50,12 @@ const (
 	maxIDs    = 200 // of one notice, whose text has at most 8,000 bytes
 	maxQueued = 20_000
 	sendLimit = 5 * time.Second
-	// quiet is how long the listener hears nothing before it sends itself something, and how long it then waits.
-	quiet = 10 * time.Second
-	// deaf is when a listener that hears nothing of itself tries another connection.
-	deaf = time.Minute
 )
 
-// Bus sends and hears by NOTIFY and LISTEN of Postgres.
+// Bus sends and hears by NATS or else by NOTIFY and LISTEN of Postgres.
 type Bus struct {
 	config   Config
+	carrier  carrier
 	handlers Handlers
 	cancel   context.CancelFunc
 	all      sync.WaitGroup
@@ -68,23 +68,44 @@ type Bus struct {
 	work     bool
 }
 
-// Open makes a bus that gathers what it is to send. Start lets it send and hear.
-func Open(c Config) *Bus {
-	return &Bus{config: c, wake: make(chan struct{}, 1), changed: map[uuid.UUID]struct{}{}}
+// Open makes a bus that gathers what it is to send. Start lets it send and hear. The error is about the URL of NATS, or
+// the database's; a NATS that is away is none.
+func Open(ctx context.Context, c Config) (*Bus, error) {
+	b := &Bus{config: c, wake: make(chan struct{}, 1), changed: map[uuid.UUID]struct{}{}}
+	if c.NATS == "" {
+		b.carrier = &notices{db: c.DB, direct: c.Direct, log: c.Logger}
+		return b, nil
+	}
+	var err error
+	b.carrier, err = dialNATS(ctx, c)
+	return b, err
 }
+
+// Problem says why other servers are neither told nor heard at present, so that each finds by looking; nil if they are.
+func (b *Bus) Problem() error { return b.carrier.problem() }
 
 // Start begins to send and to hear, until Close.
 func (b *Bus) Start(ctx context.Context, h Handlers) {
 	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	b.handlers = h
 	b.all.Go(func() { b.send(ctx) })
-	b.all.Go(func() { b.listen(ctx) })
+	b.all.Go(func() { b.carrier.listen(ctx, b.began, b.take) })
 }
 
-// Close ends what Start began.
+// Close ends what Open and Start began.
 func (b *Bus) Close() {
-	b.cancel()
+	if b.cancel != nil {
+		b.cancel()
+	}
 	b.all.Wait()
+	b.carrier.close()
+}
+
+// began looks at everything, for what was said before is not heard any more.
+func (b *Bus) began() {
+	b.handlers.Stop()
+	b.handlers.Work()
+	b.handlers.Changed(nil)
 }
 
 // Changed tells the other servers that rows of executions were committed. It does not wait.
@@ -139,16 +160,16 @@ func (b *Bus) send(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, text := range b.notices() {
-			if err := b.notify(ctx, text); err != nil && ctx.Err() == nil {
+		for _, text := range b.gathered() {
+			if err := b.tell(ctx, text); err != nil && ctx.Err() == nil {
 				b.config.Logger.Debug("other servers were not told", "error", err)
 			}
 		}
 	}
 }
 
-// notices takes what is to be sent, as texts.
-func (b *Bus) notices() []string {
+// gathered takes what is to be sent, as texts.
+func (b *Bus) gathered() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var texts []string
@@ -183,93 +204,10 @@ func (b *Bus) notices() []string {
 	return texts
 }
 
-func (b *Bus) notify(ctx context.Context, text string) error {
+func (b *Bus) tell(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendLimit)
 	defer cancel()
-	_, err := b.config.DB.ExecContext(ctx, `SELECT pg_notify(?, ?)`, channel, b.config.Server.String()+" "+text)
-	return err
-}
-
-// listen hears until ctx ends, over one connection after the other.
-func (b *Bus) listen(ctx context.Context) {
-	pause := 100 * time.Millisecond
-	said := false
-	for ctx.Err() == nil {
-		heard, err := b.hear(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		switch {
-		case heard:
-			pause = 100 * time.Millisecond
-		case errors.Is(err, errDeaf) || errors.Is(err, errPooled):
-			pause = deaf
-			if !said {
-				b.config.Logger.Warn("other servers are not heard, and are looked after every few seconds: the database's address is a pooler's; PATCHBAY_DATABASE_DIRECT_URL is for one that goes past it")
-				said = true
-			}
-		default:
-			pause = min(2*pause, 5*time.Second)
-		}
-		b.config.Logger.Debug("the connection to other servers broke off", "error", err)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-var (
-	errDeaf = errors.New("nothing is heard, not even of itself")
-	// errPooled is found out before anything is listened to: a pooler would go on to give other clients the connection
-	// that listens.
-	errPooled = errors.New("the sessions of this address are shared")
-)
-
-// hear listens over one connection and says whether it ever heard something.
-func (b *Bus) hear(ctx context.Context) (heard bool, err error) {
-	db, err := postgres.Open(b.config.Direct, 2)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = db.Close() }()
-	if pooled, err := postgres.Pooled(ctx, db); err != nil {
-		return false, err
-	} else if pooled {
-		return false, errPooled
-	}
-	listener := pgdriver.NewListener(db)
-	defer func() { _ = listener.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
-	if err := listener.Listen(ctx, channel); err != nil {
-		return false, fmt.Errorf("listen: %w", err)
-	}
-	b.handlers.Stop()
-	b.handlers.Work()
-	b.handlers.Changed(nil) // what was sent before is not heard any more
-	asked := true           // whether it is about to hear itself
-	if err := b.notify(ctx, "ping"); err != nil {
-		return false, err
-	}
-	for {
-		_, text, err := listener.ReceiveTimeout(ctx, quiet)
-		var timeout net.Error
-		switch {
-		case err == nil:
-			heard, asked = true, false
-			b.take(text)
-		case !errors.As(err, &timeout) || !timeout.Timeout():
-			return heard, err
-		case asked:
-			return heard, errDeaf
-		default:
-			asked = true
-			if err := b.notify(ctx, "ping"); err != nil {
-				return heard, err
-			}
-		}
-	}
+	return b.carrier.send(ctx, b.config.Server.String()+" "+text)
 }
 
 // take tells the handlers what another server sent.

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/core/event"
+	"github.com/patchbay-io/patchbay/core/event/natstest"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
 )
@@ -26,14 +28,17 @@ type ear struct {
 	work    int
 }
 
-func newEar(t *testing.T, dsn string) *ear {
+func newEar(t *testing.T, dsn, nats string) *ear {
 	t.Helper()
 	db, err := postgres.Open(dsn, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := &ear{heard: map[uuid.UUID]int{}}
-	e.Bus = event.Open(event.Config{DB: db, Direct: dsn, Server: uuid.New(), Logger: hclog.NewNullLogger()})
+	e.Bus, err = event.Open(t.Context(), event.Config{DB: db, Direct: dsn, NATS: nats, Server: uuid.New(), Logger: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	e.Start(t.Context(), event.Handlers{
 		Changed: func(ids []uuid.UUID) {
 			e.mu.Lock()
@@ -81,10 +86,27 @@ func (e *ear) until(t *testing.T, what string, met func() bool) {
 	}
 }
 
+// over runs a test over each carrier.
+func over(t *testing.T, test func(t *testing.T, ear func() *ear)) {
+	t.Run("Postgres", func(t *testing.T) {
+		t.Parallel()
+		dsn := postgrestest.DSN(t)
+		test(t, func() *ear { return newEar(t, dsn, "") })
+	})
+	t.Run("NATS", func(t *testing.T) {
+		t.Parallel()
+		dsn, nats := postgrestest.DSN(t), natstest.URL(natstest.Start(t))
+		test(t, func() *ear { return newEar(t, dsn, nats) })
+	})
+}
+
 func TestOthersHearWhatChanged(t *testing.T) {
 	t.Parallel()
-	dsn := postgrestest.DSN(t)
-	a, b, c := newEar(t, dsn), newEar(t, dsn), newEar(t, dsn)
+	over(t, hearWhatChanged)
+}
+
+func hearWhatChanged(t *testing.T, newEar func() *ear) {
+	a, b, c := newEar(), newEar(), newEar()
 	ids := make([]uuid.UUID, 1000) // more than one notice holds
 	for i := range ids {
 		ids[i] = uuid.New()
@@ -108,7 +130,7 @@ func TestOthersHearWhatChanged(t *testing.T) {
 func TestBrokenConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.DSN(t)
-	a, b := newEar(t, dsn), newEar(t, dsn)
+	a, b := newEar(t, dsn, ""), newEar(t, dsn, "")
 	db, err := postgres.Open(dsn, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -125,12 +147,89 @@ func TestBrokenConnectionIsReplaced(t *testing.T) {
 // What is too much to be named is told all the same.
 func TestMuchIsToldInShort(t *testing.T) {
 	t.Parallel()
-	dsn := postgrestest.DSN(t)
-	a, b := newEar(t, dsn), newEar(t, dsn)
+	over(t, hearThatMuchChanged)
+}
+
+func hearThatMuchChanged(t *testing.T, newEar func() *ear) {
+	a, b := newEar(), newEar()
 	many := make([]uuid.UUID, 50_000)
 	for i := range many {
 		many[i] = uuid.New()
 	}
 	a.Changed(many...)
 	b.until(t, "b looks at everything", func() bool { return b.all > 1 })
+}
+
+// While NATS is away nobody waits for it; when it is back everything is looked at.
+func TestNATSMayGoAndComeBack(t *testing.T) {
+	t.Parallel()
+	dsn, node := postgrestest.DSN(t), natstest.Start(t)
+	a, b := newEar(t, dsn, natstest.URL(node)), newEar(t, dsn, natstest.URL(node))
+	node.Stop()
+	b.until(t, "the problem is known", func() bool { return a.Problem() != nil && b.Problem() != nil })
+	a.Changed(uuid.New())
+	a.Bus.Stop()
+	node.Start()
+	b.until(t, "b looks at everything", func() bool { return b.all > 1 && b.stopped > 1 && b.Problem() == nil && a.Problem() == nil })
+	id := uuid.New()
+	b.until(t, "b hears again", func() bool { a.Changed(id); return b.heard[id] > 0 })
+}
+
+// Of a cluster of three nodes, one may be lost.
+func TestOneOfThreeNodesMayBeLost(t *testing.T) {
+	t.Parallel()
+	dsn, nodes := postgrestest.DSN(t), natstest.Cluster(t, 3)
+	ears := make([]*ear, len(nodes))
+	for i := range nodes { // each on a node of its own first
+		ears[i] = newEar(t, dsn, natstest.URL(nodes[i], nodes[(i+1)%3], nodes[(i+2)%3]))
+	}
+	nodes[1].Stop()
+	for i, from := range ears {
+		for _, to := range ears[i+1:] {
+			id := uuid.New()
+			to.until(t, "all hear all", func() bool { from.Changed(id); return to.heard[id] > 0 })
+		}
+	}
+}
+
+// Servers of other databases may use the same NATS.
+func TestDatabasesDoNotHearEachOther(t *testing.T) {
+	t.Parallel()
+	nats := natstest.URL(natstest.Start(t))
+	dsn, others := postgrestest.DSN(t), postgrestest.DSN(t)
+	db, err := postgres.Open(others, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE cluster SET id = gen_random_uuid()`); err != nil { // databases of tests are copies of one
+		t.Fatal(err)
+	}
+	a, b, other := newEar(t, dsn, nats), newEar(t, dsn, nats), newEar(t, others, nats)
+	for range 100 {
+		a.Changed(uuid.New())
+	}
+	b.until(t, "b has heard all", func() bool { return len(b.heard) == 100 })
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	if len(other.heard) != 0 {
+		t.Errorf("another database's server heard of %d executions", len(other.heard))
+	}
+}
+
+func TestBadURLOfNATSIsNotShown(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.DSN(t)
+	db, err := postgres.Open(dsn, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	b, err := event.Open(t.Context(), event.Config{DB: db, NATS: "nats://user:canary@ho st:4222", Server: uuid.New(), Logger: hclog.NewNullLogger()})
+	if err == nil {
+		b.Close()
+	}
+	if err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("%v", err)
+	}
 }

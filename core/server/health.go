@@ -22,6 +22,7 @@ type health struct {
 type healthState struct {
 	notReady string // why not, whatever the parts say; empty while serving
 	db       *bun.DB
+	bus      func() error // nil where there is none
 	plugins  func() []plugin.Status
 }
 
@@ -65,6 +66,11 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 		defer cancel()
 		if _, err := s.db.ExecContext(ctx, "SELECT 1"); err != nil {
 			reasons = append(reasons, "the database does not answer")
+		}
+	}
+	if s.bus != nil {
+		if err := s.bus(); err != nil {
+			reasons = append(reasons, err.Error())
 		}
 	}
 	plugins := []pluginHealth{}

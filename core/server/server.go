@@ -126,7 +126,11 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.openAPI(ctx, id, graphs); err != nil {
 		return err
 	}
-	s.health.set(healthState{db: s.db, plugins: s.plugins.Plugins})
+	ready := healthState{db: s.db, plugins: s.plugins.Plugins}
+	if s.bus != nil {
+		ready.bus = s.bus.Problem
+	}
+	s.health.set(ready)
 	debug.FreeOSMemory() // reading the document and the blocks has left much that is needed no more
 	return nil
 }
@@ -247,10 +251,16 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Alone: s.oauth.Alone, Services: services, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), Timezones: s.accounts,
 	}
-	var bus *event.Bus
 	if s.postgres == nil {
-		bus = event.Open(event.Config{DB: s.db, Direct: s.settings.DatabaseDirectURL, Server: id, Logger: s.log.Named("event")})
-		c.Bus = bus
+		s.bus, err = event.Open(ctx, event.Config{
+			DB: s.db, Direct: s.settings.DatabaseDirectURL, NATS: s.settings.NATSURL, Server: id, Logger: s.log.Named("event"),
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.Bus = s.bus
+	} else if s.settings.NATSURL != "" {
+		s.log.Warn("NATS is not used: this server has a database of its own, which other servers cannot share")
 	}
 	if s.execution, err = execution.New(c); err != nil {
 		return nil, err
@@ -261,9 +271,8 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 		s.execution = nil // there is nothing to close
 		return nil, err
 	}
-	if bus != nil {
-		bus.Start(ctx, event.Handlers{Changed: s.execution.Woken, Stop: s.execution.StopWanted, Work: s.execution.WorkWaits})
-		s.bus = bus
+	if s.bus != nil {
+		s.bus.Start(ctx, event.Handlers{Changed: s.execution.Woken, Stop: s.execution.StopWanted, Work: s.execution.WorkWaits})
 	}
 	return graphs, nil
 }
