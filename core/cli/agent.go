@@ -37,6 +37,8 @@ type agentRun struct {
 	Agent   string   `arg:"" help:"File, which is imported first, or id of an agent."`
 	Input   []string `short:"i" sep:"none" placeholder:"NAME=VALUE" help:"An input; a value that is JSON is taken as such, any other as text. May be repeated."`
 	Version int      `help:"Version to run; the active one unless set."`
+
+	Credentials []string `short:"c" sep:"none" placeholder:"FIELD=ID" help:"Stored credentials to use (id of an integration) for a field of the agent's credentials_input_schema, such as github_oauth2_credentials. May be repeated; what is not named is what the agent names, or your default."`
 }
 
 type agentExport struct {
@@ -57,6 +59,9 @@ type agent struct {
 			Title string `json:"customized_name"`
 		} `json:"metadata"`
 	} `json:"nodes"`
+	Credentials struct {
+		Fields map[string]json.RawMessage `json:"properties"`
+	} `json:"credentials_input_schema"`
 	Missing []struct {
 		NodeID  string `json:"node_id"`
 		Pin     string `json:"pin"`
@@ -123,6 +128,10 @@ func (c agentRun) Run(ctx context.Context, settings *config.Settings, t terminal
 	if err != nil {
 		return err
 	}
+	credentials, err := parseCredentials(c.Credentials)
+	if err != nil {
+		return err
+	}
 	server, err := c.open(settings)
 	if err != nil {
 		return err
@@ -131,10 +140,24 @@ func (c agentRun) Run(ctx context.Context, settings *config.Settings, t terminal
 	if err != nil {
 		return err
 	}
-	body := []byte(`{"input_data":` + string(inputs) + `}`)
-	if c.Version != 0 {
-		body = fmt.Appendf(nil, `{"input_data":%s,"version":%d}`, inputs, c.Version)
+	for _, field := range sortedKeys(credentials) {
+		if _, known := a.Credentials.Fields[field]; !known {
+			fmt.Fprintf(t.err, "no node of the agent takes the credentials %s; it has the fields: %s\n",
+				field, cmp.Or(strings.Join(sortedKeys(a.Credentials.Fields), ", "), "none"))
+		}
 	}
+	body := []byte(`{"input_data":` + string(inputs)) // as they were typed
+	if c.Version != 0 {
+		body = fmt.Appendf(body, `,"version":%d`, c.Version)
+	}
+	if len(credentials) > 0 {
+		named, err := json.Marshal(credentials)
+		if err != nil {
+			return fmt.Errorf("--credentials: %w", err)
+		}
+		body = fmt.Appendf(body, `,"credentials_inputs":%s`, named)
+	}
+	body = append(body, '}')
 	var accepted struct {
 		ID string `json:"execution_id"`
 	}
@@ -247,6 +270,25 @@ func parseInputs(given []string) (json.RawMessage, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// parseCredentials reads which integration is for which field. What is no id may be a secret, and is not shown.
+func parseCredentials(given []string) (map[string]map[string]string, error) {
+	all := make(map[string]map[string]string, len(given))
+	for i, one := range given {
+		field, id, ok := strings.Cut(one, "=")
+		if !ok || field == "" {
+			return nil, fmt.Errorf("--credentials number %d is not of the form field=id", i+1)
+		}
+		if _, err := uuid.Parse(id); err != nil {
+			return nil, fmt.Errorf("--credentials %s=…: what is given is not the id of an integration", field)
+		}
+		if all[field] != nil {
+			return nil, fmt.Errorf("--credentials %s is given twice", field)
+		}
+		all[field] = map[string]string{"id": id}
+	}
+	return all, nil
 }
 
 // printJSON changes nothing but the space between tokens, and that for people only.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -72,15 +73,18 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		code int
 		want string
 	}{
-		"no user":           {[]string{"token"}, 2, "--user"},
-		"user is no id":     {[]string{"token", "--user", "me"}, 1, "no UUID"},
-		"unknown command":   {[]string{"srve"}, 2, `did you mean "serve"`},
-		"unknown flag":      {[]string{"serve", "--adr", "x"}, 2, "--addr"},
-		"input without =":   {[]string{"agent", "run", localUser, "--input", "x"}, 1, "name=value"},
-		"neither file nor":  {[]string{"agent", "run", "nothing.json"}, 1, "neither a file nor the id"},
-		"file is not there": {[]string{"agent", "import", "nothing.json"}, 2, "nothing.json"},
-		"no server":         {[]string{"agent", "export", localUser, "--server", "http://127.0.0.1:1"}, 1, "patchbay serve"},
-		"odd server":        {[]string{"agent", "export", localUser, "--server", "127.0.0.1"}, 1, "--server"},
+		"no user":               {[]string{"token"}, 2, "--user"},
+		"user is no id":         {[]string{"token", "--user", "me"}, 1, "no UUID"},
+		"unknown command":       {[]string{"srve"}, 2, `did you mean "serve"`},
+		"unknown flag":          {[]string{"serve", "--adr", "x"}, 2, "--addr"},
+		"input without =":       {[]string{"agent", "run", localUser, "--input", "x"}, 1, "name=value"},
+		"credentials without =": {[]string{"agent", "run", localUser, "--credentials", "sk-secret"}, 1, "--credentials number 1 is not"},
+		"credentials, no id":    {[]string{"agent", "run", localUser, "--credentials", "a_credentials=sk-secret"}, 1, "not the id of an integration"},
+		"credentials twice":     {[]string{"agent", "run", localUser, "-c", "a=" + localUser, "-c", "a=" + localUser}, 1, "a is given twice"},
+		"neither file nor":      {[]string{"agent", "run", "nothing.json"}, 1, "neither a file nor the id"},
+		"file is not there":     {[]string{"agent", "import", "nothing.json"}, 2, "nothing.json"},
+		"no server":             {[]string{"agent", "export", localUser, "--server", "http://127.0.0.1:1"}, 1, "patchbay serve"},
+		"odd server":            {[]string{"agent", "export", localUser, "--server", "127.0.0.1"}, 1, "--server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,6 +132,33 @@ func TestInputsStayAsTyped(t *testing.T) {
 	}
 }
 
+// What an execution is asked for, byte for byte.
+func TestAgentRunNamesCredentials(t *testing.T) {
+	t.Parallel()
+	var bodies []string
+	script := newScript("COMPLETED")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/execute") {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			bodies = append(bodies, string(body))
+		}
+		script.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	code, _, problems := call(t, nil, "agent", "run", localUser, "--server", server.URL, "--input", `A={"z": "<1>"}`, "--version", "3",
+		"--credentials", "github_oauth2_credentials="+localUser, "-c", "typo_credentials="+localUser)
+	want := `{"input_data":{"A":{"z": "<1>"}},"version":3,"credentials_inputs":{"github_oauth2_credentials":{"id":"` + localUser + `"},"typo_credentials":{"id":"` + localUser + `"}}}`
+	if code != 0 || len(bodies) != 1 || bodies[0] != want {
+		t.Errorf("%d, asked for %s; want %s", code, bodies, want)
+	}
+	if !strings.Contains(problems, "takes the credentials typo_credentials; it has the fields: github_oauth2_credentials\n") || strings.Contains(problems, "takes the credentials github") {
+		t.Errorf("a field that is none is told so: %s", problems)
+	}
+}
+
 // A server that goes away in the middle: the run is followed from where it was, and its end decides the exit code.
 func TestAgentRunFollowsOverABrokenConnection(t *testing.T) {
 	t.Parallel()
@@ -158,7 +189,7 @@ func newScript(status string) http.Handler {
 	answer := func(body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
 	}
-	mux.HandleFunc("GET /api/v2/builder/graphs/{id}", answer(`{"id":"`+localUser+`","version":1,"name":"Adder","nodes":[{"id":"n","block_id":"b","metadata":{}}]}`))
+	mux.HandleFunc("GET /api/v2/builder/graphs/{id}", answer(`{"id":"`+localUser+`","version":1,"name":"Adder","credentials_input_schema":{"properties":{"github_oauth2_credentials":{}}},"nodes":[{"id":"n","block_id":"b","metadata":{}}]}`))
 	mux.HandleFunc("GET /api/v2/builder/blocks", answer(`{"blocks":[{"id":"b","name":"Sum"}]}`))
 	mux.HandleFunc("POST /api/v2/builder/graphs/{id}/execute", answer(`{"execution_id":"x"}`))
 	mux.HandleFunc("GET /api/v2/executions/x", answer(`{"status":"`+status+`","outputs":{"Output":[9007199254740993]}}`))
