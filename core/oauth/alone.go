@@ -35,15 +35,9 @@ func (s *Service) Alone(ctx context.Context, all []*credential.Credential) (rele
 			return nil, err
 		}
 	}
-	held, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.keepHolding(held, ids, holder)
-	}()
+	stop := s.renewing(ctx, func(ctx context.Context) { s.keepHolding(ctx, ids, holder) })
 	return func() {
 		stop()
-		<-done
 		s.letGo(ctx, ids, holder)
 	}, nil
 }
@@ -71,21 +65,35 @@ func (s *Service) hold(ctx context.Context, id string, holder uuid.UUID) error {
 	}
 }
 
-// keepHolding renews until ctx ends.
-func (s *Service) keepHolding(ctx context.Context, ids []string, holder uuid.UUID) {
-	tick := time.NewTicker(s.lease / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		for _, id := range ids {
-			_, err := s.DB.ExecContext(ctx, `UPDATE oauth_use SET until = now() + ? * interval '1 second' WHERE credential_id = ? AND holder = ?`, s.lease.Seconds(), id, holder)
-			if err != nil && ctx.Err() == nil {
-				s.log.Warn("the use of a credential could not be kept; another run may begin to use it", "credential", id, "error", err)
+// renewing renews what has been claimed, time and again, until stop is called.
+func (s *Service) renewing(ctx context.Context, renew func(ctx context.Context)) (stop func()) {
+	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(s.lease / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				renew(ctx)
+			case <-ctx.Done():
+				return
 			}
+		}
+	}()
+	return func() {
+		end()
+		<-done
+	}
+}
+
+// keepHolding renews the hold of credentials.
+func (s *Service) keepHolding(ctx context.Context, ids []string, holder uuid.UUID) {
+	for _, id := range ids {
+		_, err := s.DB.ExecContext(ctx, `UPDATE oauth_use SET until = now() + ? * interval '1 second' WHERE credential_id = ? AND holder = ?`, s.lease.Seconds(), id, holder)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("the use of a credential could not be kept; another run may begin to use it", "credential", id, "error", err)
 		}
 	}
 }

@@ -46,7 +46,7 @@ type Service struct {
 	Config
 	log    hclog.Logger
 	asking time.Duration // a provider, for one operation
-	lease  time.Duration // of a refresh; longer than asking
+	lease  time.Duration // of a refresh and of a hold, which are renewed while they go on
 
 	life    context.Context
 	end     context.CancelFunc
@@ -60,7 +60,10 @@ const (
 	ticketLife = 5 * time.Minute
 	stateLife  = 10 * time.Minute
 	asking     = 20 * time.Second
-	lease      = 30 * time.Second
+	// lease is what others wait for of a server that was killed: as long as for its executions. A server that is cut
+	// off from the database for longer may find that another has refreshed the same token. What it brings is stored all
+	// the same, unless the other one's is.
+	lease = 8 * time.Second
 	// early is how long before its end a token is refreshed.
 	early = 5 * time.Minute
 )

@@ -130,7 +130,7 @@ const (
 
 func (s *Service) refreshOnce(ctx context.Context, c *credential.Credential, seen *credential.Secret) error {
 	attempt := uuid.New()
-	deadline := time.Now().Add(2 * s.lease)
+	deadline := time.Now().Add(3 * s.asking)
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		claimed, cutOff, err := s.claim(ctx, c.ID, attempt)
 		if err != nil {
@@ -140,7 +140,9 @@ func (s *Service) refreshOnce(ctx context.Context, c *credential.Credential, see
 		fresh := err == nil && secret.AccessToken != seen.AccessToken
 		if claimed {
 			if err == nil && !fresh {
+				stop := s.renewing(ctx, func(ctx context.Context) { s.keepClaim(ctx, c.ID, attempt) })
 				err = s.exchange(ctx, now, secret, cutOff)
+				stop()
 			}
 			if err := s.release(context.WithoutCancel(ctx), c.ID, attempt); err != nil {
 				s.log.Warn("a refresh could not be ended; others wait for the end of its time", "credential", c.ID, "error", err)

@@ -180,6 +180,59 @@ func TestRefreshesOfADeadServerAreTakenOver(t *testing.T) {
 	}
 }
 
+// A server that was killed renews nothing: others wait for the rest of its lease, and no longer.
+func TestRefreshesOfAKilledServerAreTakenOver(t *testing.T) {
+	t.Parallel()
+	if lease > 10*time.Second {
+		t.Errorf("others wait %s for a server that was killed", lease)
+	}
+	h := newHarness(t)
+	h.set(func() { h.span = time.Minute })
+	c := h.connect("ann")
+	h.lease = 200 * time.Millisecond
+	attempt := uuid.New()
+	if claimed, _, err := h.claim(t.Context(), c.ID, attempt); err != nil || !claimed { // and dies
+		t.Fatalf("%t, %v", claimed, err)
+	}
+	other := h.server(h.Vault, uuid.New())
+	if _, secret, err := other.Open(t.Context(), "ann", c.ID); err != nil || secret.AccessToken != "access-2" || h.count("RefreshToken") != 1 {
+		t.Errorf("%v, asked %d times", err, h.count("RefreshToken"))
+	}
+}
+
+// One that lives keeps it, however long the provider takes.
+func TestRefreshesThatTakeLongAreNotTakenOver(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.set(func() { h.span = time.Minute })
+	c := h.connect("ann")
+	h.lease = 2 * time.Second
+	began, goOn := make(chan struct{}), make(chan struct{})
+	h.set(func() { h.before = sync.OnceFunc(func() { close(began); <-goOn }) })
+	done := make(chan error)
+	go func() { _, err := h.Refresh(t.Context(), "ann", c.ID); done <- err }()
+	<-began
+	until := func() time.Time {
+		at, err := one[time.Time](t.Context(), h.db, `SELECT until FROM oauth_refresh WHERE credential_id = ?`, c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	for first := until(); !until().After(first.Add(h.lease)); { // it would have ended
+		if time.Now().After(first.Add(time.Minute)) {
+			t.Fatal("the claim is not renewed")
+		}
+		if claimed, _, err := h.claim(t.Context(), c.ID, uuid.New()); err != nil || claimed {
+			t.Fatalf("it was taken from who is at it: %v", err)
+		}
+	}
+	close(goOn)
+	if err := <-done; err != nil || h.count("RefreshToken") != 1 {
+		t.Errorf("%v, asked %d times", err, h.count("RefreshToken"))
+	}
+}
+
 func TestARefreshGoesOnWhenNobodyWaits(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -67,6 +67,14 @@ func (s *Service) claim(ctx context.Context, credential string, attempt uuid.UUI
 	return true, cutOff, nil
 }
 
+// keepClaim lets others see that a refresh goes on.
+func (s *Service) keepClaim(ctx context.Context, credential string, attempt uuid.UUID) {
+	_, err := s.DB.ExecContext(ctx, `UPDATE oauth_refresh SET until = now() + ? * interval '1 second' WHERE credential_id = ? AND attempt = ?`, s.lease.Seconds(), credential, attempt)
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("a refresh could not be kept; another server may begin it too", "credential", credential, "error", err)
+	}
+}
+
 // release ends a refresh.
 func (s *Service) release(ctx context.Context, credential string, attempt uuid.UUID) error {
 	_, err := s.DB.ExecContext(ctx, `DELETE FROM oauth_refresh WHERE credential_id = ? AND attempt = ?`, credential, attempt)
