@@ -35,7 +35,7 @@ var (
 		"subscriptionkey", "token",
 	}
 	secretWholeNames     = []string{"auth", "pass", "pwd", "sid", "sig", "xauth"}
-	secretParameterNames = []string{"hmac", "key"} // of URLs
+	secretParameterNames = []string{"hmac", "key", "signature"} // of URLs
 )
 
 // secretName says whether others than the author must take what has this name, however it is spelt, for a secret.
@@ -45,8 +45,90 @@ func secretName(name string) bool {
 			name = name[i+len(delimiter):]
 		}
 	}
-	name = normalised(name)
-	return slices.Contains(secretWholeNames, name) || slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+	plain := normalised(name)
+	return slices.Contains(secretWholeNames, plain) || hasSecretWord(plain) && !plainName(wordsOf(name))
+}
+
+func hasSecretWord(plain string) bool {
+	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(plain, word) })
+}
+
+// Names that have a word of secrets and are none. What is not known to be harmless is a secret.
+var (
+	// describing is the last word of what tells something about a secret: token_type, password_length.
+	describing = []string{
+		"age", "count", "decimals", "expiration", "expires", "expiry", "field", "format", "label", "length", "limit", "name", "placeholder",
+		"policy", "price", "provider", "selector", "symbol", "ttl", "type",
+	}
+	// besideToken are words around the tokens that models count, and those that lists go on with: max_output_tokens, nextPageToken.
+	besideToken = []string{
+		"bos", "budget", "cached", "completion", "context", "continuation", "continue", "count", "cursor", "eos", "estimated", "generated", "input",
+		"limit", "list", "llm", "mask", "max", "maximum", "min", "minimum", "minute", "model", "new", "next", "num", "number", "of", "output", "pad", "page",
+		"pagination", "per", "prev", "previous", "prompt", "reasoning", "remaining", "request", "response", "sep", "size", "special", "start", "stop", "sync",
+		"to", "total", "unk", "usage", "used", "window",
+	}
+	// besideSignature are words of signatures that prove something, and so are as good as a key: X-Hub-Signature. Others
+	// stand below letters.
+	besideSignature = []string{
+		"amz", "goog", "hash", "hmac", "hub", "jwt", "key", "request", "sas", "sha1", "sha256", "shopify", "slack", "stripe", "svix", "twilio", "url", "webhook", "x",
+	}
+	// endpoints are addresses where tokens are got: token_url. Other addresses can be secrets themselves.
+	endpoints = []string{"endpoint", "uri", "url"}
+)
+
+// plainName says whether a name with a word of secrets, taken apart, is none of a secret.
+func plainName(words []string) bool {
+	last := words[len(words)-1]
+	if len(words) > 1 && slices.Contains(describing, last) {
+		return true
+	}
+	if len(words) > 1 && slices.Contains(endpoints, last) && slices.Contains([]string{"token", "authorization"}, words[len(words)-2]) {
+		return true
+	}
+	rest, tokens, signed := []string{}, "", false
+	for _, word := range words {
+		switch word {
+		case "token", "tokens":
+			tokens = word
+		case "signature", "signatures":
+			signed = true
+		default:
+			rest = append(rest, word)
+		}
+	}
+	switch {
+	case tokens != "" && signed, hasSecretWord(strings.Join(rest, "")):
+		return false
+	case tokens != "": // "token" alone is one
+		return (tokens == "tokens" || len(rest) > 0) && !slices.ContainsFunc(rest, func(word string) bool { return !slices.Contains(besideToken, word) })
+	case signed:
+		return !slices.ContainsFunc(rest, func(word string) bool { return slices.Contains(besideSignature, word) })
+	}
+	return false
+}
+
+// wordsOf takes a name apart, whether it is written as next_page_token, Next-Page-Token or nextPageToken, in lower case.
+func wordsOf(name string) []string {
+	var words []string
+	runes := []rune(name)
+	begin := 0
+	end := func(i int) {
+		if i > begin {
+			words = append(words, strings.ToLower(string(runes[begin:i])))
+		}
+		begin = i
+	}
+	for i, r := range runes {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			end(i)
+			begin = i + 1
+		case i > begin && unicode.IsUpper(r) && (!unicode.IsUpper(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])):
+			end(i)
+		}
+	}
+	end(len(runes))
+	return words
 }
 
 // normalised is a name in lower case, of letters and digits only.

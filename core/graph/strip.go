@@ -40,8 +40,8 @@ func Strip(n *Node, b *block.Block) json.RawMessage {
 	return stripping{forOthers: true, removed: ignore}.node(n, b)
 }
 
-// Secrets are the values that Strip removes: those that are marked as secret whatever they are, of those that are only
-// called like one the strings, since names also lie ("max_tokens").
+// Secrets are the values that Strip removes and that must not be shown elsewhere: those that are marked as secret whatever
+// they are, of those that are only called like one the strings, since names also lie ("max_tokens").
 func Secrets(n *Node, b *block.Block) []json.RawMessage {
 	var secrets []json.RawMessage
 	stripping{forOthers: true, removed: func(v json.RawMessage, marked bool) {
@@ -72,7 +72,9 @@ func (s stripping) node(n *Node, b *block.Block) json.RawMessage {
 		case agent && (key == "inputs" || key == "data"):
 			return s.agentInputs(n, v), true
 		case marked || s.secret(key, v) || named && key == "value" && !harmless(n.InputDefault, v):
-			s.removed(v, marked)
+			if marked || named || secretName(key) { // else it is left out by the rule of export files alone
+				s.removed(v, marked)
+			}
 			return nil, false
 		case s.forOthers && (key == "placeholder_values" || key == "options") && (secretInput || named && input && n.BlockID != block.DropdownID):
 			return nil, false // examples of a secret; no value that a run could show
@@ -89,7 +91,9 @@ func (s stripping) agentInputs(n *Node, inputs json.RawMessage) json.RawMessage 
 		property, _ := jsonscan.Find(properties, key)
 		secret, _ := jsonscan.Find(property, "secret")
 		if marked := string(secret) == "true"; marked || s.secret(key, v) {
-			s.removed(v, marked)
+			if marked || secretName(key) {
+				s.removed(v, marked)
+			}
 			return nil, false
 		}
 		return s.value(v), true
@@ -103,7 +107,9 @@ func (s stripping) value(v json.RawMessage) json.RawMessage {
 		named := s.namedSecret(v)
 		return filter(v, func(key string, member json.RawMessage) (json.RawMessage, bool) {
 			if s.secret(key, member) || named && key == "value" && !harmless(v, member) {
-				s.removed(member, false)
+				if named || secretName(key) {
+					s.removed(member, false)
+				}
 				return nil, false
 			}
 			return s.value(member), true
