@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 )
 
 // Config is what a Host needs to know.
@@ -33,6 +34,8 @@ type Config struct {
 	// RuntimeDir holds the private folders of plugin processes: their sockets, working and temporary folders. It
 	// is made with mode 0700, belongs to one running host, and what an earlier one left in it is removed.
 	RuntimeDir string
+	// UserIDs are the users that plugins run as where the host is root; unless set, isolation.DefaultUserIDs.
+	UserIDs isolation.Range
 	// Settings gives the settings that are set for a plugin, by name; nil: none are.
 	Settings func(plugin string) map[string]string
 	// Builtin are the blocks that the core runs itself. They are listed with those of plugins, which may not
@@ -77,6 +80,7 @@ type Host struct {
 	pace    pace
 	runtime *runtimeDir
 	starter *starter
+	system  *isolation.System
 	veil    veil
 
 	life    context.Context // ends with Close
@@ -139,7 +143,7 @@ func newHost(config Config, pace pace) (*Host, error) {
 		h.log.Error("plugin is broken", "plugin", b.Name, "path", b.Path, "error", b.Error)
 	}
 	h.broken = broken
-	if h.runtime, err = openRuntimeDir(config.RuntimeDir); err != nil {
+	if err := h.isolate(); err != nil {
 		return nil, err
 	}
 	h.life, h.end = context.WithCancel(context.Background())
@@ -148,6 +152,25 @@ func newHost(config Config, pace pace) (*Host, error) {
 		h.plugins = append(h.plugins, newSupervisor(h, f))
 	}
 	return h, nil
+}
+
+// isolate finds out what the system can deny to plugins, says what it cannot, and opens the folder of their private ones.
+func (h *Host) isolate() error {
+	var err error
+	h.system, err = isolation.Probe(isolation.Config{Key: h.config.RuntimeDir, UserIDs: h.config.UserIDs, Logger: h.log})
+	if err != nil {
+		return fmt.Errorf("isolate plugins: %w", err)
+	}
+	for _, f := range h.system.Features() {
+		if !f.Have {
+			h.log.Warn("plugins are not isolated in this", "feature", f.Name, "why", f.Detail, "advice", f.Advice)
+		}
+	}
+	h.runtime, err = openRuntimeDir(h.config.RuntimeDir, h.system.Users())
+	if err != nil {
+		h.system.Close()
+	}
+	return err
 }
 
 // Start starts all plugins in parallel and returns when each is ready or its first start has failed. No plugin's
@@ -193,6 +216,7 @@ func (h *Host) Close() {
 	defer h.starts.Unlock()
 	h.wg.Wait()
 	h.starter.close()
+	h.system.Close()
 	h.runtime.close()
 }
 

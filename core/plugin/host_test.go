@@ -276,7 +276,14 @@ func TestChangedIsCalledWhenALatePluginBringsItsBlocks(t *testing.T) {
 	if changed.Load() != 0 {
 		t.Error("called during the start")
 	}
-	script := "#!/bin/sh\nexec " + filepath.Join(dir, "good", "good") + "\n" // another name than its folder's
+	other := filepath.Join(dir, "crash", "1.0.0", "good") // another name than its folder's
+	if err := os.Mkdir(filepath.Dir(other), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(filepath.Join(built, "testplugin"), other); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\nexec " + other + "\n"
 	if err := os.WriteFile(late+".new", []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (s *supervisor) launch(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(s.path, dir, s.log, s.host.starter, &s.host.veil)
+	p := newProcess(s.host, s.found, dir, s.log)
 	unwatch := context.AfterFunc(ctx, func() { p.kill("its start took too long") })
 	in, err := s.connect(ctx, p)
 	if err == nil && !unwatch() {
@@ -80,6 +80,9 @@ func (s *supervisor) launch(ctx context.Context) (*instance, error) {
 // explain adds what the process said and how it ended. That the host killed it for failing is no news.
 func explain(err error, p *process) error {
 	text := strings.TrimSpace(printable(err.Error()))
+	if p.pid() != 0 && p.ended() && p.verdict != "" {
+		text += ": " + p.verdict
+	}
 	if p.pid() != 0 && p.ended() && p.state != nil && !p.state.Success() && !strings.Contains(p.state.String(), "signal: killed") {
 		text += ": " + p.state.String()
 	}
@@ -121,8 +124,7 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 	conn, err := grpc.NewClient("passthrough:///"+s.name,
 		grpc.WithTransportCredentials(transport),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, address.Network(), address.String())
+			return p.dial(ctx, address)
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)),
 		grpc.WithInitialWindowSize(1<<20), grpc.WithInitialConnWindowSize(4<<20),

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 )
 
 // Permissions are what a plugin's manifest asks for, and what is granted to a plugin: what its processes may have
@@ -93,6 +95,14 @@ func (p Permissions) Covers(other Permissions) bool {
 		}
 	}
 	return true
+}
+
+func (p Permissions) files() []isolation.File {
+	files := make([]isolation.File, len(p.Files))
+	for i, f := range p.Files {
+		files[i] = isolation.File(f)
+	}
+	return files
 }
 
 // memory is the limit in MiB.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 )
 
 // socketDirVariable tells a plugin where to put its socket; go-plugin sets it.
@@ -37,12 +40,16 @@ const inheritedPrefix = "SSL_CERT_"
 // process is one plugin process and everything that it must not leave behind: its process group, its pipes and its
 // private folder. It implements go-plugin's runner.Runner, which is used for the handshake only.
 type process struct {
-	path    string
+	found
 	dir     string
 	log     hclog.Logger
 	starter *starter
+	system  *isolation.System
 	veil    *veil // over what it writes
 
+	user       int      // 0: the host's own
+	executable *os.File // what is executed
+	box        *isolation.Process
 	cmd        *exec.Cmd
 	socketDir  string   // as the host sees it
 	socketRoot *os.File // open on socketDir where its path is too long for an address
@@ -56,12 +63,13 @@ type process struct {
 	id     int    // 0 until it is started
 	killed string // why the host killed it; empty: it did not
 
-	exited chan struct{} // closed when the process is reaped, its group killed and its output read
-	state  *os.ProcessState
+	exited  chan struct{} // closed when the process is reaped, its group killed and its output read
+	state   *os.ProcessState
+	verdict string // which of its limits it has met
 }
 
-func newProcess(path, dir string, log hclog.Logger, s *starter, v *veil) *process {
-	p := &process{path: path, dir: dir, log: log, starter: s, veil: v, exited: make(chan struct{})}
+func newProcess(h *Host, f found, dir string, log hclog.Logger) *process {
+	p := &process{found: f, dir: dir, log: log, starter: h.starter, system: h.system, veil: &h.veil, exited: make(chan struct{})}
 	p.handshake, p.announce = io.Pipe()
 	return p
 }
@@ -82,14 +90,29 @@ func (p *process) prepare(_ hclog.Logger, spec *exec.Cmd, socketDir string) (run
 		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, socketDirVariable+"=") })
 		env = append(env, socketDirVariable+"="+relative) // the plugin's working folder is p.dir
 	}
-	p.cmd = &exec.Cmd{Path: p.path, Args: []string{p.path}, Dir: p.dir, Env: append(env, environment(p.dir)...)}
-	isolate(p.cmd)
+	var err error
+	if p.executable, err = p.open(); err != nil {
+		return nil, err
+	}
+	p.user = p.system.UserIDFor(p.found.Name)
+	if p.box, err = p.system.Prepare(isolation.Spec{
+		Path: p.path, Executable: p.executable, Dir: p.dir, Env: append(env, environment(p.dir, p.Permissions.Environment)...),
+		UserID: p.user, Network: p.Permissions.Network, Files: p.Permissions.files(),
+		Memory: p.Permissions.memory(), Processes: p.Permissions.processes(),
+	}); err != nil {
+		return nil, err
+	}
+	if err := p.box.Give(p.dir, filepath.Join(p.dir, temporary), socketDir); err != nil {
+		return nil, err
+	}
+	p.cmd = p.box.Command
 	return p, nil
 }
 
-func environment(dir string) []string {
-	env := []string{"HOME=" + dir, "TMPDIR=" + filepath.Join(dir, "tmp")}
-	for _, name := range inherited {
+// environment is what a process sees: what is private to it, what all may see, and what it was granted.
+func environment(dir string, granted []string) []string {
+	env := []string{"HOME=" + dir, "TMPDIR=" + filepath.Join(dir, temporary)}
+	for _, name := range slices.Concat(inherited, granted) {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}
@@ -129,6 +152,7 @@ func (p *process) Start(context.Context) (err error) {
 	if err := p.starter.start(p.cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.path, err)
 	}
+	p.box.Started()
 	p.mu.Lock()
 	p.id = p.cmd.Process.Pid
 	killed := p.killed != ""
@@ -136,8 +160,12 @@ func (p *process) Start(context.Context) (err error) {
 	if killed { // while it was being started
 		p.signal(syscall.SIGKILL)
 	}
+	admitted := p.box.Admit(p.id)
 	go p.watch()
-	return nil
+	if admitted != nil {
+		p.kill(admitted.Error())
+	}
+	return admitted
 }
 
 // watch owns the process from its start to its end. The group is killed while the dead leader still holds its
@@ -149,7 +177,9 @@ func (p *process) watch() {
 	readers.Go(p.drainStderr)
 	awaitExit(p.cmd.Process.Pid)
 	p.signal(syscall.SIGKILL)
+	p.box.Kill() // whoever has left its group
 	_ = p.cmd.Wait()
+	p.verdict = p.box.Close()
 	p.state = p.cmd.ProcessState
 	// What it wrote lies in the pipes and is read at once; who still holds them has escaped the group.
 	deadline := time.Now().Add(500 * time.Millisecond)
@@ -206,6 +236,12 @@ func (p *process) release() {
 	if p.socketRoot != nil {
 		_ = p.socketRoot.Close()
 	}
+	if p.executable != nil {
+		_ = p.executable.Close()
+	}
+	if p.box != nil && p.pid() == 0 {
+		p.box.Close()
+	}
 	if err := os.RemoveAll(p.dir); err != nil {
 		p.log.Warn("private folder of a plugin could not be removed", "error", err)
 	}
@@ -220,6 +256,8 @@ func (p *process) epitaph() string {
 	switch {
 	case killed != "":
 		b.WriteString("killed by the host: " + killed)
+	case p.ended() && p.verdict != "":
+		b.WriteString(p.verdict)
 	case !p.ended():
 		b.WriteString("still running")
 	default:
@@ -263,6 +301,31 @@ func (p *process) PluginToHost(network, address string) (string, string, error) 
 		abs = socketPath(p.socketRoot, filepath.Base(abs))
 	}
 	return network, abs, nil
+}
+
+// dial connects to the socket that the plugin announced. It is the plugin's own only if its user listens there: what lies
+// at the path may be a link that the plugin has made to somebody else's.
+func (p *process) dial(ctx context.Context, address net.Addr) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, address.Network(), address.String())
+	if err != nil || p.user == 0 {
+		return conn, err
+	}
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		_ = conn.Close()
+		return nil, fmt.Errorf("the plugin's socket is one of %s", address.Network())
+	}
+	raw, err := socket.SyscallConn()
+	var stranger error
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { stranger = isolation.PeerIs(fd, p.user) })
+	}
+	if err = errors.Join(err, stranger); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("connect to the plugin: %w", err)
+	}
+	return conn, nil
 }
 
 // HostToPlugin is for brokers, which are not used.

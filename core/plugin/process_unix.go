@@ -5,15 +5,8 @@ package plugin
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 )
-
-// isolate gives the process a group of its own. That it ends with its host is left to the plugin, whose session ends.
-func isolate(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-}
 
 // awaitExit is left to the wait that follows.
 func awaitExit(int) {}

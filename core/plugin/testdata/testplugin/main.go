@@ -34,7 +34,7 @@ func main() {
 		time.Sleep(time.Hour)
 	case "shortlived": // dies soon after each start
 		go func() {
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond)
 			fmt.Fprintln(os.Stderr, "out of luck")
 			os.Exit(4)
 		}()

@@ -1,0 +1,184 @@
+package isolation
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// self is this program, also when its file has been replaced meanwhile.
+const self = "/proc/self/exe"
+
+// Prepare makes a process ready to be started: its Command, which the caller may give standard streams.
+func (s *System) Prepare(spec Spec) (*Process, error) {
+	p := &Process{spec: spec, system: s}
+	if err := p.prepare(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Process) prepare() error {
+	folder, err := os.OpenFile(filepath.Dir(p.spec.Path), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return fmt.Errorf("open the plugin's folder: %w", err)
+	}
+	p.files = append(p.files, folder)
+	if err := p.reach(); err != nil {
+		return err
+	}
+	if p.system.groups != nil {
+		if p.group, err = p.system.groups.make(filepath.Base(p.spec.Dir), p.spec.Memory, p.spec.Processes); err != nil {
+			return err
+		}
+	}
+	return p.command(p.spec.Executable, folder, p.system.namespaces(p.spec.Network))
+}
+
+// reach sees to it that the process can get at its own folder. Where its user cannot, it may read files and enter folders
+// whatever their permissions: Landlock bounds it all the same, and does so alone.
+func (p *Process) reach() error {
+	if p.spec.UserID == 0 || Reachable(filepath.Dir(p.spec.Path)) {
+		return nil
+	}
+	if p.search = p.system.landlock > 0 && p.system.filter; p.search {
+		return nil
+	}
+	script, err := isScript(p.spec.Executable)
+	if err == nil && script {
+		err = fmt.Errorf("the plugin's user cannot get to %s; put the plugin where every user can get to, or chmod o+x the folders above", filepath.Dir(p.spec.Path))
+	}
+	return err
+}
+
+// command is the launcher, in a process group, and with Linux's means from outside. The third file is closed with the
+// process; executable is the caller's.
+func (p *Process) command(executable, folder *os.File, namespaces uintptr) error {
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("open pipe: %w", err)
+	}
+	p.plan = ours
+	p.files = append(p.files, theirs)
+	p.Command = &exec.Cmd{
+		Path: self, Args: []string{p.spec.Path}, Dir: p.spec.Dir, Env: append(p.spec.Env[:len(p.spec.Env):len(p.spec.Env)], launchVariable+"=1"),
+		ExtraFiles: []*os.File{theirs, executable, folder},
+		SysProcAttr: &syscall.SysProcAttr{
+			Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: namespaces,
+		},
+	}
+	if id := p.spec.UserID; id != 0 {
+		p.Command.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
+		if p.search {
+			p.Command.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_DAC_READ_SEARCH}
+		}
+	}
+	if namespaces&unix.CLONE_NEWUSER != 0 { // the same user, who may have a network namespace this way
+		p.Command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		p.Command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+	}
+	return nil
+}
+
+// namespaces are the clone flags of a process without the network.
+func (s *System) namespaces(network bool) uintptr {
+	switch {
+	case network || !s.network:
+		return 0
+	case os.Geteuid() == 0:
+		return unix.CLONE_NEWNET
+	default:
+		return unix.CLONE_NEWUSER | unix.CLONE_NEWNET
+	}
+}
+
+// Admit puts the started launcher under its limits and lets it go on.
+func (p *Process) Admit(pid int) error {
+	if p.group != nil {
+		if err := p.group.add(pid); err != nil {
+			return err
+		}
+	}
+	if p.group == nil || !p.group.memory {
+		p.guard = watch(pid, p.spec, p.system.config.Logger)
+	}
+	script, err := isScript(p.spec.Executable)
+	if err != nil {
+		return err
+	}
+	orders := plan{
+		Path: p.spec.Path, Script: script, Landlock: p.system.landlock > 0, Filter: p.system.filter,
+		Network: p.spec.Network, Files: p.spec.Files, Search: p.search,
+	}
+	if p.spec.UserID != 0 && (p.group == nil || !p.group.processes) {
+		orders.Processes = uint64(p.spec.Processes)
+	}
+	return p.order(orders)
+}
+
+func (p *Process) order(orders plan) error {
+	raw, err := json.Marshal(orders)
+	if err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	_, err = p.plan.Write(raw)
+	if err = errors.Join(err, p.plan.Close()); err != nil && !errors.Is(err, syscall.EPIPE) { // a dead launcher says itself why
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	return nil
+}
+
+func isScript(f *os.File) (bool, error) {
+	var head [2]byte
+	n, err := f.ReadAt(head[:], 0)
+	if n < len(head) {
+		return false, fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	return string(head[:]) == "#!", nil
+}
+
+// Kill ends what is left of the process, also what has left its process group.
+func (p *Process) Kill() {
+	if p.group != nil {
+		p.group.kill()
+	}
+}
+
+// Close gives back what belongs to the process, which must be gone. It says which limit the process has met, if any.
+func (p *Process) Close() (verdict string) {
+	for _, f := range p.files {
+		_ = f.Close()
+	}
+	p.files = nil
+	if p.plan != nil {
+		_ = p.plan.Close()
+	}
+	var met []string
+	if p.guard != nil {
+		met = append(met, p.guard.close())
+	}
+	if p.group != nil {
+		if p.group.outOfMemory() {
+			met = append(met, fmt.Sprintf("it needed more than the %d MiB of memory that it may have", p.spec.Memory))
+		}
+		p.group.remove()
+		p.group = nil
+	}
+	return strings.Join(met, "")
+}
+
+// Started closes what only the child needs.
+func (p *Process) Started() {
+	for _, f := range p.files {
+		_ = f.Close()
+	}
+	p.files = nil
+}

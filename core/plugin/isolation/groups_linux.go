@@ -1,0 +1,393 @@
+package isolation
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// controllers are those of control groups that plugins are bounded by. Of version 1 each has a tree of its own, of
+// version 2 all have one; a machine may have some of either.
+var controllers = []string{"memory", "pids", "cpu"}
+
+// serverGroup is where the server goes in version 2, since a group with groups in it holds no processes.
+const serverGroup = "patchbay-server"
+
+// groups are the control groups of a host, one folder for each controller, in which each process gets one of its own.
+type groups struct {
+	folders map[string]string // of this host, by controller
+	unified map[string]bool   // controllers of version 2
+	log     hclog.Logger
+}
+
+// group is that of one process and all that it starts.
+type group struct {
+	folders           map[string]string // by controller; several may have the same
+	unified           map[string]bool
+	memory, processes bool
+}
+
+// openGroups makes this host's folders where it may, and removes what an earlier one left in them. The error says why
+// some are missing.
+func openGroups(key string, log hclog.Logger) (*groups, error) {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key))
+	name := fmt.Sprintf("patchbay-%016x", h.Sum64())
+	g := &groups{folders: map[string]string{}, unified: map[string]bool{}, log: log}
+	trees, err := findTrees("/proc/self")
+	if err != nil {
+		return g, err
+	}
+	var failed []error
+	for _, controller := range controllers {
+		t, ok := trees[controller]
+		if !ok {
+			failed = append(failed, fmt.Errorf("there is no controller %s", controller))
+			continue
+		}
+		folder, err := t.open(controller, name)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		g.folders[controller], g.unified[controller] = folder, t.unified
+	}
+	for _, folder := range g.distinct() {
+		sweepGroups(folder)
+	}
+	if folder, ok := g.folders["cpu"]; ok && !g.unified["cpu"] {
+		// All plugins together weigh as much as the threads that they would be without groups.
+		_ = os.WriteFile(filepath.Join(folder, "cpu.shares"), []byte(strconv.Itoa(8192*runtime.NumCPU())), 0o600)
+	} else if ok {
+		_ = os.WriteFile(filepath.Join(folder, "cpu.weight"), []byte("1000"), 0o600)
+	}
+	return g, errors.Join(failed...)
+}
+
+func (g *groups) has(controller string) bool { return g.folders[controller] != "" }
+
+func (g *groups) distinct() []string { return distinct(g.folders) }
+
+func distinct(folders map[string]string) []string {
+	var all []string
+	for _, controller := range controllers {
+		if f := folders[controller]; f != "" && !slices.Contains(all, f) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// tree is where this process is in the groups of a controller.
+type tree struct {
+	mount   string // where the tree is mounted
+	own     string // this process's group below it
+	unified bool
+}
+
+// findTrees reads the mounts and groups of a process from its folder in /proc.
+func findTrees(proc string) (map[string]tree, error) {
+	groupsOf, err := os.ReadFile(filepath.Join(proc, "cgroup"))
+	if err != nil {
+		return nil, fmt.Errorf("find control groups: %w", err)
+	}
+	own := map[string]string{} // by controller; "" is version 2
+	for line := range strings.Lines(string(groupsOf)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(fields[1], ",") {
+			own[controller] = fields[2]
+		}
+	}
+	mounts, err := os.Open(filepath.Join(proc, "mountinfo"))
+	if err != nil {
+		return nil, fmt.Errorf("find control groups: %w", err)
+	}
+	defer mounts.Close()
+	trees := map[string]tree{}
+	for lines := bufio.NewScanner(mounts); lines.Scan(); {
+		// 36 35 98:0 /root /mount/point rw,noatime shared:1 - type source options
+		before, after, ok := strings.Cut(lines.Text(), " - ")
+		fields, kind := strings.Fields(before), strings.Fields(after)
+		if !ok || len(fields) < 5 || len(kind) < 3 {
+			continue
+		}
+		at := func(controller string, unified bool) tree {
+			below := own[controller]
+			if rest, ok := strings.CutPrefix(below, fields[3]); ok && (rest == "" || rest[0] == '/' || fields[3] == "/") {
+				below = rest // the mount shows a part of the tree
+			}
+			return tree{mount: fields[4], own: below, unified: unified}
+		}
+		switch kind[0] {
+		case "cgroup":
+			for option := range strings.SplitSeq(kind[2], ",") {
+				if slices.Contains(controllers, option) {
+					trees[option] = at(option, false)
+				}
+			}
+		case "cgroup2":
+			t := at("", true)
+			have, _ := os.ReadFile(filepath.Join(t.mount, t.own, "cgroup.controllers"))
+			for _, controller := range strings.Fields(string(have)) {
+				if _, other := trees[controller]; !other && slices.Contains(controllers, controller) {
+					trees[controller] = t
+				}
+			}
+		}
+	}
+	return trees, nil
+}
+
+// open makes the host's folder below the group that the server is in.
+func (t tree) open(controller, name string) (string, error) {
+	base := filepath.Join(t.mount, t.own)
+	if _, err := os.Stat(base); err != nil { // a container without a namespace of its own for groups
+		base = t.mount
+	}
+	if t.unified {
+		if filepath.Base(base) == serverGroup { // an earlier host of this process has moved it there
+			base = filepath.Dir(base)
+		}
+		if err := delegate(base, controller); err != nil {
+			return "", err
+		}
+	}
+	folder := filepath.Join(base, name)
+	if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("make a control group: %w", err)
+	}
+	if t.unified {
+		if err := enable(folder, controller); err != nil {
+			return "", err
+		}
+	}
+	return folder, nil
+}
+
+func enable(folder, controller string) error {
+	if err := os.WriteFile(filepath.Join(folder, "cgroup.subtree_control"), []byte("+"+controller), 0o600); err != nil {
+		return fmt.Errorf("enable the controller %s: %w", controller, err)
+	}
+	return nil
+}
+
+// delegate lets the groups below have a controller. Of version 2, that needs the group to be empty: the server and what
+// it has started move into one below, if nobody else is there.
+func delegate(base, controller string) error {
+	err := enable(base, controller)
+	if err == nil || !errors.Is(err, syscall.EBUSY) {
+		return err
+	}
+	pids, err := members(base)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if !descends(pid) {
+			return fmt.Errorf("the control group %s is not the server's alone", base)
+		}
+	}
+	room := filepath.Join(base, serverGroup)
+	if err := os.Mkdir(room, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make a control group: %w", err)
+	}
+	for _, pid := range pids {
+		if err := join(room, pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return enable(base, controller)
+}
+
+// descends says whether a process is this one or comes from it.
+func descends(pid int) bool {
+	for range 64 {
+		if pid == os.Getpid() {
+			return true
+		}
+		s, err := readStat(pid)
+		if err != nil || s.parent <= 1 {
+			return false
+		}
+		pid = s.parent
+	}
+	return false
+}
+
+func members(folder string) (pids []int, err error) {
+	raw, err := os.ReadFile(filepath.Join(folder, "cgroup.procs"))
+	if err != nil {
+		return nil, fmt.Errorf("read a control group: %w", err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+func join(folder string, pid int) error {
+	if err := os.WriteFile(filepath.Join(folder, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o600); err != nil {
+		return fmt.Errorf("join a control group: %w", err)
+	}
+	return nil
+}
+
+// make makes the group of one process. Memory is in MiB.
+func (g *groups) make(name string, memory, processes int) (*group, error) {
+	if len(g.folders) == 0 {
+		return nil, nil
+	}
+	made := &group{folders: map[string]string{}, unified: g.unified, memory: g.has("memory"), processes: g.has("pids")}
+	for controller, host := range g.folders {
+		folder := filepath.Join(host, name)
+		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			made.remove()
+			return nil, fmt.Errorf("make a control group: %w", err)
+		}
+		made.folders[controller] = folder
+		for _, l := range limits(controller, g.unified[controller], memory, processes) {
+			err := os.WriteFile(filepath.Join(folder, l.file), []byte(l.value), 0o600)
+			if err != nil && (l.needed || !errors.Is(err, fs.ErrNotExist)) {
+				made.remove()
+				return nil, fmt.Errorf("limit a control group: %w", err)
+			}
+		}
+	}
+	return made, nil
+}
+
+type groupLimit struct {
+	file, value string
+	needed      bool
+}
+
+// limits are the files of a group and what is written into them, in order.
+func limits(controller string, unified bool, memory, processes int) []groupLimit {
+	bytes := strconv.Itoa(memory << 20)
+	// A plugin may not take the whole machine; what it normally needs is far less.
+	const period = 100_000
+	quota := max(period*9/10, runtime.NumCPU()*period*3/4)
+	switch {
+	case controller == "memory" && unified:
+		return []groupLimit{{"memory.max", bytes, true}, {"memory.swap.max", "0", false}}
+	case controller == "memory":
+		return []groupLimit{{"memory.limit_in_bytes", bytes, true}, {"memory.memsw.limit_in_bytes", bytes, false}}
+	case controller == "pids":
+		return []groupLimit{{"pids.max", strconv.Itoa(processes), true}}
+	case unified:
+		return []groupLimit{{"cpu.max", fmt.Sprintf("%d %d", quota, period), false}}
+	default:
+		return []groupLimit{{"cpu.cfs_period_us", strconv.Itoa(period), false}, {"cpu.cfs_quota_us", strconv.Itoa(quota), false}}
+	}
+}
+
+func (g *group) add(pid int) error {
+	for _, folder := range distinct(g.folders) {
+		if err := join(folder, pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// kill ends all processes of the group. They cannot grow in number meanwhile.
+func (g *group) kill() {
+	folders := distinct(g.folders)
+	if folder := g.folders["pids"]; folder != "" {
+		_ = os.WriteFile(filepath.Join(folder, "pids.max"), []byte("0"), 0o600)
+	}
+	deadline := time.Now().Add(2 * time.Second)
+	for _, folder := range folders {
+		for killGroup(folder) && time.Now().Before(deadline) {
+			time.Sleep(2 * time.Millisecond)
+		}
+	}
+}
+
+// killGroup says whether there was somebody to kill.
+func killGroup(folder string) bool {
+	pids, err := members(folder)
+	if err != nil {
+		return false
+	}
+	any := false
+	for _, pid := range pids {
+		if s, err := readStat(pid); err == nil && s.state != 'Z' && s.state != 'X' {
+			any = true
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	return any
+}
+
+// outOfMemory says whether the kernel has ended a process of the group for its memory.
+func (g *group) outOfMemory() bool {
+	file, key := "memory.oom_control", "oom_kill "
+	if g.unified["memory"] {
+		file = "memory.events"
+	}
+	raw, err := os.ReadFile(filepath.Join(g.folders["memory"], file))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(raw)) {
+		if count, ok := strings.CutPrefix(line, key); ok {
+			return strings.TrimSpace(count) != "0"
+		}
+	}
+	return false
+}
+
+// remove removes the group's folders. A process that was just killed may still be there for a moment.
+func (g *group) remove() {
+	for _, folder := range distinct(g.folders) {
+		removeGroup(folder)
+	}
+}
+
+func removeGroup(folder string) {
+	for range 200 {
+		if err := os.Remove(folder); !errors.Is(err, syscall.EBUSY) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// sweepGroups ends what an earlier host has left running and removes its groups.
+func sweepGroups(folder string) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			g := &group{folders: map[string]string{controllers[0]: filepath.Join(folder, e.Name())}}
+			g.kill()
+			g.remove()
+		}
+	}
+}
+
+func (g *groups) close() {
+	for _, folder := range g.distinct() {
+		removeGroup(folder)
+	}
+}

@@ -1,0 +1,112 @@
+// Package isolation starts the processes of plugins so that they have what they were granted and nothing else, as far as
+// the system can deny it: a user of their own, files by Landlock, no network, no privileges, few system calls, bounded
+// memory and processes. It knows nothing of the protocol that the processes speak, nor of who grants what.
+//
+// A process begins as this program once more. That copy, the launcher, has been put into its control groups and
+// namespaces from outside, denies itself the rest, and then becomes the plugin: the process id stays.
+package isolation
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Config is what a System needs to know.
+type Config struct {
+	// Key tells this host from others on the machine: the path of its private folder.
+	Key string
+	// UserIDs are the users that plugins run as where this process is root.
+	UserIDs Range
+	Logger  hclog.Logger
+}
+
+// Range holds user ids, both ends included.
+type Range struct{ First, Last int }
+
+// DefaultUserIDs lie where neither distributions nor systemd nor container runtimes give ids away.
+var DefaultUserIDs = Range{2_000_000_000, 2_000_065_535}
+
+// Feature is something that a system can deny processes.
+type Feature struct {
+	Name   string
+	Have   bool
+	Detail string // how it is done, or why it is not
+	Advice string // what an operator can do to have it
+}
+
+// Spec is a process to be started, and what it may have.
+type Spec struct {
+	Path       string   // of the executable: its first argument
+	Executable *os.File // open on it; what was opened is what is executed, unless it is a script
+	Dir        string   // private working folder
+	Env        []string
+	UserID     int // 0: that of this process
+	Network    bool
+	Files      []File
+	Memory     int // MiB of all processes together
+	Processes  int // and threads
+}
+
+// File is a file, or a folder with all that is in it.
+type File struct {
+	Path  string
+	Write bool
+}
+
+// Process is one that has been prepared: Command starts it, and Admit must follow at once. Close is called in any case.
+type Process struct {
+	Command *exec.Cmd
+
+	spec   Spec
+	system *System
+	search bool
+	group  *group // nil without control groups
+	guard  *watchdog
+	plan   *os.File // the launcher's orders
+	files  []*os.File
+}
+
+// Give makes a path the process's user's.
+func (p *Process) Give(paths ...string) error {
+	if p.spec.UserID == 0 {
+		return nil
+	}
+	for _, path := range paths {
+		if err := os.Lchown(path, p.spec.UserID, p.spec.UserID); err != nil {
+			return fmt.Errorf("give a folder to the plugin's user: %w", err)
+		}
+	}
+	return nil
+}
+
+// Reachable says whether every user can get to a path.
+func Reachable(path string) bool {
+	for ; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		if path == filepath.Dir(path) {
+			return true
+		}
+	}
+}
+
+// Users says whether plugins run as users of their own.
+func (s *System) Users() bool { return s.users }
+
+// UserIDFor is the user that a plugin runs as, always the same; 0 where users cannot be changed.
+func (s *System) UserIDFor(plugin string) int {
+	if !s.users {
+		return 0
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s.config.Key + "\x00" + plugin))
+	size := uint64(s.config.UserIDs.Last - s.config.UserIDs.First + 1)
+	return s.config.UserIDs.First + int(h.Sum64()%size)
+}

@@ -1,0 +1,110 @@
+package isolation
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+)
+
+// What every process may read: programs, libraries, their configuration, roots of trust, time zones. Of /etc, which holds
+// secrets too, no more than that.
+var readable = []string{
+	"/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/run/current-system/sw",
+	"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload", "/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.path",
+	"/etc/alternatives", "/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/pki/ca-trust",
+	"/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf", "/etc/static/ssl",
+	"/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/protocols", "/etc/services",
+	"/sys/devices/system/cpu", "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+}
+
+// Processes with the network look names up too.
+var readableForNetwork = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf"}
+
+var devices = []string{"/dev/null", "/dev/zero", "/dev/full"}
+
+var randomness = []string{"/dev/random", "/dev/urandom"}
+
+const (
+	accessFile  = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSExecute | ll.AccessFSWriteFile | ll.AccessFSTruncate)
+	accessRead  = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSReadDir | ll.AccessFSExecute)
+	accessWrite = landlock.AccessFSSet(ll.AccessFSReadFile | ll.AccessFSReadDir | ll.AccessFSWriteFile | ll.AccessFSTruncate |
+		ll.AccessFSRemoveDir | ll.AccessFSRemoveFile | ll.AccessFSMakeDir | ll.AccessFSMakeReg | ll.AccessFSMakeSock |
+		ll.AccessFSMakeFifo | ll.AccessFSMakeSym | ll.AccessFSRefer)
+)
+
+// landlockVersion is that of the kernel's Landlock, 0 where there is none. The system call tells; files in /sys do not.
+func landlockVersion() int {
+	version, err := ll.LandlockGetABIVersion()
+	if err != nil {
+		return 0
+	}
+	return version
+}
+
+// restrict leaves this process the files of its plan. It is in its working folder.
+func restrict(p plan) error {
+	config := landlock.V11
+	if p.Network {
+		config.HandledAccessNet = 0
+	}
+	var handled landlock.AccessFSSet
+	if landlockVersion() >= 2 {
+		handled = landlock.AccessFSSet(ll.AccessFSRefer)
+	}
+	var rules []landlock.Rule
+	grant := func(path string, access landlock.AccessFSSet) error {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			access &= accessFile
+		}
+		access &= ^landlock.AccessFSSet(ll.AccessFSRefer) | handled
+		rules = append(rules, landlock.PathAccess(access, path))
+		return nil
+	}
+	optional := readable
+	if p.Network {
+		optional = append(optional[:len(optional):len(optional)], readableForNetwork...)
+	}
+	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if path := os.Getenv(name); path != "" {
+			optional = append(optional[:len(optional):len(optional)], path)
+		}
+	}
+	for _, path := range optional {
+		_ = grant(path, accessRead) // what is not there, or not for this user, is not needed
+	}
+	for _, path := range devices {
+		_ = grant(path, landlock.AccessFSSet(ll.AccessFSReadFile|ll.AccessFSWriteFile|ll.AccessFSTruncate))
+	}
+	for _, path := range randomness {
+		_ = grant(path, landlock.AccessFSSet(ll.AccessFSReadFile))
+	}
+	if err := grant(".", accessWrite); err != nil {
+		return fmt.Errorf("grant the working folder: %w", err)
+	}
+	if !p.Probe {
+		// By its descriptor: the way there need not be open to the plugin's user.
+		if err := grant("/proc/self/fd/"+strconv.Itoa(folderFile), accessRead); err != nil {
+			return fmt.Errorf("grant the plugin's folder: %w", err)
+		}
+	}
+	for _, f := range p.Files {
+		access := accessRead &^ landlock.AccessFSSet(ll.AccessFSExecute)
+		if f.Write {
+			access = accessWrite
+		}
+		if err := grant(f.Path, access); err != nil {
+			return fmt.Errorf("grant the file %s: %w", f.Path, err)
+		}
+	}
+	if err := config.BestEffort().Restrict(rules...); err != nil {
+		return fmt.Errorf("restrict files: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package isolation
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// init is the launcher's main function: it runs before most of the program that it belongs to.
+func init() {
+	if os.Getenv(launchVariable) == "" {
+		return
+	}
+	runtime.LockOSThread() // what a thread denies itself, its exec keeps
+	if err := launch(); err != nil {
+		fmt.Fprintln(os.Stderr, "the plugin could not be started:", err)
+		os.Exit(launchFailed)
+	}
+	os.Exit(0)
+}
+
+// launch denies this process what its plan does not grant and becomes the plugin.
+func launch() error {
+	for _, fd := range []int{planFile, executableFile, folderFile} {
+		unix.CloseOnExec(fd)
+	}
+	orders, err := io.ReadAll(os.NewFile(planFile, "plan"))
+	if err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	if len(orders) == 0 {
+		return errors.New("the server is gone")
+	}
+	var p plan
+	if err := json.Unmarshal(orders, &p); err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	if err := limit(p); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("give up new privileges: %w", err)
+	}
+	keep := uint32(0)
+	if p.Search {
+		keep = 1 << unix.CAP_DAC_READ_SEARCH
+	}
+	if err := dropCapabilities(keep); err != nil {
+		return err
+	}
+	if p.Landlock {
+		if err := restrict(p); err != nil {
+			return err
+		}
+	}
+	if p.Filter {
+		if err := filter(p.Network); err != nil {
+			return err
+		}
+	}
+	if p.Probe {
+		return nil
+	}
+	return become(p)
+}
+
+func limit(p plan) error {
+	limits := []struct {
+		what  int
+		value uint64
+	}{{unix.RLIMIT_NOFILE, maxFiles}, {unix.RLIMIT_CORE, 0}}
+	if p.Processes > 0 {
+		limits = append(limits, struct {
+			what  int
+			value uint64
+		}{unix.RLIMIT_NPROC, p.Processes})
+	}
+	for _, l := range limits {
+		var now syscall.Rlimit
+		if err := syscall.Getrlimit(l.what, &now); err != nil {
+			return fmt.Errorf("limit resources: %w", err)
+		}
+		value := min(l.value, now.Max)
+		if err := syscall.Setrlimit(l.what, &syscall.Rlimit{Cur: value, Max: value}); err != nil {
+			return fmt.Errorf("limit resources: %w", err)
+		}
+	}
+	return nil
+}
+
+// dropCapabilities leaves at most one. Who is not root has no other.
+func dropCapabilities(keep uint32) error {
+	if keep == 0 {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("drop capabilities: %w", err)
+		}
+	}
+	for c := range uintptr(64) {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
+			break // past the last one, or not allowed to and without any
+		}
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	left := [2]unix.CapUserData{{Effective: keep, Permitted: keep, Inheritable: keep}}
+	if err := unix.Capset(&header, &left[0]); err != nil {
+		return fmt.Errorf("drop capabilities: %w", err)
+	}
+	return nil
+}
+
+// become executes the plugin: the file that was opened before, so that what was verified is what runs.
+func become(p plan) error {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, launchVariable+"=") {
+			env = append(env, v)
+		}
+	}
+	args := []string{p.Path}
+	if p.Script {
+		return fmt.Errorf("execute %s: %w", p.Path, syscall.Exec(p.Path, args, env))
+	}
+	empty, err := syscall.BytePtrFromString("")
+	if err != nil {
+		return err
+	}
+	argv, err := syscall.SlicePtrFromStrings(args)
+	if err != nil {
+		return fmt.Errorf("execute %s: %w", p.Path, err)
+	}
+	envv, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return fmt.Errorf("execute %s: %w", p.Path, err)
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EXECVEAT, executableFile, uintptr(unsafe.Pointer(empty)),
+		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
+	return fmt.Errorf("execute %s: %w", p.Path, errno)
+}

@@ -1,0 +1,29 @@
+package isolation
+
+// plan is what the launcher is told through its first extra file. The other ones are the executable and its folder.
+type plan struct {
+	Probe     bool   `json:"probe,omitempty"` // exit when all has been denied
+	Path      string `json:"path"`
+	Script    bool   `json:"script,omitempty"` // executed by its path: its interpreter must open it again
+	Landlock  bool   `json:"landlock"`
+	Filter    bool   `json:"filter"`
+	Network   bool   `json:"network"`
+	Search    bool   `json:"search,omitempty"` // keep the capability to read and enter whatever Landlock grants
+	Files     []File `json:"files"`
+	Processes uint64 `json:"processes,omitempty"` // by the limit of the user; 0: control groups do it
+}
+
+// launchVariable makes this program a launcher.
+const launchVariable = "PATCHBAY_LAUNCH"
+
+const (
+	planFile       = 3
+	executableFile = 4
+	folderFile     = 5
+)
+
+// maxFiles is the number of descriptors that a process may have open.
+const maxFiles = 4096
+
+// launchFailed is the exit status of a launcher that could not become its plugin.
+const launchFailed = 125

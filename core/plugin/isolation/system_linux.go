@@ -1,0 +1,213 @@
+package isolation
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// System is what this machine can deny to processes.
+type System struct {
+	config Config
+	means
+	groups   *groups
+	features []Feature
+}
+
+// Probe finds out what can be denied here, by doing it.
+func Probe(config Config) (*System, error) {
+	if config.UserIDs == (Range{}) {
+		config.UserIDs = DefaultUserIDs
+	}
+	found, err := findMeans(config.UserIDs)
+	if err != nil {
+		return nil, err
+	}
+	s := &System{config: config, means: found}
+	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeNetwork(), s.describeFilter())
+	s.groups, err = openGroups(config.Key, config.Logger)
+	s.features = append(s.features, s.describeGroups(err)...)
+	return s, nil
+}
+
+// means are what processes can be denied things by, beside control groups.
+type means struct {
+	users     bool  // processes run as users of their own
+	usersFail error // why they do not
+	landlock  int   // its version
+	filter    bool  // of system calls
+	network   bool  // namespaces of processes without the network
+	netFail   error
+}
+
+// known remembers means: they do not change while this program runs, and finding out takes time.
+var known struct {
+	sync.Mutex
+	means map[Range]means
+}
+
+func findMeans(users Range) (means, error) {
+	known.Lock()
+	defer known.Unlock()
+	if m, ok := known.means[users]; ok {
+		return m, nil
+	}
+	root := os.Geteuid() == 0
+	s := &System{config: Config{UserIDs: users}, means: means{users: root, landlock: landlockVersion(), filter: canFilter, network: true}}
+	if s.try() != nil { // one by one
+		s.users = false
+		s.netFail = s.try()
+		s.users, s.network = root, false
+		if root {
+			s.usersFail = s.try()
+		}
+		s.users, s.network = root && s.usersFail == nil, s.netFail == nil && (!root || s.usersFail != nil)
+		if err := s.try(); err != nil {
+			return means{}, fmt.Errorf("start a process under isolation: %w", err)
+		}
+	}
+	if known.means == nil {
+		known.means = map[Range]means{}
+	}
+	known.means[users] = s.means
+	return s.means, nil
+}
+
+// try starts a process that denies itself everything, and exits.
+func (s *System) try() error {
+	dir, err := os.MkdirTemp("", "patchbay-probe-")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	p := &Process{system: s, spec: Spec{Path: "probe", Dir: dir, UserID: s.UserIDFor("probe")}}
+	defer p.Close()
+	if err := p.command(null, null, s.namespaces(false)); err != nil {
+		return err
+	}
+	if err := p.Give(dir); err != nil {
+		return err
+	}
+	p.Command.SysProcAttr.Pdeathsig = 0 // this thread may end sooner
+	said := &said{}
+	p.Command.Stderr = said
+	p.Command.WaitDelay = time.Second
+	if err := p.Command.Start(); err != nil {
+		return err
+	}
+	timer := time.AfterFunc(10*time.Second, func() { _ = p.Command.Process.Kill() })
+	defer timer.Stop()
+	err = p.order(plan{Probe: true, Landlock: s.landlock > 0, Filter: s.filter})
+	if err = errors.Join(err, p.Command.Wait()); err != nil {
+		return fmt.Errorf("%w %s", err, said.text)
+	}
+	return nil
+}
+
+// said is the beginning of what a launcher says.
+type said struct{ text []byte }
+
+func (s *said) Write(b []byte) (int, error) {
+	s.text = append(s.text, b[:min(len(b), max(0, 1000-len(s.text)))]...)
+	return len(b), nil
+}
+
+func pick(which bool, yes, no string) string {
+	if which {
+		return yes
+	}
+	return no
+}
+
+// Features are what can be denied here and what cannot.
+func (s *System) Features() []Feature { return s.features }
+
+func (s *System) describeUsers() Feature {
+	f := Feature{Name: "users", Have: s.users}
+	switch {
+	case s.users:
+		f.Detail = fmt.Sprintf("each plugin runs as a user of its own, from %d to %d", s.config.UserIDs.First, s.config.UserIDs.Last)
+	case s.usersFail != nil:
+		f.Detail = fmt.Sprintf("plugins run as root without its privileges, since they cannot become users from %d to %d: %v",
+			s.config.UserIDs.First, s.config.UserIDs.Last, s.usersFail)
+		f.Advice = "set PATCHBAY_PLUGIN_USER_IDS to a range that this container has, such as 50000-59999"
+	default:
+		f.Detail = "plugins run as the server's user"
+		f.Advice = "let the server run as root, which gives each plugin a user of its own; with Landlock files are isolated all the same"
+	}
+	return f
+}
+
+func (s *System) describeNetwork() Feature {
+	f := Feature{Name: "network", Have: s.network || s.filter}
+	switch {
+	case s.network:
+		f.Detail = "plugins without the permission have a network namespace with nothing in it"
+	case s.filter:
+		f.Detail = fmt.Sprintf("plugins without the permission can open no sockets to a network; there are no namespaces: %v", s.netFail)
+	default:
+		f.Detail = fmt.Sprintf("no network namespaces: %v", s.netFail)
+		f.Advice = "let this user have network namespaces (unprivileged user namespaces, or CAP_SYS_ADMIN)"
+	}
+	return f
+}
+
+func (s *System) describeFilter() Feature {
+	return Feature{
+		Name: "system calls", Have: s.filter, Detail: pick(s.filter, "filtered by seccomp", "no filter is known for this architecture"),
+		Advice: "run the server on amd64 or arm64",
+	}
+}
+
+func (s *System) describeLandlock() Feature {
+	f := Feature{Name: "files", Have: s.landlock > 0, Detail: fmt.Sprintf("Landlock %d", s.landlock)}
+	if !f.Have {
+		f.Detail = "no Landlock: plugins read what their user can read"
+		f.Advice = "run Linux 5.13 or later with landlock among the security modules (lsm=…,landlock), and a container runtime that lets it through"
+	}
+	return f
+}
+
+func (s *System) describeGroups(err error) (features []Feature) {
+	for _, r := range []struct{ name, controller, otherwise string }{
+		{"memory", "memory", "a watchdog ends a plugin that takes more than it may"},
+		{"processes", "pids", pick(s.users, "bounded for each plugin's user", "a watchdog ends a plugin that starts more than it may")},
+		{"processor time", "cpu", "not bounded"},
+	} {
+		f := Feature{Name: r.name, Have: s.groups.has(r.controller), Detail: "bounded by control groups"}
+		if !f.Have {
+			f.Detail = "no control group: " + r.otherwise
+			if err != nil {
+				f.Detail += fmt.Sprintf(" (%s)", strings.ReplaceAll(err.Error(), "\n", "; "))
+			}
+			f.Advice = "let the server have control groups of its own: as a systemd service with Delegate=yes, in a container a writable /sys/fs/cgroup"
+		}
+		features = append(features, f)
+	}
+	return features
+}
+
+// Close removes what belongs to the system. All processes must be gone.
+func (s *System) Close() { s.groups.close() }
+
+// PeerIs says whether a connected unix socket was opened to listen by the plugin's user.
+func PeerIs(fd uintptr, userID int) error {
+	peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return fmt.Errorf("find out whose the socket is: %w", err)
+	}
+	if int(peer.Uid) != userID {
+		return fmt.Errorf("the socket is that of user %d", peer.Uid)
+	}
+	return nil
+}
