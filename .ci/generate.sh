@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 .ci/tools.sh protoc-gen-go protoc-gen-go-grpc oapi-codegen
 export PATH="$PWD/bin/tools:$PATH"
 (cd .ci/protogen && "${GO:-go}" build -o ../../bin/tools/protogen .)
-protogen sdk/proto plugin.proto -grpc -descriptor=examples/plugins/{python,typescript}/plugin.binpb
+protogen sdk/proto plugin.proto -grpc -descriptor=examples/plugins/python/plugin.binpb
+cp sdk/proto/plugin.proto examples/plugins/typescript/plugin.proto
 protogen core/execution/journal journal.proto
 oapi-codegen -config api/oapi-codegen.yaml api/openapi.yaml
 "${GO:-go}" run ./.ci/knownblocks plugins/testdata/blocks-facts.json core/graph/known_blocks.txt

@@ -17,6 +17,7 @@ import (
 
 type pluginCommand struct {
 	New  pluginNew  `cmd:"" help:"Begin a plugin: a folder with one block that builds, is tested and runs."`
+	Test pluginTest `cmd:"" help:"Test a plugin in any language against the protocol, and its blocks by their examples."`
 	Docs pluginDocs `cmd:"" help:"Print or write a reference of all blocks, made from the plugins themselves."`
 }
 

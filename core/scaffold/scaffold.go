@@ -40,7 +40,7 @@ var templates embed.FS
 // runtimes are the files that a language's project shares with its example: what speaks the protocol there.
 var runtimes = map[string][]string{
 	"python":     {"patchbay.py", "plugin.binpb"},
-	"typescript": {"patchbay.ts", "plugin.binpb", "plugin.d.ts", "tsconfig.json", "package-lock.json", ".npmrc"},
+	"typescript": {"patchbay.ts", "plugin.proto", "plugin.d.ts", "tsconfig.json", "package-lock.json", ".npmrc"},
 }
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)

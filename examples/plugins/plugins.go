@@ -7,6 +7,6 @@ import "embed"
 // Files are those of the examples in languages that have no SDK.
 //
 //go:embed python/patchbay.py python/plugin.binpb
-//go:embed typescript/patchbay.ts typescript/plugin.binpb typescript/plugin.d.ts typescript/tsconfig.json
+//go:embed typescript/patchbay.ts typescript/plugin.proto typescript/plugin.d.ts typescript/tsconfig.json
 //go:embed typescript/package-lock.json typescript/.npmrc
 var Files embed.FS

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"testing"
 
 	"github.com/patchbay-io/patchbay/sdk"
@@ -49,17 +48,30 @@ func compare(t *testing.T, example *proto.Example, got []sdk.Value) {
 	for i, output := range example.Outputs {
 		want[i] = sdk.Value{Pin: output.Pin, Value: output.Value}
 	}
-	var equal bool
-	if alternates(want) {
-		equal = slices.EqualFunc(want, got, func(a, b sdk.Value) bool {
-			return a.Pin == b.Pin && reflect.DeepEqual(decode(t, a), decode(t, b))
-		})
-	} else {
-		equal = reflect.DeepEqual(byPin(t, want), byPin(t, got))
+	equal, err := Equal(want, got)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if !equal {
 		t.Errorf("input %s\ngot  %s\nwant %s", example.Input, text(got), text(want))
 	}
+}
+
+// Equal says whether outputs are those that an example wants, as Examples compares them. Its error is a value that is no
+// JSON.
+func Equal(want, got []sdk.Value) (bool, error) {
+	wanted, err := decode(want)
+	if err != nil {
+		return false, err
+	}
+	given, err := decode(got)
+	if err != nil {
+		return false, err
+	}
+	if alternates(want) {
+		return reflect.DeepEqual(wanted, given), nil
+	}
+	return reflect.DeepEqual(byPin(wanted), byPin(given)), nil
 }
 
 // alternates says whether a pin comes again after another one.
@@ -76,24 +88,31 @@ func alternates(values []sdk.Value) bool {
 	return false
 }
 
-func byPin(t *testing.T, values []sdk.Value) map[string][]any {
-	t.Helper()
+// decoded is an output with its value in Go's types, numbers as they are written.
+type decoded struct {
+	pin   string
+	value any
+}
+
+func byPin(values []decoded) map[string][]any {
 	pins := map[string][]any{}
 	for _, v := range values {
-		pins[v.Pin] = append(pins[v.Pin], decode(t, v))
+		pins[v.pin] = append(pins[v.pin], v.value)
 	}
 	return pins
 }
 
-func decode(t *testing.T, v sdk.Value) any {
-	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(v.Value))
-	d.UseNumber()
-	var decoded any
-	if err := d.Decode(&decoded); err != nil {
-		t.Fatalf("pin %q: %v", v.Pin, err)
+func decode(values []sdk.Value) ([]decoded, error) {
+	all := make([]decoded, len(values))
+	for i, v := range values {
+		d := json.NewDecoder(bytes.NewReader(v.Value))
+		d.UseNumber()
+		all[i].pin = v.Pin
+		if err := d.Decode(&all[i].value); err != nil {
+			return nil, fmt.Errorf("pin %q: %w", v.Pin, err)
+		}
 	}
-	return decoded
+	return all, nil
 }
 
 func text(values []sdk.Value) string {

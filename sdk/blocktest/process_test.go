@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -357,7 +358,7 @@ func TestManifestAndHandStart(t *testing.T) {
 	if err := json.Unmarshal(out, &m); err != nil {
 		t.Fatal(err)
 	}
-	if want := (sdk.Manifest{Name: "trial", Version: "1.2.3", Protocol: 1, AutoMTLS: true, Description: "For tests"}); m != want {
+	if want := (sdk.Manifest{Name: "trial", Version: "1.2.3", Protocol: 1, AutoMTLS: true, Description: "For tests"}); !reflect.DeepEqual(m, want) {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
 	command := exec.CommandContext(t.Context(), trial)

@@ -13,8 +13,9 @@
 import { writeSync } from "node:fs";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
-import descriptor from "./plugin.binpb";
+import { fromJSON } from "@grpc/proto-loader";
+import { parse } from "protobufjs";
+import specification from "./plugin.proto";
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Frame = Record<string, any>; // a message of plugin.proto
@@ -312,7 +313,7 @@ export class Plugin {
 
 type Answer = (error: null, value: unknown) => void;
 
-const messages = loadFileDescriptorSetFromBuffer(Buffer.from(descriptor), { keepCase: true, longs: String, defaults: true, oneofs: true });
+const messages = fromJSON(parse(specification, { keepCase: true }).root.toJSON(), { keepCase: true, longs: String, defaults: true, oneofs: true });
 
 /** A service of one method whose messages are bytes. */
 function raw(path: string): grpc.ServiceDefinition {

@@ -1,5 +1,5 @@
-// plugin.proto as its compiler describes it; esbuild puts the bytes into the program.
-declare module "*.binpb" {
-  const bytes: Uint8Array;
-  export default bytes;
+// esbuild puts the text into the program.
+declare module "*.proto" {
+  const text: string;
+  export default text;
 }

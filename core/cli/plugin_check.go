@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/conformance"
+)
+
+// manifestName is the file that makes a plugin of a folder.
+const manifestName = "plugin.json"
+
+type pluginTest struct {
+	Folder string `arg:"" name:"dir" type:"existingdir" help:"Folder of the plugin, with plugin.json, or of its project, which is built first."`
+}
+
+// Run is patchbay plugin test.
+func (c pluginTest) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	folder, err := built(ctx, c.Folder, t)
+	if err != nil {
+		return err
+	}
+	passed, err := conformance.Run(ctx, conformance.Config{
+		Folder: folder, Settings: settings.PluginSettings,
+		Report: func(r conformance.Result) {
+			fmt.Fprintf(t.out, "%-4s  %-16s  %5.1f s  %s\n", r.Outcome, r.Check, r.Took.Seconds(), strings.ReplaceAll(r.Detail, "\n", "\n        "))
+			if r.Advice != "" {
+				fmt.Fprintf(t.out, "        to do: %s\n", r.Advice)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if !passed {
+		return errors.New("the plugin does not keep the protocol")
+	}
+	return nil
+}
+
+// built is the folder of a plugin that can be started: the one that is given, or what the project in it is built to.
+func built(ctx context.Context, folder string, t terminal) (string, error) {
+	if _, err := os.Stat(filepath.Join(folder, manifestName)); err == nil {
+		return folder, nil
+	}
+	if _, err := os.Stat(filepath.Join(folder, "Makefile")); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s holds no plugin: it has neither a %s nor a Makefile that would make one in dist/", folder, manifestName)
+	}
+	if err := makeBuild(ctx, folder, t); err != nil {
+		return "", err
+	}
+	dist := filepath.Join(folder, "dist")
+	if _, err := os.Stat(filepath.Join(dist, manifestName)); err != nil {
+		return "", fmt.Errorf("make build has made no plugin in %s: %w", dist, err)
+	}
+	return dist, nil
+}
+
+func makeBuild(ctx context.Context, folder string, t terminal) error {
+	build := exec.CommandContext(ctx, "make", "--silent", "--no-print-directory", "-C", folder, "build")
+	build.Stdout, build.Stderr, build.WaitDelay = t.err, t.err, time.Second
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("make build in %s: %w", folder, err)
+	}
+	return nil
+}

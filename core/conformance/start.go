@@ -1,0 +1,153 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/encoding/protowire"
+	protobuf "google.golang.org/protobuf/proto"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/sdk/proto"
+)
+
+// Checks of a plugin's start and of what it says about itself.
+
+func (s *suite) handshake() (string, error) {
+	if _, err := s.ready(); err != nil {
+		s.hopeless = true // nothing can be asked of a plugin that cannot be spoken to
+		return "", err
+	}
+	return fmt.Sprintf("after %d ms", s.process.started.Milliseconds()), nil
+}
+
+func (s *suite) byHand() (string, error) {
+	dir, err := os.MkdirTemp("", "pb")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
+	defer cancel()
+	var said bytes.Buffer
+	hand := exec.CommandContext(ctx, s.executable())
+	hand.Dir, hand.Env, hand.Stderr = dir, environment(dir), &said
+	hand.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	hand.Cancel = func() error { return syscall.Kill(-hand.Process.Pid, syscall.SIGKILL) }
+	hand.WaitDelay = time.Second
+	err = hand.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("the program did not exit within %s", startLimit)
+	case err == nil:
+		return "", errors.New("the program exited with status 0")
+	case !errors.As(err, &exit):
+		return "", err
+	case said.Len() == 0:
+		return "", errors.New("the program said nothing on standard error")
+	}
+	return "", nil
+}
+
+func (s *suite) health() (string, error) {
+	if _, err := s.ready(); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
+	defer cancel()
+	answer, err := grpc_health_v1.NewHealthClient(s.process.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "plugin"})
+	if err != nil {
+		return "", err
+	}
+	if answer.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+		return "", fmt.Errorf("the answer is %s", answer.Status)
+	}
+	return "", nil
+}
+
+func (s *suite) description() (string, error) {
+	if _, err := s.ready(); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
+	defer cancel()
+	request := &proto.DescribeRequest{}
+	request.ProtoReflect().SetUnknown(unknownField(900))
+	again, err := s.process.client.Describe(ctx, request)
+	if err != nil {
+		return "", fmt.Errorf("describe a second time, with a field that is not known: %w", err)
+	}
+	if !protobuf.Equal(again, s.offer) {
+		return "", errors.New("the second description differs from the first")
+	}
+	var wrong []error
+	examples := 0
+	for _, b := range s.offer.Blocks {
+		compiled, err := compile(b)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("block %q: %w", b.Name, err))
+			continue
+		}
+		for i, e := range b.Examples {
+			examples++
+			if err := fits(compiled, e); err != nil {
+				wrong = append(wrong, fmt.Errorf("block %q, example %d: %w", b.Name, i+1, err))
+			}
+		}
+	}
+	return fmt.Sprintf("%s, %s", count(len(s.offer.Blocks), "block"), count(examples, "example")), errors.Join(wrong...)
+}
+
+// compile makes a block of a description as a server does.
+func compile(b *proto.BlockDescription) (*block.Block, error) {
+	d := block.Definition{ID: b.Id, Name: b.Name, Kind: block.Standard, InputSchema: b.InputSchema, OutputSchema: b.OutputSchema}
+	for _, c := range b.Credentials {
+		d.Credentials = append(d.Credentials, block.CredentialsField{
+			Pin: c.Pin, Providers: c.Providers, Types: c.Types, Scopes: c.Scopes, Optional: c.Optional, Discriminator: c.Discriminator,
+			Mapping: c.DiscriminatorMapping, Inside: c.Inside,
+		})
+	}
+	return block.New(d)
+}
+
+// fits says where an example does not fit the schemas of its block.
+func fits(b *block.Block, e *proto.Example) error {
+	var input map[string]json.RawMessage
+	if err := json.Unmarshal(e.Input, &input); err != nil {
+		return fmt.Errorf("the input is no JSON object: %w", err)
+	}
+	for name, value := range input {
+		if pin, ok := b.Input(name); ok {
+			if err := pin.Check(value); err != nil && string(value) != "null" {
+				return fmt.Errorf("input %q: %w", name, err)
+			}
+		}
+	}
+	for _, o := range e.Outputs {
+		if !json.Valid(o.Value) {
+			return fmt.Errorf("output %q is no JSON: %.60q", o.Pin, o.Value)
+		}
+	}
+	return nil
+}
+
+// unknownField is a field with some text, under a number that no message has.
+func unknownField(number protowire.Number) []byte {
+	return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), "of a later version")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
