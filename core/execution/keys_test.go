@@ -47,7 +47,7 @@ func (r *keyRunner) Run(ctx context.Context, run plugin.Run) plugin.Result {
 	}
 	if e := does(b); e != nil {
 		if e.Kind == crash {
-			return plugin.Result{Crashed: &plugin.Crash{}}
+			return plugin.Result{Crashed: &plugin.Crash{Alone: true}}
 		}
 		return plugin.Result{Err: e}
 	}
@@ -297,6 +297,19 @@ func (b *keyBlock) recorded(h *keyHarness) []int {
 	return rows
 }
 
+// committed counts the committed outputs of the block's node execution.
+func (b *keyBlock) committed(h *keyHarness) (n int) {
+	if err := readRows(context.Background(), h.db, uuid.MustParse(b.run.Context.ExecutionId), 0, func(w storedRow) error {
+		if w.nodeExec == 2 {
+			n += len(w.step.Outputs)
+		}
+		return nil
+	}); err != nil {
+		panic(err)
+	}
+	return n
+}
+
 // A server whose lease was taken over has written nothing of what it does afterwards.
 func TestZombieWritesNoKeys(t *testing.T) {
 	t.Parallel()
@@ -400,4 +413,82 @@ func TestPureBlocksHaveNoServices(t *testing.T) {
 		return nil
 	})
 	h.finished(h.execute(h.chain("Pure", 1), `{"x":1}`))
+}
+
+// A block that gets nowhere however often the server begins it again fails in the end (contract: durability 5); one that
+// gets on a little each time does not, whatever else has happened to it.
+func TestDeathsOfTheServerAreCharged(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	begun := make(chan struct{}, 1)
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		select {
+		case begun <- struct{}{}:
+		case <-b.ctx.Done():
+		}
+		<-b.ctx.Done()
+		return nil
+	})
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	deaths := 0
+	for d := h.details(id); !d.Status.Ended(); d = h.details(id) {
+		select {
+		case <-begun:
+			h.kill()
+			h.start()
+			deaths++
+		case <-time.After(time.Millisecond):
+		}
+		if deaths > 20 {
+			t.Fatal("the server dies again and again")
+		}
+	}
+	if d := h.finished(id); d.Status != Failed || d.Error == nil || !strings.Contains(d.Error.Message, "the server died each time") {
+		t.Errorf("%s %+v", d.Status, d.Error)
+	}
+	if want := maxClaims + maxCharges; deaths > want {
+		t.Errorf("it took %d deaths, more than %d", deaths, want)
+	}
+}
+
+func TestWhoGetsOnIsNotCharged(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	got := make(chan struct{}, 1)
+	const rounds = 9
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		n := int(b.run.Context.Attempt)
+		if n == 2 {
+			return &proto.Error{Kind: crash}
+		}
+		for i := range n {
+			b.emit(fmt.Sprint(i))
+		}
+		if n >= rounds {
+			return nil
+		}
+		for b.committed(h) < n {
+			if b.ctx.Err() != nil {
+				return nil
+			}
+		}
+		select {
+		case got <- struct{}{}:
+		case <-b.ctx.Done():
+		}
+		<-b.ctx.Done()
+		return nil
+	})
+	id := h.execute(h.chain("Stream", 1), `{"x":1}`)
+	for n := 1; n < rounds; n++ {
+		if n == 2 {
+			continue // its plugin dies instead
+		}
+		<-got
+		h.kill()
+		h.start()
+	}
+	if d := h.finished(id); d.Status != Completed {
+		t.Errorf("%s %+v", d.Status, d.Error)
+	}
 }

@@ -22,7 +22,7 @@ const (
 	// themselves: two in each would be thousands of millions before they are nested too deeply.
 	maxNested     = 100_000
 	maxRecursions = 1_000
-	maxCharges    = 3 // crashes charged to one node execution
+	maxCharges    = 3 // crashes of a plugin, and deaths of the server in a row, charged to one node execution
 )
 
 // machine decides everything that happens in one tree of executions: a root and its nested agents. It is pure: an
@@ -305,7 +305,7 @@ func (m *machine) row(r *run, kind rowKind, e *nodeExec, status Status) *row {
 	if e != nil {
 		w.nodeExec = e.id
 		s := w.step
-		s.Node, s.Attempt, s.Charges = uint32(e.node), e.attempt, e.charges
+		s.Node, s.Attempt, s.Charges, s.Deaths = uint32(e.node), e.attempt, e.charges, e.deaths
 		s.Plugin, s.PluginVersion, s.TakenOver, s.Stats = e.plugin, e.pluginVersion, e.takesOver(), e.stats
 		if !e.recorded {
 			e.recorded = true
@@ -346,7 +346,7 @@ func (m *machine) startReady(r *run) {
 	for r.ended == "" && len(r.ready) > 0 && !m.draining {
 		e := r.ready[0]
 		e.prepare()
-		if m.careful && e.charges >= maxCharges && e.failure == "" {
+		if m.careful && e.deaths >= maxCharges && e.failure == "" {
 			e.failure, e.cutOff = "the server died each time this block ran", true
 		}
 		if e.failure != "" || e.instant() {
@@ -422,6 +422,7 @@ func (m *machine) recordStarts() {
 func (m *machine) takeOutputs(r *run, e *nodeExec, outputs []output) {
 	fresh, err := e.repeated(e.ownOutputs(outputs))
 	if len(fresh) > 0 {
+		e.deaths = 0 // it gets on
 		w := m.nodeRow(r, e, Running)
 		m.record(r, e, w, fresh)
 		m.settle(r, e.node)
@@ -522,7 +523,7 @@ func (m *machine) crashed(r *run, e *nodeExec, ev crashEvent) {
 func (m *machine) again(r *run, e *nodeExec, isolated bool) {
 	e.attempt++
 	if m.careful {
-		e.charges++
+		e.deaths++
 	}
 	if e.startedAt.IsZero() {
 		e.startedAt = m.now

@@ -312,11 +312,11 @@ func dump(r *run) string {
 		case e.state == execEnded:
 			state = "ended"
 		case e.startRecorded:
-			state = fmt.Sprintf("running attempt %d charges %d", e.attempt, e.charges)
+			state = fmt.Sprintf("running attempt %d charges %d deaths %d", e.attempt, e.charges, e.deaths)
 		}
 		failure := e.failure
-		if e.charges >= maxCharges {
-			failure = "" // follows from the charges
+		if e.charges >= maxCharges || e.deaths >= maxCharges {
+			failure = "" // follows from them
 		}
 		fmt.Fprintf(&b, "exec %d node %d %s failure %q takes %s: %s\n", id, e.node, state, failure, takes(e.take), pins(e.pins))
 		for _, o := range e.outputs {

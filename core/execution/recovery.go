@@ -241,11 +241,13 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 			if err := r.apply(w.kind, w.pos, w.seq, w.nodeExec, w.status, w.at, w.step); err != nil {
 				return fmt.Errorf("%w: %w", errUnreadable, err)
 			}
+			if w.kind != rowAttempt { // it says that something was begun again, not that anything got on
+				steps++
+			}
 			return nil
 		}); err != nil {
 			return nil, 0, err
 		}
-		steps += r.pos
 	}
 	if steps == 0 {
 		return runs, 0, nil

@@ -95,7 +95,7 @@ func (r *run) apply(kind rowKind, pos int, seq int64, id uint32, status Status, 
 
 func (r *run) applyOwn(e *nodeExec, kind rowKind, status Status, s *journal.Step) {
 	e.recorded, e.state = true, execRunning
-	e.attempt, e.charges = s.Attempt, s.Charges
+	e.attempt, e.charges, e.deaths = s.Attempt, s.Charges, s.Deaths
 	e.startRecorded = e.startRecorded || s.Started
 	if s.StartedAt != 0 {
 		e.startedAt = time.UnixMicro(s.StartedAt).UTC()
@@ -205,7 +205,7 @@ func (m *machine) resume(ev resumeEvent) {
 				continue
 			}
 			e.prepare()
-			m.careful = m.careful || e.charges > 0
+			m.careful = m.careful || e.deaths > 0
 			if e.runs().Traits.Once && !e.takesOver() {
 				e.cutOff = true
 				m.fail(r, e, nil, "interrupted: the server died while the block ran, and the block must not be repeated by itself")

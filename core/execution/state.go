@@ -92,7 +92,9 @@ type nodeExec struct {
 	outputs   []output            // recorded ones that are undelivered, or all of a streaming block that runs
 	delivered int
 
-	attempt, charges      uint32
+	attempt               uint32
+	charges               uint32 // crashes of its plugin
+	deaths                uint32 // of the server, since it last recorded something
 	startedAt             time.Time
 	startRecorded         bool
 	recorded              bool           // a row of its own exists

@@ -509,7 +509,7 @@ func (t *tree) stored(ctx context.Context, w *row) (*journal.Step, error) {
 func withoutValues(s *journal.Step) *journal.Step {
 	return &journal.Step{
 		Node: s.Node, Attempt: s.Attempt, Started: s.Started, StartedAt: s.StartedAt, Inputs: s.Inputs, Moves: s.Moves, Error: s.Error,
-		Plugin: s.Plugin, PluginVersion: s.PluginVersion, Charges: s.Charges, Child: s.Child,
+		Plugin: s.Plugin, PluginVersion: s.PluginVersion, Charges: s.Charges, Deaths: s.Deaths, Stats: s.Stats, Child: s.Child,
 		TakenOver: s.TakenOver, CutOff: s.CutOff, ResultName: s.ResultName, FailureNode: s.FailureNode, Waiting: s.Waiting, WaitingTotal: s.WaitingTotal,
 	}
 }

@@ -3,6 +3,8 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -95,21 +97,31 @@ func (s *supervisor) runAlone(ctx context.Context, b *block.Block, r *Run) Resul
 	if st := s.Status(); !s.retired() && (st.State == Failed || st.State == Stopped) {
 		return s.refuse(ctx, fmt.Errorf("plugin %s is %s: %s", s.name, st.State, st.Error))
 	}
-	select {
-	case s.isolated <- struct{}{}:
-	case <-ctx.Done():
-		return cancelled()
-	case <-s.life.Done():
+	take := func(room chan struct{}) bool {
+		select {
+		case room <- struct{}{}:
+			return true
+		case <-ctx.Done():
+		case <-s.life.Done():
+		}
+		return false
+	}
+	if !take(s.isolated) {
 		return s.refuse(ctx, nil)
 	}
 	defer func() { <-s.isolated }()
+	if !take(s.turn) {
+		return s.refuse(ctx, nil)
+	}
+	pass := sync.OnceFunc(func() { <-s.turn })
+	defer pass()
 	if s.life.Err() != nil {
 		return s.refuse(ctx, nil)
 	}
 	var err error
 	for range aloneStarts {
 		var result Result
-		if result, err = s.startAlone(ctx, b, r); err == nil {
+		if result, err = s.startAlone(ctx, b, r, pass); err == nil {
 			return result
 		}
 		if ctx.Err() != nil || s.life.Err() != nil {
@@ -123,7 +135,15 @@ func (s *supervisor) runAlone(ctx context.Context, b *block.Block, r *Run) Resul
 // run's fault.
 const aloneStarts = 3
 
-func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run) (Result, error) {
+// Runs in processes of their own begin one after the other. One that only waits must not hold up the others until it
+// ends, so the next may begin after aloneTurn; there is an end to how many such processes a plugin has.
+const (
+	aloneTurn = 200 * time.Millisecond
+	maxAlone  = 16
+)
+
+// startAlone calls pass when the next one may begin.
+func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run, pass func()) (Result, error) {
 	launching, done := context.WithCancel(ctx)
 	defer done()
 	defer context.AfterFunc(s.life, done)()
@@ -133,6 +153,7 @@ func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run) (Re
 	}
 	s.log.Debug("plugin runs one block in a process of its own", "pid", in.process.pid(), "block", b.Name)
 	defer in.stop(s.host.pace.stop)
+	defer time.AfterFunc(aloneTurn, pass).Stop()
 	defer context.AfterFunc(s.host.life, func() { in.process.kill("the server is stopping") })()
 	result, retry := in.session.run(ctx, b, r)
 	if retry {
@@ -142,5 +163,9 @@ func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run) (Re
 	return result, nil
 }
 
-// drain waits for the process beside the plugin's own and lets no other start. The plugin's life has ended.
-func (s *supervisor) drain() { s.isolated <- struct{}{} }
+// drain waits for the processes beside the plugin's own and lets no other start. The plugin's life has ended.
+func (s *supervisor) drain() {
+	for range cap(s.isolated) {
+		s.isolated <- struct{}{}
+	}
+}

@@ -25,7 +25,8 @@ type Run struct {
 	// Credentials are what the pins for credentials refer to. What the plugin says of the run is cleared of them:
 	// errors, progress, logs. Its outputs are its own.
 	Credentials []*proto.Credential
-	// Isolated lets the run be alone in a process of its own. A plugin has one such process at a time.
+	// Isolated lets the run be alone in a process of its own. Such runs of a plugin begin one
+	// after the other, and those that go on stay while the next begin.
 	Isolated bool
 	// Output takes the outputs one after the other, in their order. The plugin may send more when it returns; an
 	// error of it ends the run. The value belongs to whoever takes it.

@@ -27,6 +27,7 @@ type supervisor struct {
 
 	current  atomic.Pointer[session] // of a ready plugin; nil otherwise
 	isolated chan struct{}           // taken by whoever runs a process beside the plugin's own
+	turn     chan struct{}           // taken by the last of them that began, for a moment
 
 	mu        sync.Mutex
 	status    Status
@@ -49,11 +50,11 @@ func newSupervisor(h *Host, f found) *supervisor {
 		name:     f.Name,
 		host:     h,
 		log:      h.log.With("plugin", f.Name),
-		isolated: make(chan struct{}, 1),
-		changed:  make(chan struct{}),
-		settles:  make(chan struct{}),
-		ended:    make(chan struct{}),
-		status:   Status{Name: f.Name, Version: f.Version, Path: f.path, Description: f.Description, State: Starting},
+		isolated: make(chan struct{}, maxAlone), turn: make(chan struct{}, 1),
+		changed: make(chan struct{}),
+		settles: make(chan struct{}),
+		ended:   make(chan struct{}),
+		status:  Status{Name: f.Name, Version: f.Version, Path: f.path, Description: f.Description, State: Starting},
 	}
 	s.life, s.end = context.WithCancel(h.life)
 	return s

@@ -208,3 +208,30 @@ func TestDelaysGrowAndAreForgottenAfterASuccess(t *testing.T) {
 		t.Errorf("three a minute are no loop: %+v", spread)
 	}
 }
+
+// Who was cut off and only waits holds nobody up: runs in processes of their own begin one after the other, and go on
+// beside each other.
+func TestIsolatedRunsGoOnBesideEachOther(t *testing.T) {
+	t.Parallel()
+	h := start(t, "good")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var waiting []<-chan Result
+	for range 3 {
+		waiting = append(waiting, h.started(ctx, Run{Block: blockWait, Input: json.RawMessage(`{}`), Isolated: true}))
+	}
+	if r, _ := h.doRun(context.Background(), Run{Block: blockExit, Input: json.RawMessage(`{"text":"kill"}`), Isolated: true}); r.Crashed == nil || !r.Crashed.Alone {
+		t.Errorf("%+v", r)
+	}
+	for _, w := range waiting {
+		select {
+		case r := <-w:
+			t.Errorf("a run ended with another one's process: %+v", r)
+		default:
+		}
+	}
+	cancel()
+	for _, w := range waiting {
+		await(t, w)
+	}
+}

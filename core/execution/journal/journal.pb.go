@@ -175,7 +175,7 @@ type Step struct {
 	Error         string                 `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
 	Plugin        string                 `protobuf:"bytes,9,opt,name=plugin,proto3" json:"plugin,omitempty"`
 	PluginVersion string                 `protobuf:"bytes,10,opt,name=plugin_version,json=pluginVersion,proto3" json:"plugin_version,omitempty"`
-	Charges       uint32                 `protobuf:"varint,11,opt,name=charges,proto3" json:"charges,omitempty"`                           // crashes charged to the node execution
+	Charges       uint32                 `protobuf:"varint,11,opt,name=charges,proto3" json:"charges,omitempty"`                           // crashes of the plugin charged to the node execution
 	Child         []byte                 `protobuf:"bytes,12,opt,name=child,proto3" json:"child,omitempty"`                                // id of the execution that a nested agent began
 	Result        *Output                `protobuf:"bytes,13,opt,name=result,proto3" json:"result,omitempty"`                              // an output node whose value differs from its first output (format)
 	ResultName    string                 `protobuf:"bytes,14,opt,name=result_name,json=resultName,proto3" json:"result_name,omitempty"`    // the name of an output node
@@ -185,6 +185,7 @@ type Step struct {
 	TakenOver     bool                   `protobuf:"varint,18,opt,name=taken_over,json=takenOver,proto3" json:"taken_over,omitempty"`                                                  // the outputs are those of the execution that is retried, and nothing ran
 	CutOff        bool                   `protobuf:"varint,19,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`                                                           // it failed since it was cut off: what it did outside is not known
 	Stats         map[string]int64       `protobuf:"bytes,20,rep,name=stats,proto3" json:"stats,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what the block has counted
+	Deaths        uint32                 `protobuf:"varint,21,opt,name=deaths,proto3" json:"deaths,omitempty"`                                                                         // of the server, charged to the node execution since it last recorded something
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -357,6 +358,13 @@ func (x *Step) GetStats() map[string]int64 {
 		return x.Stats
 	}
 	return nil
+}
+
+func (x *Step) GetDeaths() uint32 {
+	if x != nil {
+		return x.Deaths
+	}
+	return 0
 }
 
 type Output struct {
@@ -928,7 +936,7 @@ const file_journal_proto_rawDesc = "" +
 	"\tis_output\x18\x04 \x01(\bR\bisOutput\x12\x0e\n" +
 	"\x02at\x18\x05 \x01(\x03R\x02at\x12\x16\n" +
 	"\x06events\x18\x06 \x01(\rR\x06events\x12-\n" +
-	"\x04step\x18\a \x01(\v2\x19.patchbay.journal.v1.StepR\x04step\"\x92\x06\n" +
+	"\x04step\x18\a \x01(\v2\x19.patchbay.journal.v1.StepR\x04step\"\xaa\x06\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
@@ -953,7 +961,8 @@ const file_journal_proto_rawDesc = "" +
 	"\n" +
 	"taken_over\x18\x12 \x01(\bR\ttakenOver\x12\x17\n" +
 	"\acut_off\x18\x13 \x01(\bR\x06cutOff\x12:\n" +
-	"\x05stats\x18\x14 \x03(\v2$.patchbay.journal.v1.Step.StatsEntryR\x05stats\x1a8\n" +
+	"\x05stats\x18\x14 \x03(\v2$.patchbay.journal.v1.Step.StatsEntryR\x05stats\x12\x16\n" +
+	"\x06deaths\x18\x15 \x01(\rR\x06deaths\x1a8\n" +
 	"\n" +
 	"StatsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
