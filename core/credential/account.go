@@ -29,7 +29,7 @@ func (v *Vault) Connect(ctx context.Context, c Credential, account string, s *Se
 		return nil, err
 	}
 	c.ID = uuid.NewSHA1(accounts, []byte(c.UserID+"\x00"+c.Provider+"\x00"+account)).String()
-	cipher, err := keys.seal(c.UserID, c.ID, s)
+	cipher, err := keys.sealFor(&c, s)
 	if err != nil {
 		return nil, err
 	}

@@ -136,6 +136,17 @@ func (k *Keys) seal(user, id string, s *Secret) ([]byte, error) {
 	return k.aead.Encrypt(plain, bound(user, id))
 }
 
+// sealFor is seal for a credential's row: with the secret goes what the credential is for, so that no change of the row
+// can have it sent to somebody else.
+func (k *Keys) sealFor(c *Credential, s *Secret) ([]byte, error) {
+	own := *s
+	own.For = c.purpose()
+	return k.seal(c.UserID, c.ID, &own)
+}
+
+// purpose is who may get a credential's secret, and how. Of these texts only a host may hold a space, and none does.
+func (c *Credential) purpose() string { return string(c.Type) + " " + c.Provider + " " + c.Host }
+
 // open decrypts a secret.
 func (k *Keys) open(user, id string, cipher []byte) (*Secret, error) {
 	plain, err := k.aead.Decrypt(cipher, bound(user, id))

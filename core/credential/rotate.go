@@ -77,7 +77,7 @@ func (v *Vault) rotateBatch(ctx context.Context, keys *Keys, after string) (fail
 	}
 	for _, e := range batch {
 		c := &Credential{ID: e.id, UserID: e.user}
-		s, err := v.unseal(c, e.key, e.cipher)
+		s, err := v.decrypt(c, e.key, e.cipher)
 		if err != nil {
 			v.log.Error("a credential stays under its old key", "credential", e.id, "error", causeOf(err))
 			failed++

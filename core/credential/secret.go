@@ -23,6 +23,10 @@ type Secret struct {
 	RefreshedAt int64
 	// Metadata is what the provider says of the account beside that.
 	Metadata map[string]json.RawMessage
+
+	// For is what the credential is for, by its row when the secret was sealed: a row that says something else has been
+	// changed. Empty: it was sealed before there was this, or is none of a row.
+	For string
 }
 
 const hidden = "***"
@@ -54,4 +58,5 @@ type sealed struct {
 	RefreshExpiresAt int64                      `json:"refresh_expires_at,omitempty"`
 	RefreshedAt      int64                      `json:"refreshed_at,omitempty"`
 	Metadata         map[string]json.RawMessage `json:"metadata,omitempty"`
+	For              string                     `json:"for,omitempty"`
 }

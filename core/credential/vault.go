@@ -122,7 +122,7 @@ func (v *Vault) Add(ctx context.Context, c Credential, s *Secret) (*Credential, 
 		return nil, err
 	}
 	c.ID = uuid.Must(uuid.NewV7()).String()
-	cipher, err := keys.seal(c.UserID, c.ID, s)
+	cipher, err := keys.sealFor(&c, s)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (v *Vault) Replace(ctx context.Context, db bun.IDB, c *Credential, s *Secre
 	if err != nil {
 		return nil, err
 	}
-	cipher, err := keys.seal(c.UserID, c.ID, s)
+	cipher, err := keys.sealFor(c, s)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +264,17 @@ func (v *Vault) Open(ctx context.Context, user, id string) (*Credential, *Secret
 	return c, s, err
 }
 
+// unseal decrypts the secret of a credential that is as it was when the secret was sealed.
 func (v *Vault) unseal(c *Credential, key KeyID, cipher []byte) (*Secret, error) {
+	s, err := v.decrypt(c, key, cipher)
+	if err == nil && s.For != "" && s.For != c.purpose() {
+		return nil, damaged(c, errors.New("its row says that it is for something else than it was stored for"))
+	}
+	return s, err
+}
+
+// decrypt needs a credential's id and user only.
+func (v *Vault) decrypt(c *Credential, key KeyID, cipher []byte) (*Secret, error) {
 	keys, err := v.keys.current()
 	if err != nil {
 		return nil, err

@@ -201,6 +201,43 @@ func TestDamagedCredentialsAreToldFromFaults(t *testing.T) {
 	}
 }
 
+// Whoever can write rows, and cannot decrypt, must not have a secret sent to somebody else.
+func TestASecretIsForWhatItWasStoredFor(t *testing.T) {
+	t.Parallel()
+	v, db, _ := newVault(t)
+	ctx := t.Context()
+	site := mustCreate(t, v, "ann", Draft{Provider: "http", Type: HostScoped, Host: "api.example.com", Headers: map[string]string{"X-Key": "v"}})
+	account, err := v.Connect(ctx, Credential{UserID: "ann", Provider: "github", Title: "t"}, "42", &Secret{AccessToken: "at"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change, c := range map[string]*Credential{"host = 'evil.example'": site, "provider = 'openai'": site, "type = 'api_key'": site, "provider = 'evil'": account} {
+		back := fmt.Sprintf(`UPDATE credential SET host = '%s', provider = '%s', type = '%s' WHERE id = '%s'`, c.Host, c.Provider, c.Type, c.ID)
+		for _, statement := range []string{`UPDATE credential SET ` + change + ` WHERE id = '` + c.ID + `'`, back} {
+			if _, err := db.ExecContext(ctx, statement); err != nil {
+				t.Fatal(err)
+			}
+			if _, s, err := v.Open(ctx, "ann", c.ID); isDamaged(err) != (statement != back) || (s == nil) != (statement != back) {
+				t.Errorf("%s: %v", statement, err)
+			}
+		}
+	}
+	// Other secrets of the same credential, and other keys, change nothing in that.
+	if _, err := v.Replace(ctx, db, account, &Secret{AccessToken: "at-2"}); err != nil {
+		t.Fatal(err)
+	}
+	rotate(t, v)
+	if _, s, err := v.Open(ctx, "ann", account.ID); err != nil || s.AccessToken != "at-2" {
+		t.Error(err)
+	}
+	if _, err := db.ExecContext(ctx, `UPDATE credential SET host = 'evil.example' WHERE id = ?`, site.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := v.Open(ctx, "ann", site.ID); !isDamaged(err) {
+		t.Errorf("after a rotation: %v", err)
+	}
+}
+
 func isDamaged(err error) bool {
 	_, ok := errors.AsType[*Damaged](err)
 	return ok

@@ -176,10 +176,13 @@ func (r *Request) check() error {
 func ownPath(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && len(address) <= maxReturnTo && utf8.ValidString(address) && strings.HasPrefix(address, "/") && !strings.HasPrefix(address, "//") &&
-		u.Scheme == "" && u.Host == "" && u.User == nil && !strings.HasPrefix(u.Path, "//") &&
+		u.Scheme == "" && u.Host == "" && u.User == nil && !strings.HasPrefix(u.Path, "//") && !slices.ContainsFunc(strings.Split(u.Path, "/"), isDots) &&
 		!strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) &&
 		!strings.ContainsFunc(u.Path, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f })
 }
+
+// isDots says that a part of a path leads back, after which what follows may be read as a host.
+func isDots(part string) bool { return part == "." || part == ".." }
 
 // wrongState says no more of a state that is not good.
 func wrongState() error {

@@ -244,7 +244,8 @@ func TestRequestsAreChecked(t *testing.T) {
 func TestPathsToReturnTo(t *testing.T) {
 	t.Parallel()
 	for address, own := range map[string]bool{
-		"/": true, "/a/b?c=d#e": true, "/a?to=https://x.example": true, "/a//b": true,
+		"/": true, "/a/b?c=d#e": true, "/a?to=https://x.example": true, "/a//b": true, "/.well-known/a...b": true,
+		"/..//x.example": false, "/.//x.example": false, "/a/../..//x": false, "/%2e%2e//x": false, "/a/.": false,
 		"": false, "a": false, "//x.example": false, "https://x.example/": false, "/\\x.example": false, "\\/x": false, "/%5cx": false,
 		"///x": false, "/%2fx.example": false, "/\tx": false, "/ x": false, "javascript:alert(1)": false, "/" + strings.Repeat("a", maxReturnTo): false, "/\x00": false, "/%00": false, "/\xff": false,
 	} {
