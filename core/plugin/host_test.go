@@ -38,7 +38,7 @@ func TestPluginsAreStartedAndStoppedWhole(t *testing.T) {
 	for _, b := range h.Blocks() {
 		names = append(names, b.Name)
 	}
-	if !slices.IsSorted(names) || len(names) != 16 {
+	if !slices.IsSorted(names) || len(names) != 19 {
 		t.Errorf("blocks %v", names)
 	}
 	h.Close() // twice is well

@@ -25,6 +25,9 @@ import (
 // hostProcess makes the test binary a host that starts one plugin and waits to be killed.
 const hostProcess = "PATCHBAY_TEST_HOST"
 
+// unprivileged is set for a test binary that runs as an ordinary user: the folder of the test plugins.
+const unprivileged = "PATCHBAY_TEST_UNPRIVILEGED"
+
 // built is the folder of the test plugins' executables.
 var built string
 
@@ -32,6 +35,9 @@ func TestMain(m *testing.M) {
 	if dirs := os.Getenv(hostProcess); dirs != "" {
 		beHost(strings.Split(dirs, ":"))
 		return
+	}
+	if built = os.Getenv(unprivileged); built != "" { // made by another user
+		os.Exit(m.Run())
 	}
 	var err error
 	if built, err = os.MkdirTemp("", "testplugins"); err != nil {
@@ -72,6 +78,9 @@ const (
 	blockKeys        = "aaaaaaaa-0000-4000-8000-000000000014"
 	blockCredentials = "aaaaaaaa-0000-4000-8000-000000000015"
 	blockLeak        = "aaaaaaaa-0000-4000-8000-000000000016"
+	blockAttack      = "aaaaaaaa-0000-4000-8000-000000000017"
+	blockBreed       = "aaaaaaaa-0000-4000-8000-000000000018"
+	blockDevour      = "aaaaaaaa-0000-4000-8000-000000000019"
 	blockShortlived  = "cccccccc-0000-4000-8000-000000000001"
 	blockRaw         = "bbbbbbbb-0000-4000-8000-000000000001"
 )

@@ -254,10 +254,10 @@ func (p *process) epitaph() string {
 	killed := p.killed
 	p.mu.Unlock()
 	switch {
-	case killed != "":
-		b.WriteString("killed by the host: " + killed)
 	case p.ended() && p.verdict != "":
 		b.WriteString(p.verdict)
+	case killed != "":
+		b.WriteString("killed by the host: " + killed)
 	case !p.ended():
 		b.WriteString("still running")
 	default:

@@ -42,9 +42,7 @@ type group struct {
 // openGroups makes this host's folders where it may, and removes what an earlier one left in them. The error says why
 // some are missing.
 func openGroups(key string, log hclog.Logger) (*groups, error) {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(key))
-	name := fmt.Sprintf("patchbay-%016x", h.Sum64())
+	name := newGroupName(key)
 	g := &groups{folders: map[string]string{}, unified: map[string]bool{}, log: log}
 	trees, err := findTrees("/proc/self")
 	if err != nil {
@@ -57,7 +55,7 @@ func openGroups(key string, log hclog.Logger) (*groups, error) {
 			failed = append(failed, fmt.Errorf("there is no controller %s", controller))
 			continue
 		}
-		folder, err := t.open(controller, name)
+		folder, err := t.open(controller, name.String())
 		if err != nil {
 			failed = append(failed, err)
 			continue
@@ -65,7 +63,7 @@ func openGroups(key string, log hclog.Logger) (*groups, error) {
 		g.folders[controller], g.unified[controller] = folder, t.unified
 	}
 	for _, folder := range g.distinct() {
-		sweepGroups(folder)
+		name.sweep(filepath.Dir(folder))
 	}
 	if folder, ok := g.folders["cpu"]; ok && !g.unified["cpu"] {
 		// All plugins together weigh as much as the threads that they would be without groups.
@@ -371,19 +369,61 @@ func removeGroup(folder string) {
 	}
 }
 
-// sweepGroups ends what an earlier host has left running and removes its groups.
-func sweepGroups(folder string) {
+// groupName is that of a host's folder: whose it is, and which process is the host.
+type groupName struct {
+	key string
+	pid int
+}
+
+const groupPrefix = "patchbay-"
+
+func newGroupName(key string) groupName {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key))
+	return groupName{fmt.Sprintf("%016x", h.Sum64()), os.Getpid()}
+}
+
+func (n groupName) String() string { return groupPrefix + n.key + "-" + strconv.Itoa(n.pid) }
+
+// sweep ends what an earlier process of this host has left running and removes its groups, and the empty ones of hosts
+// that are long gone.
+func (n groupName) sweep(base string) {
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		key, number, ok := strings.Cut(strings.TrimPrefix(e.Name(), groupPrefix), "-")
+		pid, err := strconv.Atoi(number)
+		if !ok || err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), groupPrefix) || pid == n.pid {
+			continue
+		}
+		info, err := e.Info()
+		gone := err == nil && time.Since(info.ModTime()) > time.Minute && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+		if key == n.key || gone {
+			sweepGroup(filepath.Join(base, e.Name()), key == n.key)
+		}
+	}
+}
+
+func sweepGroup(folder string, kill bool) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if e.IsDir() {
-			g := &group{folders: map[string]string{controllers[0]: filepath.Join(folder, e.Name())}}
+		if !e.IsDir() {
+			continue
+		}
+		g := &group{folders: map[string]string{controllers[0]: filepath.Join(folder, e.Name())}}
+		if kill {
 			g.kill()
 			g.remove()
+		} else {
+			_ = os.Remove(filepath.Join(folder, e.Name())) // which does not work where somebody is in it
 		}
 	}
+	_ = os.Remove(folder)
 }
 
 func (g *groups) close() {

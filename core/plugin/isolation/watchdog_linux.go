@@ -58,9 +58,9 @@ func (w *watchdog) run() {
 		}
 		switch {
 		case memory>>20 > w.spec.Memory:
-			w.met = fmt.Sprintf("it needed %d MiB of memory, more than the %d that it may have", memory>>20, w.spec.Memory)
+			w.met = fmt.Sprintf("it needed more than the %d MiB of memory that it may have: %d", w.spec.Memory, memory>>20)
 		case threads > w.spec.Processes:
-			w.met = fmt.Sprintf("it had %d processes and threads, more than the %d that it may have", threads, w.spec.Processes)
+			w.met = fmt.Sprintf("it had more than the %d processes and threads that it may have: %d", w.spec.Processes, threads)
 		default:
 			continue
 		}

@@ -67,6 +67,9 @@ func blocks() []sdk.Definition {
 		define(14, "Keys", keys),
 		credentials(),
 		leak(),
+		define(17, "Attack", attack),
+		define(18, "Breed", breed),
+		define(19, "Devour", devour),
 		define(11, "Nothing", func(context.Context, in, sdk.Emitter) error { return nil }),
 	)
 }

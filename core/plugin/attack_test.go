@@ -1,0 +1,355 @@
+//go:build linux
+
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
+)
+
+// mustIsolate makes a missing means of isolation an error and no reason to leave a test out.
+const mustIsolate = "PATCHBAY_TEST_ISOLATION"
+
+// needs leaves the test out where the system lacks a feature.
+func needs(t testing.TB, system *isolation.System, names ...string) {
+	t.Helper()
+	for _, f := range system.Features() {
+		if !f.Have && slices.Contains(names, f.Name) {
+			if os.Getenv(mustIsolate) != "" {
+				t.Fatalf("the system lacks isolation of %s: %s", f.Name, f.Detail)
+			}
+			t.Skipf("the system lacks isolation of %s: %s", f.Name, f.Detail)
+		}
+	}
+}
+
+type target struct{ Kind, What string }
+
+func (h *testHost) attack(targets ...target) (done []string) {
+	h.t.Helper()
+	raw, err := json.Marshal(map[string]any{"value": targets})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, output := range h.mustDo(blockAttack, string(raw)) {
+		var text string
+		if err := json.Unmarshal([]byte(output), &text); err != nil {
+			h.t.Fatal(err)
+		}
+		done = append(done, text)
+	}
+	return done
+}
+
+// temptations are things that no plugin can have, all open to every user as far as they are files: the permissions of
+// files are not to be what keeps a plugin out.
+func temptations(t testing.TB, h *testHost) []target {
+	dir := openFolder(t)
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("sesame"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "socket")
+	unixListener := listen(t, "unix", socket)
+	if err := os.Chmod(socket, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	tcp := listen(t, "tcp", "127.0.0.1:0")
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = udp.Close() })
+	abstract := listen(t, "unix", "@patchbay-test-"+filepath.Base(dir))
+	targets := []target{
+		{"read", secret}, {"read", dir}, {"write", secret}, {"write", filepath.Join(dir, "new")}, {"run", "cat " + secret},
+		{"read", "/etc/shadow"}, {"read", "/etc/hostname"}, {"read", "/proc"}, {"read", "/proc/self/environ"}, {"read", "/proc/self/mem"},
+		{"read", "/proc/mounts"}, {"read", "/"}, {"read", "/root"}, {"read", "/home"}, {"read", "/tmp"}, {"write", "/tmp/patchbay-attack"},
+		{"read", "/sys/kernel"}, {"read", "/dev/mem"}, {"read", "/dev/sda"}, {"read", h.runtime.path},
+		{"unix", unixListener.Addr().String()}, {"unixgram", socket}, {"unix", abstract.Addr().String()},
+		{"tcp", tcp.Addr().String()}, {"tcp", "169.254.169.254:80"}, {"tcp", "[::1]:1"}, {"udp", udp.LocalAddr().String()}, {"udp", "169.254.169.254:53"},
+		{"root", ""}, {"namespace", ""}, {"group", "/sys/fs/cgroup/memory/cgroup.procs"}, {"group", "/sys/fs/cgroup/cgroup.procs"},
+	}
+	victims := []int{os.Getpid(), os.Getppid()}
+	for _, st := range h.Plugins() {
+		if st.Name != "good" {
+			victims = append(victims, st.PID)
+		}
+	}
+	for _, pid := range victims {
+		number := strconv.Itoa(pid)
+		proc := "/proc/" + number
+		targets = append(targets, target{"signal", number}, target{"ptrace", number}, target{"memory", number}, target{"read", proc + "/environ"},
+			target{"read", proc + "/mem"}, target{"read", proc + "/cmdline"}, target{"read", proc + "/root"}, target{"read", proc + "/fd"})
+	}
+	folders, err := filepath.Glob(filepath.Join(h.runtime.path, "p-*"))
+	if err != nil || len(folders) < 2 {
+		t.Fatalf("private folders %v %v", folders, err)
+	}
+	own := "nowhere"
+	if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", h.status("good").PID)); err == nil {
+		own = cwd
+	}
+	for _, folder := range folders {
+		if folder == own {
+			continue
+		}
+		sockets, err := filepath.Glob(filepath.Join(folder, "plugin-dir*", "plugin*"))
+		if err != nil || len(sockets) == 0 {
+			t.Fatalf("sockets %v %v", sockets, err)
+		}
+		targets = append(targets, target{"read", folder}, target{"write", filepath.Join(folder, "new")}, target{"unix", sockets[0]})
+	}
+	return targets
+}
+
+func listen(t testing.TB, network, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// openFolder is one that every user can get to and write into.
+func openFolder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pbopen")
+	if err == nil {
+		err = os.Chmod(dir, 0o777)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func TestHostilePluginGetsNothing(t *testing.T) {
+	t.Parallel()
+	h := start(t, "good", "raw_victim")
+	needs(t, h.system, "files", "network", "system calls")
+	if os.Geteuid() == 0 {
+		needs(t, h.system, "users")
+	}
+	if done := h.attack(temptations(t, h)...); len(done) > 0 {
+		t.Errorf("it could %s", strings.Join(done, "\n"))
+	}
+	useful := []target{{"own", ""}, {"self", ""}, {"read", "/etc/passwd"}, {"read", "/usr"}, {"run", "true"}, {"write", "/dev/null"}, {"read", "/dev/urandom"},
+		{"run", "test $(ulimit -n) -le 4096 -a $(ulimit -c) = 0"}}
+	if done := h.attack(useful...); len(done) != len(useful) {
+		t.Errorf("of what it needs it could do %v", done)
+	}
+	if st := h.status("raw_victim"); st.State != Ready || st.Restarts > 0 {
+		t.Errorf("the other plugin: %+v", st)
+	}
+}
+
+func TestGrantedIsToBeHad(t *testing.T) {
+	t.Setenv("GRANTED_TO_PLUGINS", "yes")
+	dir := install(t, "good")
+	files := openFolder(t)
+	for _, name := range []string{"read", "write"} {
+		if err := os.Mkdir(filepath.Join(files, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(files, name, "file"), []byte("x"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(files, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	permissions := Permissions{
+		Network: true, Environment: []string{"GRANTED_TO_PLUGINS"},
+		Files: []FileAccess{{filepath.Join(files, "read"), false}, {filepath.Join(files, "write"), true}},
+	}
+	raw, err := json.Marshal(map[string]any{"name": "good", "version": "1.0.0", "protocol": 1, "permissions": permissions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "good", string(raw))
+	h := startHost(t, Config{Dirs: []string{dir}}, testPace())
+	tcp := listen(t, "tcp", "127.0.0.1:0")
+	granted := []target{
+		{"tcp", tcp.Addr().String()}, {"read", filepath.Join(files, "read", "file")},
+		{"write", filepath.Join(files, "write", "new")}, {"run", `test "$GRANTED_TO_PLUGINS" = yes`},
+	}
+	if done := h.attack(granted...); len(done) != len(granted) {
+		t.Errorf("of what it was granted it had %v", done)
+	}
+	needs(t, h.system, "files")
+	if done := h.attack(target{"write", filepath.Join(files, "read", "new")}, target{"read", files}, target{"read", "/proc/self/environ"}); len(done) > 0 {
+		t.Errorf("it could %v", done)
+	}
+}
+
+// bounded starts a plugin that may have 128 MiB and 40 processes.
+func bounded(t *testing.T) *testHost {
+	dir := install(t, "good", "raw_victim")
+	put(t, dir, "good", `{"name":"good","version":"1.0.0","protocol":1,"permissions":{"memory":128,"processes":40}}`)
+	return startHost(t, Config{Dirs: []string{dir}}, testPace())
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	h := bounded(t)
+	r, _ := h.do(blockDevour, `{"n":400,"size":5000}`) // in two seconds, for the watchdog
+	if r.Crashed == nil || !strings.Contains(r.Crashed.Detail, "more than the 128 MiB") {
+		t.Errorf("%+v %+v", r, r.Crashed)
+	}
+	h.mustDo(blockEcho, `{"value":1}`)
+	if st := h.status("raw_victim"); st.State != Ready || st.Restarts > 0 {
+		t.Errorf("the other plugin: %+v", st)
+	}
+}
+
+func TestProcessesAreBoundedAndEndWithThePlugin(t *testing.T) {
+	t.Parallel()
+	h := bounded(t)
+	needs(t, h.system, "processes")
+	pid := h.status("good").PID
+	var bred int
+	if err := json.Unmarshal([]byte(h.mustDo(blockBreed, `{"n":200}`)[0]), &bred); err != nil || bred > 40 {
+		t.Errorf("it started %d processes (%v)", bred, err)
+	}
+	children := descendants(t, pid)
+	if len(children) != bred || bred < 5 {
+		t.Errorf("%d children of %d", len(children), bred)
+	}
+	began := time.Now()
+	h.Close() // they are in sessions of their own and hold its standard error
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+	for _, child := range children {
+		if alive(child) {
+			t.Errorf("process %d is left", child)
+		}
+	}
+}
+
+func descendants(t *testing.T, parent int) (pids []int) {
+	t.Helper()
+	raw, err := exec.Command("ps", "-eo", "pid=,ppid=").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		var pid, of int
+		if n, _ := fmt.Sscan(line, &pid, &of); n == 2 && of == parent {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func TestChangedFileIsNotExecuted(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(install(t, "good"), "good")
+	digests := map[string]string{}
+	for _, name := range []string{"good", manifestName} {
+		file, err := os.Open(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests[name], err = Digest(file)
+		_ = file.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	installed := Installation{Name: "good", Folder: folder, Digests: digests}
+	h := startHost(t, Config{Installed: []Installation{installed}}, testPace())
+	h.mustDo(blockEcho, `{"value":1}`)
+	f, err := installed.inspect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(want string) {
+		t.Helper()
+		file, err := f.open()
+		if err == nil {
+			_ = file.Close()
+			t.Errorf("it is executed, though %s", want)
+		} else if !isPermanent(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not tell %q", err, want)
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("more", "")
+	check("more is not among the files")
+	if err := os.Remove(filepath.Join(folder, "more")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(folder, manifestName)); err != nil {
+		t.Fatal(err)
+	}
+	check("1 of those that were installed are missing")
+	write(manifestName, "{}")
+	check(manifestName + " is not what was installed")
+	if err := os.Remove(f.path); err != nil { // a link to what other tests use
+		t.Fatal(err)
+	}
+	write("good", "#!/bin/sh\n")
+	check("is not what was installed")
+	pid := h.status("good").PID
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the verdict", func() bool { return h.status("good").State == Failed })
+}
+
+// Without root there are no users for plugins, and Landlock and the filter of system calls have to do.
+func TestHostilePluginOfAnOrdinaryUserGetsNothing(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("the other test is this one")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := openFolder(t) // the test binary lies where only root gets to
+	for from, to := range map[string]string{self: "test", filepath.Join(built, "testplugin"): "testplugin", filepath.Join(built, "rawplugin"): "rawplugin"} {
+		program, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, to), program, 0o755)
+		}
+		if err == nil { // who makes hard links to a file must own it
+			err = os.Chown(filepath.Join(dir, to), 65534, 65534)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$", "-test.v")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), unprivileged+"="+dir, "TMPDIR="+dir, "HOME="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	said, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(said), "--- SKIP") && os.Getenv(mustIsolate) != "" || !strings.Contains(string(said), "--- PASS: TestHostile") {
+		t.Errorf("%v\n%s", err, said)
+	}
+}
