@@ -30,6 +30,7 @@ var domain = []rule{
 	{as[*execution.NotAlone], message(Forbidden)},
 	{is(execution.ErrConflict), message(Conflict)},
 	{is(execution.ErrUnavailable), message(Unavailable)},
+	{as[*execution.Busy], busy},
 	{is(file.ErrNotFound), message(NotFound)},
 	{is(file.ErrTooLarge), tooLargeFile},
 	{is(file.ErrFull), tooLargeFile},
@@ -121,6 +122,18 @@ func tooManyAttempts(err error) *Problem {
 	many, _ := errors.AsType[*account.TooManyAttempts](err)
 	p := RateLimited(many.Error())
 	p.RetryAfter = max(time.Until(many.Until), time.Second)
+	return p
+}
+
+// busy says to a user that it is his own doing, and to the others that it is not.
+func busy(err error) *Problem {
+	full, _ := errors.AsType[*execution.Busy](err)
+	p := Unavailable(full.Error())
+	if full.User {
+		p = RateLimited(full.Error())
+	}
+	p.RetryAfter = full.After
+	p.Details = map[string]any{"retry_after": int(full.After.Seconds())}
 	return p
 }
 

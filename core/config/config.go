@@ -64,9 +64,13 @@ type Settings struct {
 
 	AllowPrivateAddresses []Network `placeholder:"NET" help:"Private networks that blocks may reach all the same."`
 
-	ExecutionConcurrency Limit    `default:"0" help:"Executions that run at once here; 0 takes it from the number of cores."`
-	ShutdownGrace        Duration `default:"10s" help:"How long running blocks may go on after SIGTERM."`
-	Timezone             Zone     `default:"UTC" help:"Time zone of users who set none."`
+	ExecutionConcurrency  Limit    `default:"0" help:"Executions that run at once here; 0 takes it from the number of cores."`
+	ExecutionsPerUser     Limit    `default:"0" help:"Executions of one user that run at once here; 0 is no bound."`
+	ExecutionsPerGraph    Limit    `default:"0" help:"Executions of one graph and user that run at once here; 0 is no bound."`
+	ExecutionQueue        Limit    `default:"100000" help:"Executions that may wait, on all servers together."`
+	ExecutionQueuePerUser Limit    `default:"50000" help:"Executions of one user that may wait."`
+	ShutdownGrace         Duration `default:"10s" help:"How long running blocks may go on after SIGTERM."`
+	Timezone              Zone     `default:"UTC" help:"Time zone of users who set none."`
 
 	LogLevel  string `enum:"trace,debug,info,warn,error,off" default:"info" help:"trace, debug, info, warn, error or off."`
 	LogFormat string `enum:"text,json," default:"" help:"text or json; text on a terminal unless set."`
@@ -174,6 +178,11 @@ func (s *Settings) check() error {
 	for _, origin := range s.CORSOrigins {
 		if origin != "*" && !isOrigin(origin, false) {
 			add("cors-origins", "%q is no origin of the form https://host", origin)
+		}
+	}
+	for name, value := range map[string]Limit{"execution-queue": s.ExecutionQueue, "execution-queue-per-user": s.ExecutionQueuePerUser} {
+		if value == 0 {
+			add(name, "must be 1 or more")
 		}
 	}
 	if s.ShutdownGrace < 0 {

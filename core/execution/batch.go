@@ -15,8 +15,8 @@ import (
 // part of it has one plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays.
 const batchStatement = `WITH
 l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1),
-e AS (INSERT INTO execution (owner, id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials)
-	SELECT $1::uuid, v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[], $25::text[]) AS v
+e AS (INSERT INTO execution (id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials, priority, owner)
+	SELECT v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[], $25::text[], $45::smallint[], $46::uuid[]) AS v
 	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
 j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
 	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($36::bytea FROM v.first FOR v.length)
@@ -32,6 +32,7 @@ SELECT count(*) FROM l`
 func (w *writer) arguments(batch []*commit) []any {
 	var e [21]column
 	var others [2]column // executions of somebody else's graph: ByOthers
+	var place [2]column  // where an execution waits, or who runs it
 	states := coalesce(batch)
 	for _, x := range states {
 		e[0].uuid(x.id)
@@ -82,6 +83,12 @@ func (w *writer) arguments(batch []*commit) []any {
 		} else {
 			e[20].null()
 		}
+		place[0].int(int64(x.priority))
+		if x.waits {
+			place[1].null()
+		} else {
+			place[1].uuid(w.server)
+		}
 	}
 	var j [10]column
 	bodies := []byte{} // of all segments; an array of them would be scanned for quotes
@@ -105,7 +112,7 @@ func (w *writer) arguments(batch []*commit) []any {
 	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
 	args = appendArrays(args, e[:])
 	args = append(appendArrays(args, j[:]), bodies)
-	return appendArrays(appendArrays(args, c[:]), others[:])
+	return appendArrays(appendArrays(appendArrays(args, c[:]), others[:]), place[:])
 }
 
 func appendArrays(args []any, columns []column) []any {
@@ -142,7 +149,7 @@ func coalesce(batch []*commit) []*executionWrite {
 				continue
 			}
 			last := *x // a batch that the database refuses comes again in parts
-			last.fresh, last.was = x.fresh || states[i].fresh, states[i].was
+			last.fresh, last.was, last.waits = x.fresh || states[i].fresh, states[i].was, states[i].waits
 			states[i] = &last
 		}
 	}

@@ -104,6 +104,8 @@ type Request struct {
 	Credentials    map[string]json.RawMessage
 	IdempotencyKey string // empty: none
 	Body           []byte // what the key stands for: the request's bytes
+	// Priority orders the user's executions that wait: higher ones run first. It changes nothing for other users.
+	Priority int
 	// Awaited says that nobody is told of the execution before it has ended, or some time has passed. What happens at
 	// once is then committed together with its acceptance.
 	Awaited bool

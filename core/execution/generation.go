@@ -3,7 +3,6 @@ package execution
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -28,30 +27,29 @@ type generation struct {
 
 	mu       sync.Mutex
 	entries  map[uuid.UUID]*entry
-	queue    []*entry // those without a slot, oldest first
-	slots    int
+	queue    []*entry // those without a seat, oldest first
+	seats    seats
+	backlog  backlog
+	parked   map[uuid.UUID]*run // some of those that wait for any server: those that this one accepted
+	hungry   bool               // something may wait that this server could take
+	arrivals uint64             // times that something was found to wait
 	draining bool
 	idle     *sync.Cond
 	trees    sync.WaitGroup
 	live     live
-	claims   keyClaims
-}
-
-// entry is a root execution that this server owns and that has not ended.
-type entry struct {
-	id       uuid.UUID
-	root     *run        // nil: it is read from the database first
-	accepted func(error) // of a new one
-	awaited  bool        // Request.Awaited
-	tree     *tree       // while it runs
-	stops    []uuid.UUID // executions of the tree to stop as soon as it runs
-	retried  bool        // its rows were refused by the database once
+	claims   claims
+	keys     keyClaims
 }
 
 func newGeneration(ctx context.Context, s *Service) *generation {
 	g := &generation{
 		Service: s, writer: newWriter(s.db, s.config.ServerID, s.log),
-		entries: map[uuid.UUID]*entry{}, slots: s.config.Concurrency, live: live{runs: map[uuid.UUID]*run{}},
+		entries: map[uuid.UUID]*entry{}, parked: map[uuid.UUID]*run{}, live: live{runs: map[uuid.UUID]*run{}},
+		seats: newSeats(s.config.Concurrency, s.config.UserConcurrency, s.config.GraphConcurrency), backlog: backlog{users: map[string]int{}},
+		claims: claims{wake: make(chan struct{}, 1), statement: postgres.NewStatement(s.db, claimStatement)},
+	}
+	if s.config.Elsewhere {
+		g.seats.total = 0
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	g.workers.init()
@@ -60,12 +58,18 @@ func newGeneration(ctx context.Context, s *Service) *generation {
 	return g
 }
 
-// start takes the lease and what this server owns.
+// start takes the lease, and what this server had or nobody has.
 func (g *generation) start() error {
 	if err := g.writer.acquire(g.ctx); err != nil {
 		return err
 	}
-	return g.claim(g.ctx)
+	if err := g.disown(g.ctx); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.crave()
+	g.mu.Unlock()
+	return g.claimAndStop(g.ctx)
 }
 
 // run works until the lease is lost or the service shuts down.
@@ -73,6 +77,7 @@ func (g *generation) run() error {
 	group, ctx := errgroup.WithContext(g.ctx)
 	group.Go(func() error { return g.writer.run(ctx) })
 	group.Go(func() error { return g.keepHouse(ctx) })
+	group.Go(func() error { return g.claimWork(ctx) })
 	<-ctx.Done()
 	g.cancel(context.Cause(ctx))
 	err := group.Wait()
@@ -101,107 +106,6 @@ func (g *generation) has(userID string, id uuid.UUID) bool {
 		return e.tree.root.userID == userID && !e.tree.ended.Load()
 	default:
 		return e.root != nil && e.root.userID == userID
-	}
-}
-
-// enqueue gives an entry a slot now or later. A new execution is committed as queued when it has to wait.
-func (g *generation) enqueue(e *entry) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.entries[e.id] != nil {
-		return
-	}
-	if g.draining || g.ctx.Err() != nil {
-		if e.accepted != nil {
-			e.accepted(errFenced)
-		}
-		return
-	}
-	g.entries[e.id] = e
-	if g.slots > 0 {
-		g.launch(e)
-		return
-	}
-	if e.accepted == nil {
-		g.queue = append(g.queue, e)
-		return
-	}
-	accepted := e.accepted
-	e.accepted = nil
-	c := &commit{bytes: len(e.root.inputs)}
-	c.begin(e.root)
-	c.done = func(err error) {
-		g.mu.Lock()
-		if err == nil {
-			g.queue = append(g.queue, e)
-			g.fill()
-		} else {
-			delete(g.entries, e.id)
-		}
-		g.mu.Unlock()
-		accepted(err)
-	}
-	g.trees.Add(1)
-	go func() {
-		defer g.trees.Done()
-		g.writer.submit(g.ctx, c)
-	}()
-}
-
-// launch runs an entry in a slot. The lock is held.
-func (g *generation) launch(e *entry) {
-	g.slots--
-	g.trees.Add(1)
-	go func() {
-		defer g.trees.Done()
-		err := g.drive(e)
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.slots++
-		delete(g.entries, e.id)
-		switch {
-		case err == nil || g.ctx.Err() != nil:
-		case errors.Is(err, errUnreadable), errors.Is(err, errPoison) && e.retried:
-			g.log.Error("an execution cannot go on", "execution", e.id, "error", err)
-			g.trees.Add(1)
-			go func() {
-				defer g.trees.Done()
-				g.giveUp(e.id, err)
-			}()
-		default:
-			g.log.Warn("an execution is read again from its last commit", "execution", e.id, "error", err)
-			again := &entry{id: e.id, retried: errors.Is(err, errPoison)}
-			g.entries[e.id] = again
-			g.trees.Add(1)
-			go func() {
-				defer g.trees.Done()
-				g.later(again)
-			}()
-		}
-		g.fill()
-		g.idle.Broadcast()
-	}()
-}
-
-// later queues an entry after a moment, so that a database that is away is not asked in a loop.
-func (g *generation) later(e *entry) {
-	select {
-	case <-time.After(200 * time.Millisecond):
-	case <-g.ctx.Done():
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.queue = append(g.queue, e)
-	g.fill()
-}
-
-// fill gives free slots to the queue. The lock is held.
-func (g *generation) fill() {
-	for g.slots > 0 && len(g.queue) > 0 && !g.draining && g.ctx.Err() == nil {
-		e := g.queue[0]
-		g.queue = g.queue[1:]
-		g.launch(e)
 	}
 }
 
@@ -269,7 +173,7 @@ func (g *generation) drive(e *entry) error {
 	return err
 }
 
-// stopExecution stops an execution of a tree that this server owns, also one that waits for a slot.
+// stopExecution stops an execution of a tree that this server owns, also one that waits for a seat.
 func (g *generation) stopExecution(root, id uuid.UUID) (ours bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -285,11 +189,27 @@ func (g *generation) stopExecution(root, id uuid.UUID) (ours bool) {
 	for i, waiting := range g.queue {
 		if waiting == e {
 			g.queue = append(g.queue[:i:i], g.queue[i+1:]...)
-			g.launch(e) // ending it takes no slot's worth of work
+			g.launch(e) // ending it takes no seat's worth of work
 			break
 		}
 	}
 	return true
+}
+
+// requestStop lets an execution be stopped by whoever runs it, or ends it where it waits.
+func (g *generation) requestStop(ctx context.Context, root, id uuid.UUID, waits bool) error {
+	if g.stopExecution(root, id) {
+		return nil
+	}
+	if waits {
+		if taken, err := g.endWaiting(ctx, root, id); taken || err != nil {
+			return err
+		}
+	}
+	if g.config.Bus != nil {
+		g.config.Bus.Stop()
+	}
+	return nil
 }
 
 // drain lets running node executions end, until ctx does.
@@ -310,7 +230,7 @@ func (g *generation) drain(ctx context.Context) {
 	defer stop()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for g.slots < g.config.Concurrency && ctx.Err() == nil && g.ctx.Err() == nil {
+	for g.seats.taken > 0 && ctx.Err() == nil && g.ctx.Err() == nil {
 		g.idle.Wait()
 	}
 }

@@ -53,14 +53,14 @@ func (c *keyClaims) has(execution uuid.UUID) bool {
 // claimKey reserves an idempotency key for an execution that is about to be accepted, or finds the one it stands for.
 func (g *generation) claimKey(ctx context.Context, r Request, id uuid.UUID) (*keyClaim, string, error) {
 	c := &keyClaim{g: g, user: r.UserID, key: r.IdempotencyKey, execution: id}
-	g.claims.begin(id)
+	g.keys.begin(id)
 	known, err := c.take(ctx, sha256.Sum256(append([]byte(r.GraphID+"\n"), r.Body...)))
 	switch {
 	case err != nil && !errors.Is(err, ErrConflict): // it may be there all the same
 		c.refused(ctx)
 		return nil, "", err
 	case err != nil || known != "":
-		g.claims.end(id)
+		g.keys.end(id)
 		return nil, known, err
 	default:
 		return c, "", nil
@@ -81,7 +81,7 @@ func (c *keyClaim) take(ctx context.Context, request [sha256.Size]byte) (string,
 		}
 		alive := h.leased
 		if h.server.UUID == c.g.config.ServerID && h.epoch.Int64 == c.g.writer.epoch {
-			alive = c.g.claims.has(h.execution)
+			alive = c.g.keys.has(h.execution)
 		}
 		switch {
 		case (h.accepted || alive) && string(h.request) != string(request[:]):
@@ -157,9 +157,9 @@ func (c *keyClaim) settled(err error) {
 	switch {
 	case c == nil || uncertain(err):
 	case err == nil:
-		c.g.claims.end(c.execution)
+		c.g.keys.end(c.execution)
 	default: // if the request that waits for it has gone, nobody else gives it back
-		c.g.claims.leave(c)
+		c.g.keys.leave(c)
 	}
 }
 
@@ -168,7 +168,7 @@ func (c *keyClaim) refused(ctx context.Context) {
 	if c == nil {
 		return
 	}
-	c.g.claims.leave(c)
+	c.g.keys.leave(c)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := c.g.giveBackKeys(ctx); err != nil {
@@ -188,16 +188,16 @@ func (c *keyClaims) leave(k *keyClaim) {
 
 // giveBackKeys deletes the rows of what was left.
 func (g *generation) giveBackKeys(ctx context.Context) error {
-	g.claims.mu.Lock()
-	left := g.claims.left
-	g.claims.left = nil
-	g.claims.mu.Unlock()
+	g.keys.mu.Lock()
+	left := g.keys.left
+	g.keys.left = nil
+	g.keys.mu.Unlock()
 	for i, c := range left {
 		_, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE user_id = ? AND key = ? AND execution_id = ?`, c.user, c.key, c.execution)
 		if err != nil {
-			g.claims.mu.Lock()
-			g.claims.left = append(g.claims.left, left[i:]...)
-			g.claims.mu.Unlock()
+			g.keys.mu.Lock()
+			g.keys.left = append(g.keys.left, left[i:]...)
+			g.keys.mu.Unlock()
 			return fmt.Errorf("give an idempotency key back: %w", err)
 		}
 	}

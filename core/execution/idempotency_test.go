@@ -111,7 +111,7 @@ func TestRefusedRequestGivesItsKeyBack(t *testing.T) {
 	// What is refused when its request has gone is given back by the house.
 	c := h.claimed(keyed(g, "left", `{"x":1}`))
 	c.settled(errPoison)
-	if c.g.claims.has(c.execution) {
+	if c.g.keys.has(c.execution) {
 		t.Error("the claim is still in flight")
 	}
 	if err := c.g.giveBackKeys(t.Context()); err != nil || keys() != 0 {
@@ -120,8 +120,8 @@ func TestRefusedRequestGivesItsKeyBack(t *testing.T) {
 	if _, err := h.Execute(t.Context(), keyed(g, "k", `{"x":1}`)); err != nil {
 		t.Error(err)
 	}
-	if keys() != 1 || len(c.g.claims.inFlight) != 0 {
-		t.Errorf("%d keys, in flight %v", keys(), c.g.claims.inFlight)
+	if keys() != 1 || len(c.g.keys.inFlight) != 0 {
+		t.Errorf("%d keys, in flight %v", keys(), c.g.keys.inFlight)
 	}
 }
 

@@ -53,6 +53,9 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 		if err := g.inherit(ctx); err != nil {
 			return err
 		}
+		if err := g.adopt(ctx); err != nil {
+			return err
+		}
 	}
 	if g.writer.counted.Swap(false) || n%60 == 0 { // the latter for what a dead server left
 		for more := true; more; {
@@ -73,8 +76,8 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 	return g.claimAndStop(ctx)
 }
 
-// claimAndStop finds, in one query over the partial indexes execution_unfinished and execution_stopping, what is to
-// be claimed and what is to be stopped, and whether other servers live.
+// claimAndStop finds, in one query over the partial indexes execution_unfinished and execution_stopping, whether there is
+// something to claim, what is to be stopped, and whether other servers live.
 func (g *generation) claimAndStop(ctx context.Context) error {
 	rows, err := g.db.QueryContext(ctx, `
 		SELECT id, root_id, 'stop' FROM execution x WHERE stop_requested AND ended_at IS NULL
@@ -87,7 +90,7 @@ func (g *generation) claimAndStop(ctx context.Context) error {
 		return fmt.Errorf("look for executions: %w", err)
 	}
 	defer rows.Close()
-	claim, others := false, false
+	waiting, others := false, false
 	for rows.Next() {
 		var id, root uuid.UUID
 		var what string
@@ -98,7 +101,7 @@ func (g *generation) claimAndStop(ctx context.Context) error {
 		case "stop":
 			g.stopExecution(root, id)
 		case "claim":
-			claim = true
+			waiting = true
 		case "server":
 			others = true
 		}
@@ -107,8 +110,14 @@ func (g *generation) claimAndStop(ctx context.Context) error {
 		return fmt.Errorf("look for executions: %w", err)
 	}
 	g.others.Store(others)
-	if claim {
-		return g.claim(ctx)
+	g.mu.Lock()
+	if waiting {
+		g.crave()
+	}
+	waiting = waiting || g.backlog.total > 0
+	g.mu.Unlock()
+	if waiting {
+		return g.lookAtBacklog(ctx)
 	}
 	return nil
 }
@@ -127,26 +136,6 @@ func (g *generation) inherit(ctx context.Context) error {
 	}
 	if len(dead) > 0 {
 		g.log.Warn("took over executions of a server whose lease had run out", "executions", len(dead), "server", dead[0])
-	}
-	return nil
-}
-
-// claim makes executions without an owner this server's, and queues all that it owns and does not run.
-func (g *generation) claim(ctx context.Context) error {
-	var ids []uuid.UUID
-	_, err := g.db.ExecContext(ctx, `
-		UPDATE execution SET owner = ? WHERE id IN (
-			SELECT id FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL
-			ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`, g.config.ServerID)
-	if err != nil {
-		return fmt.Errorf("claim executions: %w", err)
-	}
-	err = g.db.NewRaw(`SELECT id FROM execution WHERE owner = ? AND ended_at IS NULL AND parent_id IS NULL ORDER BY created_at, id`, g.config.ServerID).Scan(ctx, &ids)
-	if err != nil {
-		return fmt.Errorf("find the executions of this server: %w", err)
-	}
-	for _, id := range ids {
-		g.enqueue(&entry{id: id})
 	}
 	return nil
 }

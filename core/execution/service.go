@@ -52,7 +52,7 @@ type Bus interface {
 	Work()
 }
 
-// Config is what a Service needs. All but Services, Concurrency and Timezones are required.
+// Config is what a Service needs. Blocks, Graphs, Runner, Logger and what stands before them are required.
 type Config struct {
 	DB          *bun.DB
 	ServerID    uuid.UUID // the same for every start on one data folder
@@ -66,9 +66,20 @@ type Config struct {
 	Services    *hostservice.Service // of blocks; nil: none
 	Bus         Bus                  // nil: this server is alone on its database
 	Logger      hclog.Logger
-	Concurrency int       // root executions at once; 0: by the number of cores
-	Timezones   Timezones // nil: everybody has UTC
+	Concurrency int // root executions at once; 0: by the number of cores
+	// UserConcurrency bounds the executions of one user that run here at once, GraphConcurrency those of one graph and
+	// user; 0: no bound.
+	UserConcurrency, GraphConcurrency int
+	// Queue bounds the executions that wait, on all servers together, UserQueue those of one user; 0: DefaultQueue. Over
+	// it Execute answers *Busy. The counts may be some seconds old.
+	Queue, UserQueue int
+	// Elsewhere says that this server runs nothing: what it accepts is for others.
+	Elsewhere bool
+	Timezones Timezones // nil: everybody has UTC
 }
+
+// DefaultQueue is how many executions may wait.
+const DefaultQueue = 100_000
 
 // Service accepts executions, runs those of this server, and shows all.
 type Service struct {
@@ -96,6 +107,12 @@ type Service struct {
 func New(c Config) (*Service, error) {
 	if c.Concurrency == 0 {
 		c.Concurrency = 32 * runtime.NumCPU()
+	}
+	if c.Queue == 0 {
+		c.Queue = DefaultQueue
+	}
+	if c.UserQueue == 0 {
+		c.UserQueue = DefaultQueue
 	}
 	return &Service{
 		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
@@ -295,7 +312,7 @@ func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r R
 		return nil, err
 	}
 	root := newRun(id, r.UserID, p, r.Inputs, credentials)
-	root.retry = repeats
+	root.retry, root.priority = repeats, r.Priority
 	root.createdAt = time.Now().UTC().Truncate(time.Microsecond) // what Postgres keeps: the day it counts under must not differ
 	return root, nil
 }
@@ -303,7 +320,7 @@ func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r R
 // accept returns when the execution is committed, or will not be. When ctx ends first, neither is known.
 func (g *generation) accept(ctx context.Context, root *run, claimed *keyClaim, awaited bool) error {
 	accepted := make(chan error, 1)
-	g.enqueue(&entry{id: root.id, root: root, awaited: awaited && claimed == nil, accepted: func(err error) {
+	g.enqueue(&entry{id: root.id, who: userGraph{root.userID, root.plan.Graph.ID}, root: root, awaited: awaited && claimed == nil, accepted: func(err error) {
 		claimed.settled(err)
 		accepted <- err
 	}})
@@ -339,7 +356,13 @@ func (s *Service) StopWanted() {
 }
 
 // WorkWaits says that another server has committed executions that nobody runs.
-func (s *Service) WorkWaits() { s.StopWanted() }
+func (s *Service) WorkWaits() {
+	if g, err := s.generation(); err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.crave()
+	}
+}
 
 // Wait returns when the execution has ended, or with ctx's error.
 func (s *Service) Wait(ctx context.Context, userID, id string) error {
@@ -392,15 +415,20 @@ func (s *Service) Stop(ctx context.Context, userID, id string) (*Execution, erro
 		return x, err
 	}
 	var root uuid.UUID
-	err = s.db.QueryRowContext(ctx, `UPDATE execution SET stop_requested = true WHERE id = ? AND user_id = ? AND ended_at IS NULL RETURNING root_id`, id, userID).Scan(&root)
+	var waits bool
+	err = s.db.QueryRowContext(ctx, `
+		UPDATE execution x SET stop_requested = true WHERE id = ? AND user_id = ? AND ended_at IS NULL
+		RETURNING root_id, EXISTS (SELECT FROM execution r WHERE r.id = x.root_id AND r.owner IS NULL)`, id, userID).Scan(&root, &waits)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return s.Get(ctx, userID, id)
 	case err != nil:
 		return nil, fmt.Errorf("request stop: %w", err)
 	}
-	if g, err := s.generation(); err == nil && !g.stopExecution(root, uuid.MustParse(x.ID)) && s.config.Bus != nil {
-		s.config.Bus.Stop()
+	if g, err := s.generation(); err == nil {
+		if err := g.requestStop(ctx, root, uuid.MustParse(x.ID), waits); err != nil {
+			return nil, err
+		}
 	}
 	wctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

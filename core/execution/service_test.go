@@ -87,10 +87,13 @@ type harness struct {
 	server uuid.UUID
 	graphs graphMap
 	runner *blockRunner
+	adjust func(*Config) // nil: nothing
 }
 
-func newHarness(t *testing.T) *harness {
-	h := &harness{t: t, db: postgrestest.DB(t), server: uuid.New(), graphs: graphMap{}, runner: newBlockRunner()}
+func newHarness(t *testing.T) *harness { return newHarnessWith(t, nil) }
+
+func newHarnessWith(t *testing.T, adjust func(*Config)) *harness {
+	h := &harness{t: t, db: postgrestest.DB(t), server: uuid.New(), graphs: graphMap{}, runner: newBlockRunner(), adjust: adjust}
 	h.start()
 	t.Cleanup(h.kill)
 	return h
@@ -98,7 +101,11 @@ func newHarness(t *testing.T) *harness {
 
 func (h *harness) start() {
 	h.t.Helper()
-	s, err := New(Config{DB: h.db, ServerID: h.server, Blocks: catalogue(testBlocks), Graphs: h.graphs, Runner: h.runner, Logger: hclog.NewNullLogger()})
+	c := Config{DB: h.db, ServerID: h.server, Blocks: catalogue(testBlocks), Graphs: h.graphs, Runner: h.runner, Logger: hclog.NewNullLogger()}
+	if h.adjust != nil {
+		h.adjust(&c)
+	}
+	s, err := New(c)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type run struct {
 	plan       *Plan
 	inputs     json.RawMessage
 	picks      *picks // credentials; the plan has them among its constants
+	priority   int    // among the user's executions that wait, while it does
 
 	createdAt, startedAt, endedAt time.Time
 	begun                         bool

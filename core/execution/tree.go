@@ -533,7 +533,7 @@ func writeOf(r *run) *executionWrite {
 	x := &executionWrite{
 		id: r.id, root: r.root, parent: r.parent, userID: r.userID, plan: r.plan, inputs: r.inputs,
 		createdAt: r.createdAt, startedAt: r.startedAt, endedAt: r.endedAt, was: r.shown, status: Queued,
-		total: int(r.queued), completed: r.completed, failed: r.failed, retry: r.retry, credentials: r.picks.text(),
+		total: int(r.queued), completed: r.completed, failed: r.failed, retry: r.retry, credentials: r.picks.text(), priority: r.priority,
 	}
 	if r.parentExec != nil {
 		x.parentExec = r.parentExec.id

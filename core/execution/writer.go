@@ -65,6 +65,7 @@ type commit struct {
 // executionWrite is the state of an execution's row.
 type executionWrite struct {
 	fresh       bool // the row is not there yet
+	waits       bool // for any server, rather than run by this one; of a fresh one
 	id, root    uuid.UUID
 	parent      *run
 	parentExec  uint32
@@ -73,6 +74,7 @@ type executionWrite struct {
 	retry       *retry
 	inputs      json.RawMessage
 	credentials string // picks
+	priority    int
 	createdAt   time.Time
 	was         Status // what the row showed before; empty where it is new
 	status      Status

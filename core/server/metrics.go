@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/plugin"
 )
 
@@ -43,6 +44,21 @@ func (m *metrics) watchDatabase(db *sql.DB) {
 
 func (m *metrics) watchPlugins(plugins func() []plugin.Status) {
 	m.registry.MustRegister(&pluginCollector{plugins: plugins})
+}
+
+// watchExecutions shows what runs and what waits.
+func (m *metrics) watchExecutions(load func() execution.Load) {
+	for _, g := range []struct {
+		name, help string
+		of         func(execution.Load) int
+	}{
+		{"patchbay_executions_running", "Executions that run on this server, without nested ones.", func(l execution.Load) int { return l.Running }},
+		{"patchbay_executions_seats", "Executions that may run on this server at once.", func(l execution.Load) int { return l.Seats }},
+		{"patchbay_executions_waiting", "Executions that wait for any server of the database.", func(l execution.Load) int { return l.Waiting }},
+		{"patchbay_executions_waiting_users", "Users of whom executions wait.", func(l execution.Load) int { return l.Users }},
+	} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, func() float64 { return float64(g.of(load())) }))
+	}
 }
 
 var (

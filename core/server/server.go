@@ -249,7 +249,8 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	}
 	c := execution.Config{
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Alone: s.oauth.Alone, Services: services, Logger: s.log,
-		Concurrency: int(s.settings.ExecutionConcurrency), Timezones: s.accounts,
+		Concurrency: int(s.settings.ExecutionConcurrency), UserConcurrency: int(s.settings.ExecutionsPerUser), GraphConcurrency: int(s.settings.ExecutionsPerGraph),
+		Queue: int(s.settings.ExecutionQueue), UserQueue: int(s.settings.ExecutionQueuePerUser), Timezones: s.accounts,
 	}
 	if s.postgres == nil {
 		s.bus, err = event.Open(ctx, event.Config{
@@ -265,6 +266,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	if s.execution, err = execution.New(c); err != nil {
 		return nil, err
 	}
+	s.metrics.watchExecutions(s.execution.Load)
 	s.library = library.New(library.Config{DB: s.db, Graphs: graphs, Executions: s.execution, Published: s.store.Published})
 	shared.store, shared.library = s.store, s.library
 	if err := s.execution.Start(ctx); err != nil {

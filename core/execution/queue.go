@@ -1,0 +1,288 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// What waits for a server lies in the database, as executions without an owner: any server that has room takes it. Here
+// is only what this server knows of it.
+
+// entry is a root execution that this server owns and that has not ended.
+type entry struct {
+	id       uuid.UUID
+	who      userGraph
+	root     *run        // nil: it is read from the database first
+	accepted func(error) // of a new one
+	awaited  bool        // Request.Awaited
+	tree     *tree       // while it runs
+	stops    []uuid.UUID // executions of the tree to stop as soon as it runs
+	retried  bool        // its rows were refused by the database once
+}
+
+// maxParked bounds the executions that wait and are kept in memory too, so that they need not be read again.
+const maxParked = 1000
+
+// Busy says that so much waits that nothing more is accepted.
+type Busy struct {
+	// User says that it is the user's own executions that wait.
+	User bool
+	// After is when it is worth trying again.
+	After time.Duration
+}
+
+func (b *Busy) Error() string {
+	if b.User {
+		return "too many of your executions wait to be run; try again when some have ended"
+	}
+	return "too many executions wait to be run; try again later"
+}
+
+// busyFor is after how long a refused client should come back.
+const busyFor = 5 * time.Second
+
+// enqueue runs a new execution now, or commits it for the server that has room first.
+func (g *generation) enqueue(e *entry) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining || g.ctx.Err() != nil {
+		e.accepted(errFenced)
+		return
+	}
+	if !g.hungry && g.seats.admits(e.who) {
+		g.entries[e.id] = e
+		g.launch(e)
+		return
+	}
+	if busy := g.backlog.refuses(e.who.user, g.config.Queue, g.config.UserQueue); busy != nil {
+		e.accepted(busy)
+		return
+	}
+	g.backlog.add(e.who.user, 1)
+	c := &commit{bytes: len(e.root.inputs)}
+	c.begin(e.root)
+	c.states[0].waits = true
+	c.done = func(err error) {
+		g.mu.Lock()
+		if err == nil {
+			g.park(e.root)
+			g.crave()
+		} else {
+			g.backlog.add(e.who.user, -1)
+		}
+		g.mu.Unlock()
+		if err == nil && g.config.Bus != nil && (g.config.Elsewhere || g.others.Load()) {
+			g.config.Bus.Work()
+		}
+		e.accepted(err)
+	}
+	g.trees.Add(1)
+	go func() {
+		defer g.trees.Done()
+		g.writer.submit(g.ctx, c)
+	}()
+}
+
+// park keeps an execution that waits, in place of any other when there are too many. The lock is held.
+func (g *generation) park(r *run) {
+	if g.config.Elsewhere {
+		return
+	}
+	for id := range g.parked {
+		if len(g.parked) < maxParked {
+			break
+		}
+		delete(g.parked, id)
+	}
+	g.parked[r.id] = r
+}
+
+// crave notes that something waits which this server might take. The lock is held.
+func (g *generation) crave() {
+	if g.config.Elsewhere {
+		return
+	}
+	g.hungry = true
+	g.arrivals++
+	select {
+	case g.claims.wake <- struct{}{}:
+	default:
+	}
+}
+
+// own runs an execution that this server owns as soon as there is room.
+func (g *generation) own(e *entry) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.entries[e.id] != nil || g.draining || g.ctx.Err() != nil {
+		return
+	}
+	g.entries[e.id] = e
+	if len(e.stops) > 0 {
+		g.launch(e) // ending it takes no seat's worth of work
+		return
+	}
+	g.queue = append(g.queue, e)
+	g.fill()
+}
+
+// launch runs an entry. The lock is held.
+func (g *generation) launch(e *entry) {
+	g.seats.take(e.who)
+	g.trees.Add(1)
+	go func() {
+		defer g.trees.Done()
+		err := g.drive(e)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		unbound := g.seats.leave(e.who)
+		delete(g.entries, e.id)
+		switch {
+		case err == nil || g.ctx.Err() != nil:
+		case errors.Is(err, errUnreadable), errors.Is(err, errPoison) && e.retried:
+			g.log.Error("an execution cannot go on", "execution", e.id, "error", err)
+			g.trees.Add(1)
+			go func() {
+				defer g.trees.Done()
+				g.giveUp(e.id, err)
+			}()
+		default:
+			g.log.Warn("an execution is read again from its last commit", "execution", e.id, "error", err)
+			if g.config.Elsewhere {
+				g.trees.Add(1)
+				go func() {
+					defer g.trees.Done()
+					g.giveBack(e.id)
+				}()
+				break
+			}
+			again := &entry{id: e.id, who: e.who, stops: e.stops, retried: errors.Is(err, errPoison)}
+			g.entries[e.id] = again
+			g.trees.Add(1)
+			go func() {
+				defer g.trees.Done()
+				g.later(again)
+			}()
+		}
+		g.fill()
+		if g.hungry || unbound {
+			g.crave()
+		}
+		g.idle.Broadcast()
+	}()
+}
+
+// later queues an entry after a moment, so that a database that is away is not asked in a loop.
+func (g *generation) later(e *entry) {
+	select {
+	case <-time.After(200 * time.Millisecond):
+	case <-g.ctx.Done():
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(e.stops) > 0 && !g.draining && g.ctx.Err() == nil {
+		g.launch(e)
+		return
+	}
+	g.queue = append(g.queue, e)
+	g.fill()
+}
+
+// fill gives free seats to the queue, which is short: what there was no room for was not claimed. The lock is held.
+func (g *generation) fill() {
+	if len(g.queue) == 0 || g.draining || g.ctx.Err() != nil {
+		return
+	}
+	queue := g.queue
+	g.queue = nil
+	for _, e := range queue {
+		if g.seats.room(e.who) {
+			g.launch(e)
+		} else {
+			g.queue = append(g.queue, e)
+		}
+	}
+}
+
+// backlog is how many executions wait for a server, by user: those of this server exactly, and those of all as of the
+// last look into the database.
+type backlog struct {
+	total int
+	users map[string]int
+	next  time.Time // of the next look
+}
+
+func (b *backlog) add(user string, n int) {
+	b.total = max(0, b.total+n)
+	if b.users[user] = max(0, b.users[user]+n); b.users[user] == 0 {
+		delete(b.users, user)
+	}
+}
+
+// refuses says that nothing more of the user's can wait.
+func (b *backlog) refuses(user string, all, perUser int) *Busy {
+	switch {
+	case b.users[user] >= perUser:
+		return &Busy{User: true, After: busyFor}
+	case b.total >= all:
+		return &Busy{After: busyFor}
+	}
+	return nil
+}
+
+// lookAtBacklog counts what waits. However much that is, it takes a small part of the database's time. It uses
+// execution_waiting.
+func (g *generation) lookAtBacklog(ctx context.Context) error {
+	g.mu.Lock()
+	due := !time.Now().Before(g.backlog.next)
+	g.mu.Unlock()
+	if !due {
+		return nil
+	}
+	began := time.Now()
+	rows, err := g.db.QueryContext(ctx, `
+		SELECT user_id, count(*) FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL AND status = 'QUEUED' GROUP BY user_id`)
+	if err != nil {
+		return fmt.Errorf("count what waits: %w", err)
+	}
+	defer rows.Close()
+	b := backlog{users: map[string]int{}}
+	for rows.Next() {
+		var user string
+		var n int
+		if err := rows.Scan(&user, &n); err != nil {
+			return fmt.Errorf("count what waits: %w", err)
+		}
+		b.total += n
+		b.users[user] = n
+	}
+	b.next = time.Now().Add(100 * time.Since(began))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.backlog = b
+	return rows.Err()
+}
+
+// Load is what a server has to do.
+type Load struct {
+	Running int // root executions that run here
+	Seats   int // that may run here at once
+	Waiting int // that wait for a server of the database
+	Users   int // of whom some wait
+}
+
+// Load says how much there is to do. What waits may be some seconds old.
+func (s *Service) Load() Load {
+	g, err := s.generation()
+	if err != nil {
+		return Load{}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Load{Running: g.seats.taken, Seats: g.seats.total, Waiting: g.backlog.total + len(g.queue), Users: len(g.backlog.users)}
+}

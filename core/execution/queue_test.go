@@ -1,0 +1,339 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// one makes a graph of a single block whose node has a name.
+func (h *harness) one(node string) string {
+	return h.add([]string{node + ` Effect {"a":1}`}, nil)
+}
+
+func (h *harness) ask(user, graph string, priority int) string {
+	h.t.Helper()
+	id, err := h.Execute(h.t.Context(), Request{UserID: user, GraphID: graph, Priority: priority})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return id
+}
+
+// begins waits for the next block that begins, and says which.
+func (h *harness) begins() string {
+	h.t.Helper()
+	select {
+	case node := <-h.runner.began:
+		return node
+	case <-time.After(30 * time.Second):
+		h.t.Fatal("nothing begins")
+		return ""
+	}
+}
+
+func (h *harness) expectBegins(nodes ...string) {
+	h.t.Helper()
+	var got []string
+	for range nodes {
+		got = append(got, h.begins())
+	}
+	slices.Sort(got)
+	slices.Sort(nodes)
+	if !slices.Equal(got, nodes) {
+		h.t.Fatalf("%v begin, not %v", got, nodes)
+	}
+}
+
+func (h *harness) nothingBegins() {
+	h.t.Helper()
+	select {
+	case node := <-h.runner.began:
+		h.t.Errorf("%s begins", node)
+	default:
+	}
+}
+
+func (h *harness) over(user, id string) *Execution {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	defer cancel()
+	if err := h.Wait(ctx, user, id); err != nil {
+		h.t.Fatal(err)
+	}
+	x, err := h.Get(ctx, user, id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return x
+}
+
+// multiply makes an execution that waits n more.
+func (h *harness) multiply(id string, n int) {
+	h.t.Helper()
+	_, err := h.db.ExecContext(h.t.Context(), `
+		INSERT INTO execution (id, root_id, user_id, graph_id, graph_version, plan_id, status, inputs, created_at)
+		SELECT gen_random_uuid(), id, user_id, graph_id, graph_version, plan_id, status, inputs, created_at + n * interval '1 microsecond'
+		FROM execution, generate_series(1, ?) n WHERE id = ?`, n, id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.db.ExecContext(h.t.Context(), `UPDATE execution SET root_id = id WHERE root_id = ?`, id); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// However much of one user's waits and however long it takes, another user's execution begins at once, and those who
+// have to wait have their turns.
+func TestOneUsersQueueHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency = 4 })
+	many, first, second, third := h.one("many"), h.one("first"), h.one("second"), h.one("third")
+	end := h.runner.holdNode("many")
+	for range 4 {
+		h.ask("greedy", many, 0)
+	}
+	h.expectBegins("many", "many", "many", "many")
+	h.multiply(h.ask("greedy", many, 0), 10_000)
+	h.nothingBegins()
+
+	release := h.runner.holdNode("first") // in the spare seat
+	a := h.ask("a", first, 0)
+	h.expectBegins("first")
+	b, c := h.ask("b", second, 0), h.ask("c", third, 0)
+	h.nothingBegins()
+	b2 := h.ask("b", second, 0)
+	release()
+	// The seat goes to the two in turn.
+	h.expectBegins("second", "third")
+	h.expectBegins("second")
+	for user, id := range map[string]string{"a": a, "b": b, "c": c} {
+		if x := h.over(user, id); x.Status != Completed {
+			t.Errorf("%s's execution ended %s", user, x.Status)
+		}
+	}
+	if x := h.over("b", b2); x.Status != Completed {
+		t.Errorf("b's second execution ended %s", x.Status)
+	}
+	h.nothingBegins()
+	end()
+}
+
+func TestWaitingOnesRunByPriorityAndAge(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency = 1 })
+	release := h.runner.holdNode("busy")
+	h.ask("u", h.one("busy"), 0)
+	h.expectBegins("busy")
+	var last string
+	for i, priority := range []int{0, -1, 0, 5, 5} {
+		last = h.ask("u", h.one(fmt.Sprint("n", i)), priority)
+	}
+	release()
+	for _, node := range []string{"n3", "n4", "n0", "n2", "n1"} {
+		h.expectBegins(node)
+	}
+	h.over("u", last)
+}
+
+func TestBoundsOfAUserAndOfAGraph(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency, c.UserConcurrency, c.GraphConcurrency = 10, 3, 2 })
+	releaseA, releaseB, releaseC := h.runner.holdNode("a"), h.runner.holdNode("b"), h.runner.holdNode("c")
+	a, b, c := h.one("a"), h.one("b"), h.one("c")
+	var ids []string
+	for range 4 {
+		ids = append(ids, h.ask("u", a, 0))
+	}
+	h.expectBegins("a", "a")
+	for range 2 {
+		ids = append(ids, h.ask("u", b, 0))
+	}
+	h.expectBegins("b") // though older ones wait
+	ids = append(ids, h.ask("u", c, 9))
+	other := h.ask("v", a, 0)
+	h.expectBegins("a")
+	h.nothingBegins()
+	releaseB()
+	h.expectBegins("c") // in the one seat that the user has
+	h.nothingBegins()
+	releaseC()
+	h.expectBegins("b") // the graph of those before runs as often as it may
+	h.nothingBegins()
+	releaseA()
+	h.expectBegins("a", "a")
+	for _, id := range ids {
+		if x := h.over("u", id); x.Status != Completed {
+			t.Errorf("%s", x.Status)
+		}
+	}
+	h.over("v", other)
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency, c.Queue, c.UserQueue = 1, 3, 2 })
+	release := h.runner.holdNode("n")
+	g := h.one("n")
+	first := h.ask("u", g, 0)
+	h.expectBegins("n")
+	spare := h.ask("v", g, 0)
+	h.expectBegins("n")
+	waiting := []string{h.ask("u", g, 0), h.ask("u", g, 0)}
+	r := Request{UserID: "u", GraphID: g, IdempotencyKey: "key", Body: []byte("body")}
+	var busy *Busy
+	if _, err := h.Execute(t.Context(), r); !errors.As(err, &busy) || !busy.User || busy.After <= 0 {
+		t.Errorf("a third one of the user's: %v", err)
+	}
+	last := h.ask("w", g, 0)
+	if _, err := h.Execute(t.Context(), Request{UserID: "x", GraphID: g}); !errors.As(err, &busy) || busy.User {
+		t.Errorf("a fourth one that waits: %v", err)
+	}
+	if load := h.Load(); load != (Load{Running: 2, Seats: 1, Waiting: 3, Users: 2}) {
+		t.Errorf("%+v", load)
+	}
+	// What is stopped ends without a seat, and makes room.
+	if x, err := h.Stop(t.Context(), "u", waiting[0]); err != nil || x.Status != Terminated {
+		t.Errorf("%v %v", x, err)
+	}
+	id, err := h.Execute(t.Context(), r) // the refusal has not used the key up
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.nothingBegins()
+	release()
+	for id, user := range map[string]string{first: "u", spare: "v", waiting[1]: "u", last: "w", id: "u"} {
+		if x := h.over(user, id); x.Status != Completed {
+			t.Errorf("%s's execution ended %s", user, x.Status)
+		}
+	}
+	if load := h.Load(); load.Waiting != 0 || load.Users != 0 {
+		t.Errorf("%+v", load)
+	}
+}
+
+// beside starts another server on the database.
+func (h *harness) beside(adjust func(*Config)) *harness {
+	h.t.Helper()
+	other := &harness{t: h.t, db: h.db, server: uuid.New(), graphs: h.graphs, runner: newBlockRunner(), adjust: adjust}
+	other.start()
+	h.t.Cleanup(other.kill)
+	return other
+}
+
+// A server that accepts and runs nothing leaves that to those that do, and knows what becomes of it.
+func TestServerThatOnlyAccepts(t *testing.T) {
+	t.Parallel()
+	wires := &wires{}
+	join := func(h *harness, bus *wire) {
+		wires.mu.Lock()
+		defer wires.mu.Unlock()
+		bus.from = h.Service
+		wires.all = append(wires.all, h.Service)
+	}
+	buses := [2]*wire{{wires: wires}, {wires: wires}}
+	h := newHarnessWith(t, func(c *Config) { c.Elsewhere, c.Bus = true, buses[0] })
+	join(h, buses[0])
+	g := h.one("n")
+	ids := []string{h.ask("u", g, 0), h.ask("u", g, 0)}
+	for _, id := range ids {
+		if x, err := h.Get(t.Context(), "u", id); err != nil || x.Status != Queued {
+			t.Fatalf("%v %v", x, err)
+		}
+	}
+	if x, err := h.Stop(t.Context(), "u", ids[0]); err != nil || x.Status != Terminated {
+		t.Fatalf("%v %v", x, err)
+	}
+	worker := h.beside(func(c *Config) { c.Concurrency, c.Bus = 2, buses[1] })
+	join(worker, buses[1])
+	worker.expectBegins("n")
+	if x := h.over("u", ids[1]); x.Status != Completed {
+		t.Errorf("%s", x.Status)
+	}
+	release := worker.runner.holdNode("n")
+	for range 3 {
+		ids = append(ids, h.ask("u", g, 0))
+	}
+	worker.expectBegins("n", "n")
+	// Stopping reaches what runs, and what waits for a seat.
+	for _, id := range ids[2:4] {
+		if x, err := h.Stop(t.Context(), "u", id); err != nil || x.Status != Terminated {
+			t.Errorf("%v %v", x, err)
+		}
+	}
+	release()
+	if x := h.over("u", ids[4]); x.Status != Completed {
+		t.Errorf("%s", x.Status)
+	}
+	if len(h.runner.calls) != 0 {
+		t.Errorf("it ran %v", h.runner.calls)
+	}
+}
+
+// What waits on a server that is full is run by another one, what an execution needs being read anew.
+func TestServersWithRoomTakeWhatWaits(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency = 1 })
+	release := h.runner.holdNode("n")
+	g := h.add([]string{`in AgentInput {"name":"x"}`, `n Effect {}`, `out AgentOutput {"name":"y"}`}, []string{"in.result -> n.a", "n.p -> out.value"})
+	ids := []string{h.execute(g, `{"x":0}`)}
+	h.expectBegins("n")
+	for i := range 20 {
+		ids = append(ids, h.execute(g, fmt.Sprintf(`{"x":%d}`, i+1)))
+	}
+	other := h.beside(func(c *Config) { c.Concurrency = 3 })
+	for i, id := range ids[1:] {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		if err := other.Wait(ctx, "u", id); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if got := output1(t, h.details(id)); got != fmt.Sprintf(`{"a":%d}`, i+1) {
+			t.Errorf("execution %d gives %s", i+1, got)
+		}
+	}
+	if len(h.runner.began) != 0 {
+		t.Error("the server that is full ran them")
+	}
+	release()
+	if d := h.finished(ids[0]); d.Status != Completed {
+		t.Errorf("%s", d.Status)
+	}
+}
+
+// Servers that claim at once take each execution once.
+func TestServersShareWhatWaits(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Elsewhere = true })
+	g := h.one("n")
+	for _, user := range []string{"a", "b", "c"} {
+		h.multiply(h.ask(user, g, 0), 100)
+	}
+	workers := []*harness{h.beside(func(c *Config) { c.Concurrency = 5 }), h.beside(func(c *Config) { c.Concurrency = 7 }), h.beside(func(c *Config) { c.Concurrency = 3 })}
+	deadline := time.Now().Add(30 * time.Second)
+	for left := -1; left != 0; {
+		if err := h.db.QueryRowContext(t.Context(), `SELECT count(*) FROM execution WHERE ended_at IS NULL`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d are left", left)
+		}
+	}
+	runs := 0
+	for _, w := range workers {
+		runs += w.runner.calls["n"]
+	}
+	if runs != 303 {
+		t.Errorf("%d runs of 303 executions", runs)
+	}
+	var odd json.RawMessage
+	if err := h.db.QueryRowContext(t.Context(), `SELECT coalesce(json_agg(x), '[]') FROM (SELECT status, count(*) FROM execution WHERE status <> 'COMPLETED' GROUP BY 1) x`).Scan(&odd); err != nil || string(odd) != "[]" {
+		t.Errorf("%s %v", odd, err)
+	}
+}
