@@ -19,7 +19,7 @@ var templates jinja.Renderer
 var fillTextTemplate = sdk.Block[fillTextTemplateInput]{
 	ID:          "db7d8f02-2f44-4c55-ab7a-eae0941f0c30",
 	Name:        "Fill Text Template",
-	Description: "Fills a template with values. The language is Jinja's, without macros and other templates; an inline condition stands alone between its braces, not in parentheses",
+	Description: "Fills a template with values. The language is Jinja's, without other templates and the tags of its extensions; random picks the same for the same template and values",
 	Categories:  []string{"TEXT"},
 	Traits:      sdk.Pure,
 	Outputs:     sdk.Outputs{sdk.Out("output", sdk.String("The filled template"))},

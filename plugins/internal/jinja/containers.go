@@ -155,7 +155,7 @@ func (e *engine) item(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *
 		found, _ := e.member(in, key)
 		return found
 	case isText(in) || in.IsList():
-		if !isNumber || n.i == nil {
+		if !isNumber || n.i == nil || strings.HasPrefix(listKind(in), "dict") {
 			return exec.AsValue(nil)
 		}
 		at, length := clamped(n), in.Len()
@@ -164,6 +164,9 @@ func (e *engine) item(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *
 		}
 		if at < 0 || at >= length {
 			return exec.AsValue(nil)
+		}
+		if isText(in) {
+			return marked(in.Index(at).String(), isMarkup(in))
 		}
 		return in.Index(at)
 	case isText(key):
@@ -257,7 +260,7 @@ func (e *engine) slice(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) 
 		for _, character := range taken {
 			text.WriteString(character.(string))
 		}
-		return &exec.Value{Val: reflect.ValueOf(text.String()), Safe: in.Safe}
+		return marked(text.String(), isMarkup(in))
 	}
 	return exec.AsValue(sequenceLike(in, taken))
 }

@@ -16,8 +16,16 @@ type (
 	null struct{}
 	// exact is a number that is beyond all floats. It prints as it was written.
 	exact string
+	// markup is a text that needs no escaping for HTML.
+	markup string
 	// tuple is a list that prints with parentheses. Other lists are pointers to slices, since methods change them.
 	tuple []any
+	// span is what range() gives. Beyond its length, of its capacity, are where it starts and stops, and the step.
+	span []any
+	// These are what a dictionary gives of its members.
+	dictKeys   []any
+	dictValues []any
+	dictItems  []any
 )
 
 func newList(elements []any) *[]any { return &elements }
@@ -32,6 +40,24 @@ func sequenceLike(v *exec.Value, elements []any) any {
 
 func isUndefined(v *exec.Value) bool { return v == nil || !v.Val.IsValid() }
 
+// listKind tells lists from tuples and from the others that are no lists to Python.
+func listKind(v *exec.Value) string {
+	switch v.Interface().(type) {
+	case tuple:
+		return "tuple"
+	case span:
+		return "range"
+	case dictKeys:
+		return "dict_keys"
+	case dictValues:
+		return "dict_values"
+	case dictItems:
+		return "dict_items"
+	default:
+		return "list"
+	}
+}
+
 func isTuple(v *exec.Value) bool {
 	_, ok := v.Interface().(tuple)
 	return ok
@@ -40,6 +66,19 @@ func isTuple(v *exec.Value) bool {
 func isText(v *exec.Value) bool {
 	_, number := v.Interface().(exact)
 	return !number && v.IsString()
+}
+
+func isMarkup(v *exec.Value) bool {
+	_, ok := v.Interface().(markup)
+	return ok || v.Safe
+}
+
+// marked is a text, as markup where it is.
+func marked(text string, safe bool) *exec.Value {
+	if safe {
+		return exec.AsValue(markup(text))
+	}
+	return exec.AsValue(text)
 }
 
 // typeName is a value's kind, for messages.
@@ -56,10 +95,8 @@ func typeName(v *exec.Value) string {
 		return "a number"
 	case v.IsString():
 		return "a string"
-	case isTuple(v):
-		return "a tuple"
 	case v.IsList():
-		return "a list"
+		return "a " + listKind(v)
 	case v.IsDict():
 		return "a dictionary"
 	default:
@@ -69,6 +106,11 @@ func typeName(v *exec.Value) string {
 
 // orders remembers the order of keys in dictionaries, which are Go maps to the library, by their addresses.
 type orders map[uintptr][]string
+
+// without are the keys of a dictionary except one.
+func (o orders) without(dictionary uintptr, key string) []string {
+	return slices.DeleteFunc(slices.Clone(o[dictionary]), func(other string) bool { return other == key })
+}
 
 // keys gives a dictionary's keys in their order; those that were added later come last.
 func (o orders) keys(dictionary reflect.Value) []string {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
+	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
 )
 
@@ -29,6 +32,10 @@ type engine struct {
 	keyOrder orders
 	blocks   map[string]bool // blocks of the template
 	depth    int             // of macros that call each other
+
+	expressions []nodes.Expression // of the template, where references point to
+	seed        uint64             // of the template and its values
+	chance      *rand.Rand         // nil before it is needed
 }
 
 func newEngine() *engine {
@@ -38,10 +45,11 @@ func newEngine() *engine {
 	e.methods = noMethods()
 	e.globals = e.globalFunctions()
 	tags := map[string]parser.ControlStructureParser{}
-	for _, name := range []string{"autoescape", "break", "continue", "do", "filter", "for", "if", "raw", "with"} {
+	for _, name := range []string{"autoescape", "do", "for", "if", "raw", "with"} {
 		tags[name], _ = controls.All.Get(name)
 	}
 	tags["set"], tags["macro"], tags["call"], tags["block"] = e.parseSet, e.parseMacro, e.parseCall, e.parseBlock
+	tags["filter"] = e.parseFilter
 	for name, why := range refusedTags {
 		tags[name] = refuse(name, why)
 	}
@@ -53,17 +61,29 @@ func newEngine() *engine {
 func (e *engine) render(format string, values json.RawMessage, escape bool) (text string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			if wrong, ok := r.(checkError); ok {
+				text, err = "", plain(wrong.error)
+				return
+			}
 			err = fmt.Errorf("the template cannot be rendered: %v", r)
 		}
 	}()
-	e.keyOrder, e.blocks, e.depth = orders{}, map[string]bool{}, 0
+	e.keyOrder, e.blocks, e.depth, e.expressions = orders{}, map[string]bool{}, 0, nil
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(format))
+	_, _ = hash.Write(values)
+	e.seed, e.chance = hash.Sum64(), nil
 	variables, err := e.variables(values)
 	if err != nil {
 		return "", err
 	}
+	outline, err := e.outlined(format)
+	if err != nil {
+		return "", plain(err)
+	}
 	settings := config.New()
 	settings.AutoEscape = escape
-	loader, err := loaders.NewMemoryLoader(map[string]string{templateName: format})
+	loader, err := loaders.NewMemoryLoader(map[string]string{templateName: outline})
 	if err != nil {
 		return "", err
 	}
@@ -77,7 +97,7 @@ func (e *engine) render(format string, values json.RawMessage, escape bool) (tex
 	if err != nil {
 		return "", plain(err)
 	}
-	rewrite(format, template.Root().Nodes)
+	e.rewrite(template.Root().Nodes)
 	var out output
 	if err := template.Execute(&out, exec.NewContext(variables)); err != nil {
 		return "", plain(err)

@@ -24,7 +24,7 @@ func TestTemplatesPrintAsPythonDoes(t *testing.T) {
 		{`{{ a if a else "no" }}{{ b if b }}`, `{"a":{}}`, `no`},
 		{`{% set l = [1,'a'] %}{% do l.append(2) %}{{ l }}`, `{}`, `[1, 'a', 2]`},
 		{`{% set ns = namespace(t=0) %}{% for x in l %}{% set ns.t = ns.t + x %}{% endfor %}{{ ns.t }}`, `{"l":[1,2,3]}`, `6`},
-		{`{{ d }} {{ d | length }} {{ d.items() | list }} {{ d.keys() }} {{ d.get('q', 5) }}`, `{"d":{"z":1,"a":2}}`, `{'z': 1, 'a': 2} 2 [('z', 1), ('a', 2)] ['z', 'a'] 5`},
+		{`{{ d }} {{ d | length }} {{ d.items() | list }} {{ d.keys() | list }} {{ d.get('q', 5) }}`, `{"d":{"z":1,"a":2}}`, `{'z': 1, 'a': 2} 2 [('z', 1), ('a', 2)] ['z', 'a'] 5`},
 		{`{{ x | join(', ') }} {{ s | upper }} {{ s.split(',') }} {{ x | first }} {{ x | sort }}`, `{"x":["b","a"],"s":"a,b"}`, `b, a A,B ['a', 'b'] b ['a', 'b']`},
 		{"line\n{% if true %}\nx\n{% endif %}\nend\n", `{}`, "line\n\nx\n\nend"},
 		{`{% with a = 1 %}{{ a }}{{ n }}{% endwith %}{% set b %}[{{ n }}]{% endset %}{{ b }}{% filter upper %}x{{ n }}{% endfilter %}`, `{"n":null}`, `1None[None]XNONE`},
@@ -45,13 +45,14 @@ func TestTemplatesPrintAsPythonDoes(t *testing.T) {
 // The texts in testdata are what Jinja itself, in its sandbox, makes of the templates; error stands for any error.
 func TestTemplatesGiveWhatPythonGives(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"testdata/python.json", "testdata/python_tags.json"} {
+	for _, file := range []string{"testdata/python.json", "testdata/python_tags.json", "testdata/python_expressions.json", "testdata/python_markup.json"} {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var all struct {
 			Values json.RawMessage
+			Escape bool
 			Cases  []struct {
 				Template, Want string
 				Error          bool
@@ -62,7 +63,7 @@ func TestTemplatesGiveWhatPythonGives(t *testing.T) {
 		}
 		engine := newEngine()
 		for _, c := range all.Cases {
-			got, err := engine.render(c.Template, all.Values, false)
+			got, err := engine.render(c.Template, all.Values, all.Escape)
 			if (err != nil) != c.Error || !c.Error && got != c.Want {
 				t.Errorf("%s\n got %q, %v\nwant %q, error %t", c.Template, got, err, c.Want, c.Error)
 			}
@@ -86,7 +87,6 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		`{{ x | pprint }}`:                 "filter 'pprint' not found",
 		`{{ x | urlize }}`:                 "filter 'urlize' not found",
 		`{{ x | xmlattr }}`:                "filter 'xmlattr' not found",
-		`{{ x | random }}`:                 "filter 'random' not found",
 		`{{ `:                              "the template is malformed",
 		`{% if x %}`:                       "expected tag elif or else or endif",
 		`{% include "a" %}`:                "the tag include is not supported: there is no other template",
@@ -110,13 +110,28 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		`{% block a %}{% endblock %}{% block a %}{% endblock %}`:                                "two blocks a",
 		`{% set a, b = 1, 2, 3 %}`:                                                              "set has 2 names for a tuple of 3 elements",
 		`{% set 1 = 2 %}`:                                                                       "the name of a variable is expected",
-		`{% set a = 1 2 %}`:                                                                     "the value of set is malformed",
+		`{% set a = 1 2 %}`:                                                                     "unexpected 2",
 		`{% set d.a.b = 1 %}`:                                                                   "expected '='",
 		`{% set x.y = 1 %}`:                                                                     "x has no attributes that could be set",
 		`{{ lipsum() }}`:                                                                        "not callable",
 		`{{ 1 | format("%q") }}`:                                                                "unknown conversion",
 		`{{ "abc" | format("%d") }}`:                                                            "%d takes a number, not a string",
-		`{{ d.popitem() }}`:                                                                     "not callable",
+		`{{ d.nope() }}`:                                                                        "not callable",
+		`{% for x in l %}{% continue %}{% endfor %}`:                                            "tag 'continue' not found",
+		`{% for x in l %}{% break %}{% endfor %}`:                                               "tag 'break' not found",
+		`{{ 1 and (2 | nope) }}`:                                                                "line 1: filter 'nope' not found",
+		`{{ x if x is nope }}`:                                                                  "test 'nope' not found",
+		"{{ [\n1 is nope] }}":                                                                   "line 2: test 'nope' not found",
+		`{% if x %}{% for a in x if a | nope %}{% endfor %}{% endif %}`:                         "filter 'nope' not found",
+		`{% for a in x if a.b.c.d %}{% endfor %}`:                                               "asked of what is undefined",
+		`{{ f(*x) }}`:                                                                           "one by one",
+		`{{ (1 }}`:                                                                              "the template is malformed",
+		`{{ x) }}`:                                                                              `unexpected ')'`,
+		`{{ $ }}`:                                                                               `unexpected '$'`,
+		`{{ '\ud800' }}`:                                                                        "a character that does not exist",
+		`{{ {}.pop('a') }}`:                                                                     "no such key",
+		`{# `:                                                                                   "#} is missing",
+		`{% raw %}`:                                                                             "endraw is missing",
 		`{{ "a".append(1) }}`:                                                                   "method append: a string has no such method",
 		`{{ (1,).append(1) }}`:                                                                  "a tuple cannot be changed",
 		`{{ 1/0 }}`:                                                                             "division by zero",
@@ -137,7 +152,7 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 // FuzzTemplates goes through the real thing, children with limits, since a template may ask for anything.
 func FuzzTemplates(f *testing.F) {
 	for _, seed := range []string{`{{ x }}`, `{% for a in l %}{{ a|join }}{% endfor %}`, `{{ l[-1:] ~ d.k }}`, `{% set x %}{% endset %}`, `{{ {'a':(1,)} }}`, `{%- raw -%}`, `{% macro m(a, b=1) %}{{ caller(a) }}{{ varargs }}{% endmacro %}{% call(x) m(1, 2, 3) %}{{ x }}{% endcall %}`,
-		`{% set a, b = l[0], 2 %}{% set c | upper %}{{ a }}{% endset %}{% block q %}{{ c }}{% endblock %}`} {
+		`{% set a, b = l[0], 2 %}{% set c | upper %}{{ a }}{% endset %}{% block q %}{{ c }}{% endblock %}`, `{{ (x if l[0] else 'a' 'b')|e ~ not -1 is odd }}`, `{%- raw -%} {{ {%- endraw -%}{# #}`} {
 		f.Add(seed)
 	}
 	var r Renderer

@@ -3,7 +3,6 @@ package jinja
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,29 +28,40 @@ func init() {
 		"default": orDefault, "d": orDefault,
 		"length": length, "count": length,
 		"string": func(c filterCall) (any, error) {
-			return &exec.Value{Val: reflect.ValueOf(c.engine.str(c.in)), Safe: c.in.Safe}, nil
+			return marked(c.engine.str(c.in), isMarkup(c.in)), nil
 		},
-		"upper":     byMethod("upper"),
-		"lower":     byMethod("lower"),
-		"list":      func(c filterCall) (any, error) { elements, err := c.elements(); return newList(elements), err },
-		"items":     items,
-		"first":     func(c filterCall) (any, error) { return c.element(func(int) int { return 0 }) },
-		"last":      func(c filterCall) (any, error) { return c.element(func(length int) int { return length - 1 }) },
-		"reverse":   reversed,
-		"join":      join,
-		"map":       mapped,
-		"sum":       sum,
-		"sort":      sorted,
-		"dictsort":  dictSorted,
-		"unique":    unique,
-		"min":       func(c filterCall) (any, error) { return c.extreme(-1) },
-		"max":       func(c filterCall) (any, error) { return c.extreme(1) },
-		"abs":       absolute,
-		"int":       toInteger,
-		"float":     toFloat,
-		"round":     rounded,
-		"format":    formatted,
-		"urlencode": urlEncoded,
+		"upper":      byMethod("upper"),
+		"lower":      byMethod("lower"),
+		"capitalize": byMethod("capitalize"),
+		"trim":       byMethod("strip"),
+		"center":     centered,
+		"replace":    replaced,
+		"title":      titleCased,
+		"wordcount":  func(c filterCall) (any, error) { return len(words.FindAllString(c.engine.str(c.in), -1)), nil },
+		"wordwrap":   wrapped,
+		"safe":       func(c filterCall) (any, error) { return markup(c.engine.str(c.in)), nil },
+		"e":          escape, "escape": escape,
+		"forceescape": func(c filterCall) (any, error) { return markup(escaped(c.engine.str(c.in))), nil },
+		"random":      random,
+		"list":        func(c filterCall) (any, error) { elements, err := c.elements(); return newList(elements), err },
+		"items":       items,
+		"first":       func(c filterCall) (any, error) { return c.element(func(int) int { return 0 }) },
+		"last":        func(c filterCall) (any, error) { return c.element(func(length int) int { return length - 1 }) },
+		"reverse":     reversed,
+		"join":        join,
+		"map":         mapped,
+		"sum":         sum,
+		"sort":        sorted,
+		"dictsort":    dictSorted,
+		"unique":      unique,
+		"min":         func(c filterCall) (any, error) { return c.extreme(-1) },
+		"max":         func(c filterCall) (any, error) { return c.extreme(1) },
+		"abs":         absolute,
+		"int":         toInteger,
+		"float":       toFloat,
+		"round":       rounded,
+		"format":      formatted,
+		"urlencode":   urlEncoded,
 	}
 }
 
@@ -75,7 +85,10 @@ func length(c filterCall) (any, error) {
 func byMethod(name string) func(c filterCall) (any, error) {
 	return func(c filterCall) (any, error) {
 		text, err := textMethods[name](c.engine.str(c.in), c.arguments)
-		return &exec.Value{Val: reflect.ValueOf(text), Safe: c.in.Safe}, err
+		if err != nil {
+			return nil, err
+		}
+		return marked(text.(string), isMarkup(c.in)), nil
 	}
 }
 
@@ -149,7 +162,7 @@ func reversed(c filterCall) (any, error) {
 	for _, character := range elements {
 		text.WriteString(character.(string))
 	}
-	return text.String(), nil
+	return marked(text.String(), isMarkup(c.in)), nil
 }
 
 func join(c filterCall) (any, error) {
@@ -161,21 +174,21 @@ func join(c filterCall) (any, error) {
 	if given := c.at(0, "d"); given != nil {
 		delimiter = given
 	}
-	joined := exec.AsValue("")
-	var text strings.Builder
-	safe := c.evaluator.Config.AutoEscape && delimiter.Safe
+	parts := make([]*exec.Value, len(elements))
+	safe := isMarkup(delimiter)
 	for i, element := range elements {
-		part := c.engine.str(key(exec.ToValue(element)))
-		if safe {
-			part = exec.AsValue(part).Escaped()
-		}
-		if i > 0 {
-			text.WriteString(c.engine.str(delimiter))
-		}
-		text.WriteString(part)
+		parts[i] = key(exec.ToValue(element))
+		safe = safe || isMarkup(parts[i])
 	}
-	joined.Val, joined.Safe = reflect.ValueOf(text.String()), safe
-	return joined, nil
+	safe = safe && c.evaluator.Config.AutoEscape
+	var text strings.Builder
+	for i, part := range parts {
+		if i > 0 {
+			text.WriteString(c.engine.markupOf(delimiter, safe))
+		}
+		text.WriteString(c.engine.markupOf(part, safe))
+	}
+	return marked(text.String(), safe), nil
 }
 
 // mapped applies a filter to each element, or takes an attribute of it.
@@ -336,9 +349,9 @@ func formatted(c filterCall) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.engine.printf(c.engine.str(format), values, exec.AsValue(named))
+		return c.engine.printf(format, values, exec.AsValue(named))
 	}
-	return c.engine.printf(c.engine.str(format), values, nil)
+	return c.engine.printf(format, values, nil)
 }
 
 func urlEncoded(c filterCall) (any, error) {

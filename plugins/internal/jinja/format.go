@@ -93,7 +93,11 @@ func (e *engine) replaced(place string, a arguments, next *int, depth int) (stri
 	case "s":
 		v = exec.AsValue(e.str(v))
 	}
-	return e.laidOut(v, form)
+	text, err := e.laidOut(v, form)
+	if err == nil && a.markup && !isMarkup(v) {
+		text = escaped(text)
+	}
+	return text, err
 }
 
 // argument finds what a place names: an argument by place or name, then attributes and elements of it.

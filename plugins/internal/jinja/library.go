@@ -21,15 +21,18 @@ func (e *engine) allowedFilters() map[string]exec.FilterFunction {
 		printFilter: e.print, eachFilter: e.each, listFilter: e.listOf, tupleFilter: e.tupleOf, dictFilter: e.dictOf,
 		operateFilter: e.operate, signFilter: e.sign, notFilter: e.not,
 		itemFilter: e.item, dotFilter: e.attributeOf, sliceFilter: e.slice, methodFilter: e.method,
-		truthFilter: truth,
-		nullFilter:  func(*exec.Evaluator, *exec.Value, *exec.VarArgs) *exec.Value { return exec.AsValue((*null)(nil)) },
+		truthFilter: truth, checkFilter: check, onlyFilter: only,
+		numberFilter: func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
+			return exec.AsValue(parseNumber(in.String()))
+		},
+		nullFilter: func(*exec.Evaluator, *exec.Value, *exec.VarArgs) *exec.Value { return exec.AsValue((*null)(nil)) },
 	}
 	for name, filter := range ownFilters {
 		filters[name] = func(evaluator *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
 			if in.IsError() {
 				return in
 			}
-			result, err := filter(filterCall{arguments{params, e}, in, evaluator})
+			result, err := filter(filterCall{arguments{VarArgs: params, engine: e}, in, evaluator})
 			if err != nil {
 				return exec.AsValue(err)
 			}
@@ -40,12 +43,17 @@ func (e *engine) allowedFilters() map[string]exec.FilterFunction {
 		}
 	}
 	for _, name := range []string{
-		"attr", "batch", "capitalize", "center", "e", "escape", "filesizeformat", "forceescape", "groupby", "indent", "reject",
-		"rejectattr", "replace", "safe", "select", "selectattr", "slice", "striptags", "title", "trim", "truncate", "wordcount",
-		"wordwrap",
+		"attr", "batch", "filesizeformat", "groupby", "indent", "reject", "rejectattr", "select", "selectattr", "slice", "striptags",
+		"truncate",
 	} {
-		if filter, ok := builtins.Filters.Get(name); ok {
-			filters[name] = filter
+		filter, _ := builtins.Filters.Get(name)
+		keepsMarkup := name == "indent" || name == "truncate"
+		filters[name] = func(evaluator *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
+			result := filter(evaluator, in, params)
+			if isText(result) {
+				return marked(result.String(), keepsMarkup && isMarkup(in))
+			}
+			return result
 		}
 	}
 	return filters
@@ -54,13 +62,14 @@ func (e *engine) allowedFilters() map[string]exec.FilterFunction {
 // allowedTests are the library's, with our own in their place where Python differs.
 func (e *engine) allowedTests() map[string]exec.TestFunction {
 	tests := map[string]exec.TestFunction{}
-	for _, name := range []string{"boolean", "callable", "escaped", "false", "filter", "lower", "mapping", "sameas", "test", "true", "upper"} {
+	for _, name := range []string{"boolean", "callable", "false", "filter", "lower", "mapping", "sameas", "test", "true", "upper"} {
 		tests[name], _ = builtins.Tests.Get(name)
 	}
 	is := func(holds func(v *exec.Value) bool) exec.TestFunction {
 		return func(_ *exec.Context, in *exec.Value, _ *exec.VarArgs) (bool, error) { return holds(in), nil }
 	}
 	tests["defined"] = is(func(v *exec.Value) bool { return !isUndefined(v) && !v.IsError() })
+	tests["escaped"] = is(isMarkup)
 	tests["undefined"] = is(isUndefined)
 	tests["none"] = is(func(v *exec.Value) bool { return v.IsNil() && !isUndefined(v) })
 	tests["string"] = is(isText)
@@ -99,16 +108,35 @@ func (e *engine) remainder(wanted int) exec.TestFunction {
 
 // print turns what is printed into the text that Python prints.
 func (e *engine) print(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
-	if in.IsError() || isText(in) {
+	if in.IsError() {
 		return in
 	}
-	return &exec.Value{Val: reflect.ValueOf(e.str(in)), Safe: in.Safe}
+	return &exec.Value{Val: reflect.ValueOf(e.str(in)), Safe: isMarkup(in)}
 }
 
 // truth is what an if sees. To the library functions, such as caller, are false.
 func truth(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
 	if in.IsCallable() {
 		return exec.AsValue(true)
+	}
+	return in
+}
+
+// checkError ends a template from where the library ignores errors.
+type checkError struct{ error }
+
+// check is the condition of a loop.
+func check(evaluator *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
+	if in.IsError() {
+		panic(checkError{in})
+	}
+	return truth(evaluator, in, params)
+}
+
+// only takes the one element out of a literal list, as it is.
+func only(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
+	if list, ok := in.Interface().(exec.ValuesList); ok && len(list) == 1 {
+		return list[0]
 	}
 	return in
 }
@@ -149,7 +177,8 @@ func countTo(_ *exec.Evaluator, params *exec.VarArgs) (*exec.Value, error) {
 		}
 		numbers = append(numbers, i)
 	}
-	return exec.AsValue(newList(numbers)), nil
+	of := span(append(numbers, start, stop, step))
+	return exec.AsValue(of[:len(numbers)]), nil
 }
 
 // dictFunction orders its keys, since the library hands named arguments over without their order.

@@ -55,14 +55,14 @@ func (m *macro) finish() {
 		}
 	}
 	m.uses = map[string]bool{}
-	mentions(reflect.ValueOf(m.Wrapper.Nodes), m.uses, map[uintptr]bool{})
+	m.engine.mentions(reflect.ValueOf(m.Wrapper.Nodes), m.uses, map[uintptr]bool{})
 }
 
 // mentions collects the names that a part of a template mentions.
-func mentions(v reflect.Value, found map[string]bool, seen map[uintptr]bool) {
+func (e *engine) mentions(v reflect.Value, found map[string]bool, seen map[uintptr]bool) {
 	switch v.Kind() {
 	case reflect.Interface:
-		mentions(v.Elem(), found, seen)
+		e.mentions(v.Elem(), found, seen)
 	case reflect.Pointer:
 		if v.IsNil() || v.Type() == tokenType || seen[v.Pointer()] {
 			return
@@ -71,18 +71,23 @@ func mentions(v reflect.Value, found map[string]bool, seen map[uintptr]bool) {
 		if v.Type() == nameType {
 			found[v.Elem().FieldByName("Name").Elem().FieldByName("Val").String()] = true
 		}
-		mentions(v.Elem(), found, seen)
+		if v.Type() == literalType {
+			if expression, ok := e.referred(v.Elem().FieldByName("Val").String()); ok {
+				e.mentions(reflect.ValueOf(expression), found, seen)
+			}
+		}
+		e.mentions(v.Elem(), found, seen)
 	case reflect.Struct:
 		for i := range v.NumField() {
-			mentions(v.Field(i), found, seen)
+			e.mentions(v.Field(i), found, seen)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			mentions(v.Index(i), found, seen)
+			e.mentions(v.Index(i), found, seen)
 		}
 	case reflect.Map:
 		for _, element := range v.Seq2() {
-			mentions(element, found, seen)
+			e.mentions(element, found, seen)
 		}
 	}
 }
@@ -102,7 +107,7 @@ func (m *macro) function(r *exec.Renderer) func(*exec.VarArgs) *exec.Value {
 		if err != nil {
 			return exec.AsValue(err)
 		}
-		return exec.AsSafeValue(text)
+		return marked(text, r.Config.AutoEscape)
 	}
 }
 
@@ -192,6 +197,9 @@ func (e *engine) parseCall(p *parser.Parser, args *parser.Parser) (nodes.Control
 	expression, err := args.ParseExpression()
 	if err != nil {
 		return nil, err
+	}
+	if literal, ok := expression.(*nodes.String); ok {
+		expression, _ = e.referred(literal.Val)
 	}
 	called, ok := expression.(*nodes.Call)
 	if !ok || !args.End() {

@@ -13,6 +13,7 @@ import (
 type arguments struct {
 	*exec.VarArgs
 	engine *engine
+	markup bool // whether they are a method's of markup
 }
 
 // at gives an argument, or nil where there is none; one without a place only has a name.
@@ -98,7 +99,7 @@ func (e *engine) method(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs)
 		return in
 	}
 	name := params.Args[0].String()
-	result, err := e.call(in, name, arguments{&exec.VarArgs{Args: params.Args[1:], KwArgs: params.KwArgs}, e})
+	result, err := e.call(in, name, arguments{VarArgs: &exec.VarArgs{Args: params.Args[1:], KwArgs: params.KwArgs}, engine: e})
 	if err != nil {
 		return exec.AsValue(fmt.Errorf("method %s: %w", name, err))
 	}
@@ -109,6 +110,9 @@ func (e *engine) call(in *exec.Value, name string, a arguments) (any, error) {
 	switch {
 	case isText(in):
 		if method, ok := textMethods[name]; ok {
+			if isMarkup(in) {
+				return e.markupMethod(method, name, in.String(), a)
+			}
 			return method(in.String(), a)
 		}
 	case in.IsList():
@@ -230,14 +234,71 @@ var dictMethods = map[string]dictMethod{
 		}
 		return (*null)(nil), nil
 	},
-	"keys":  func(self *exec.Value, a arguments) (any, error) { return newList(a.engine.elements(self)), nil },
-	"items": func(self *exec.Value, a arguments) (any, error) { return newList(a.engine.items(self)), nil },
+	"keys":  func(self *exec.Value, a arguments) (any, error) { return dictKeys(a.engine.elements(self)), nil },
+	"items": func(self *exec.Value, a arguments) (any, error) { return dictItems(a.engine.items(self)), nil },
 	"values": func(self *exec.Value, a arguments) (any, error) {
 		values := []any{}
 		for _, pair := range a.engine.pairs(self) {
 			values = append(values, pair[1].Interface())
 		}
-		return newList(values), nil
+		return dictValues(values), nil
+	},
+	"pop": func(self *exec.Value, a arguments) (any, error) {
+		if len(a.Args) == 0 {
+			return nil, errors.New("it takes a key")
+		}
+		members, err := changeable(self)
+		if err != nil {
+			return nil, err
+		}
+		taken, ok := a.engine.member(self, a.Args[0])
+		if !ok {
+			if len(a.Args) > 1 {
+				return a.Args[1].Interface(), nil
+			}
+			return nil, errors.New("the dictionary has no such key")
+		}
+		delete(members, a.Args[0].String())
+		return taken.Interface(), nil
+	},
+	"popitem": func(self *exec.Value, a arguments) (any, error) {
+		members, err := changeable(self)
+		if err != nil {
+			return nil, err
+		}
+		pairs := a.engine.items(self)
+		if len(pairs) == 0 {
+			return nil, errors.New("the dictionary is empty")
+		}
+		last := pairs[len(pairs)-1].(tuple)
+		delete(members, last[0].(string))
+		return last, nil
+	},
+	"setdefault": func(self *exec.Value, a arguments) (any, error) {
+		members, err := changeable(self)
+		if err != nil {
+			return nil, err
+		}
+		if len(a.Args) == 0 || !isText(a.Args[0]) {
+			return nil, errors.New("it takes a key, a string")
+		}
+		if found, ok := a.engine.member(self, a.Args[0]); ok {
+			return found.Interface(), nil
+		}
+		var member any = (*null)(nil)
+		if otherwise := a.at(1, "default"); otherwise != nil {
+			member = otherwise.Interface()
+		}
+		key := a.Args[0].String()
+		members[key] = member
+		at := reflect.ValueOf(members).Pointer()
+		a.engine.keyOrder[at] = append(a.engine.keyOrder.without(at, key), key)
+		return member, nil
+	},
+	"clear": func(self *exec.Value, _ arguments) (any, error) {
+		members, err := changeable(self)
+		clear(members)
+		return (*null)(nil), err
 	},
 	"copy": func(self *exec.Value, a arguments) (any, error) { return a.engine.merged(self, nil, nil) },
 	"update": func(self *exec.Value, a arguments) (any, error) {
@@ -259,6 +320,15 @@ var dictMethods = map[string]dictMethod{
 		a.engine.keyOrder[reflect.ValueOf(members).Pointer()] = a.engine.keyOrder[reflect.ValueOf(changed).Pointer()]
 		return (*null)(nil), nil
 	},
+}
+
+// changeable are a dictionary's members.
+func changeable(dictionary *exec.Value) (map[string]any, error) {
+	members, ok := dictionary.Interface().(map[string]any)
+	if !ok {
+		return nil, errors.New("only dictionaries whose keys are strings can be changed")
+	}
+	return members, nil
 }
 
 // merged is a dictionary with the members of others in it.

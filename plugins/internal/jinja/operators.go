@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"reflect"
 	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/exec"
@@ -17,7 +16,7 @@ func (e *engine) operate(evaluator *exec.Evaluator, a *exec.Value, params *exec.
 	}
 	operator, b := params.Args[0].String(), params.Args[1]
 	if operator == "~" {
-		return e.joined(evaluator, a, b)
+		return e.joined(a, b, evaluator.Config.AutoEscape)
 	}
 	result, err := e.result(evaluator, operator, a, b)
 	if err != nil {
@@ -47,8 +46,11 @@ func (e *engine) result(evaluator *exec.Evaluator, operator string, a, b *exec.V
 		return e.ordered(operator, a, b)
 	}
 	if operator == "%" && isText(a) {
-		text, err := e.printf(a.String(), formatArguments(b), b)
-		return &exec.Value{Val: reflect.ValueOf(text), Safe: a.Safe}, err
+		text, err := e.printf(a, formatArguments(b), b)
+		if err != nil {
+			return nil, err
+		}
+		return text, nil
 	}
 	x, isNumber := numberOf(a)
 	y, areNumbers := numberOf(b)
@@ -56,8 +58,8 @@ func (e *engine) result(evaluator *exec.Evaluator, operator string, a, b *exec.V
 	case isNumber && areNumbers:
 		return calculate(operator, x, y)
 	case operator == "+" && isText(a) && isText(b):
-		return e.joined(evaluator, a, b), nil
-	case operator == "+" && a.IsList() && b.IsList() && isTuple(a) == isTuple(b):
+		return e.joined(a, b, true), nil
+	case operator == "+" && a.IsList() && b.IsList() && listKind(a) == listKind(b) && isSequence(a):
 		return sequenceLike(a, append(e.elements(a), e.elements(b)...)), nil
 	case operator == "*" && isNumber && x.i != nil:
 		return e.repeated(b, a, x.i)
@@ -67,27 +69,38 @@ func (e *engine) result(evaluator *exec.Evaluator, operator string, a, b *exec.V
 	return nil, unsupported(operator, a, b)
 }
 
+// isSequence says whether a list can be added to, repeated and ordered.
+func isSequence(v *exec.Value) bool {
+	kind := listKind(v)
+	return kind == "list" || kind == "tuple"
+}
+
 func unsupported(operator string, a, b *exec.Value) error {
 	return fmt.Errorf("there is no %s between %s and %s", operator, typeName(a), typeName(b))
 }
 
-// joined is a ~ b. What is marked as safe stays so, and what is beside it is escaped.
-func (e *engine) joined(evaluator *exec.Evaluator, a, b *exec.Value) *exec.Value {
-	safe := evaluator.Config.AutoEscape && (a.Safe || b.Safe)
-	var text strings.Builder
-	for _, v := range []*exec.Value{a, b} {
-		part := e.str(v)
-		if safe && !v.Safe {
-			part = exec.AsValue(part).Escaped()
-		}
-		text.WriteString(part)
-	}
-	return &exec.Value{Val: reflect.ValueOf(text.String()), Safe: safe}
+// joined is a ~ b and, of texts, a + b. If one of them is markup, what is beside it is escaped.
+func (e *engine) joined(a, b *exec.Value, safe bool) *exec.Value {
+	safe = safe && (isMarkup(a) || isMarkup(b))
+	return marked(e.markupOf(a, safe)+e.markupOf(b, safe), safe)
 }
+
+// markupOf is a value's text, escaped unless it is markup or nothing shall be.
+func (e *engine) markupOf(v *exec.Value, escape bool) string {
+	if !escape || isMarkup(v) {
+		return e.str(v)
+	}
+	return escaped(e.str(v))
+}
+
+// escaped is a text as HTML shows it.
+func escaped(text string) string { return htmlEscapes.Replace(text) }
+
+var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;")
 
 // repeated is a text or list times an integer.
 func (e *engine) repeated(v, times *exec.Value, n *big.Int) (any, error) {
-	if !isText(v) && !v.IsList() {
+	if !isText(v) && !(v.IsList() && isSequence(v)) {
 		return nil, unsupported("*", v, times)
 	}
 	count := 0
@@ -103,7 +116,7 @@ func (e *engine) repeated(v, times *exec.Value, n *big.Int) (any, error) {
 		count = int(n.Int64())
 	}
 	if isText(v) {
-		return &exec.Value{Val: reflect.ValueOf(strings.Repeat(v.String(), count)), Safe: v.Safe}, nil
+		return marked(strings.Repeat(v.String(), count), isMarkup(v)), nil
 	}
 	elements := e.elements(v)
 	all := make([]any, 0, len(elements)*count)
@@ -139,7 +152,7 @@ func (e *engine) compare(a, b *exec.Value) (int, error) {
 		return x.compare(y), nil
 	case isText(a) && isText(b):
 		return strings.Compare(a.String(), b.String()), nil
-	case a.IsList() && b.IsList() && isTuple(a) == isTuple(b):
+	case a.IsList() && b.IsList() && listKind(a) == listKind(b) && isSequence(a):
 		left, right := e.elements(a), e.elements(b)
 		for i := range min(len(left), len(right)) {
 			l, r := exec.ToValue(left[i]), exec.ToValue(right[i])
@@ -166,7 +179,7 @@ func (e *engine) equal(a, b *exec.Value) bool {
 		return a.String() == b.String()
 	case a.IsList() && b.IsList():
 		left, right := e.elements(a), e.elements(b)
-		if len(left) != len(right) || isTuple(a) != isTuple(b) {
+		if len(left) != len(right) || listKind(a) != listKind(b) {
 			return false
 		}
 		for i := range left {

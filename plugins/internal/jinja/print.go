@@ -26,7 +26,7 @@ func (e *engine) str(v *exec.Value) string {
 // repr is Python's repr().
 func (e *engine) repr(text *strings.Builder, v *exec.Value) {
 	if v.IsNil() {
-		text.WriteString("None")
+		text.WriteString(map[bool]string{true: "Undefined", false: "None"}[isUndefined(v)])
 		return
 	}
 	if number, ok := v.Interface().(exact); ok {
@@ -34,6 +34,10 @@ func (e *engine) repr(text *strings.Builder, v *exec.Value) {
 		return
 	}
 	switch {
+	case isMarkup(v):
+		text.WriteString("Markup(")
+		quote(text, v.String())
+		text.WriteString(")")
 	case v.IsString():
 		quote(text, v.String())
 	case v.IsBool():
@@ -58,6 +62,20 @@ func (e *engine) repr(text *strings.Builder, v *exec.Value) {
 func (e *engine) reprList(text *strings.Builder, v *exec.Value) {
 	opening, closing := "[", "]"
 	elements := e.elements(v)
+	switch kind := listKind(v); kind {
+	case "list", "tuple":
+	case "range":
+		of := v.Interface().(span)
+		bounds := of[len(of) : len(of)+3]
+		fmt.Fprintf(text, "range(%v, %v", bounds[0], bounds[1])
+		if bounds[2] != 1 {
+			fmt.Fprintf(text, ", %v", bounds[2])
+		}
+		text.WriteByte(')')
+		return
+	default:
+		opening, closing = kind+"([", "])"
+	}
 	if isTuple(v) || isGroup(v) {
 		opening, closing = "(", ")"
 		if len(elements) == 1 {

@@ -12,7 +12,7 @@ import (
 )
 
 // conversion is one place of a printf format.
-var conversion = regexp.MustCompile(`%(?:\(([^)]*)\))?([-+ 0#]*)(\d*)(?:\.(\d*))?[hlL]?(.|$)`)
+var conversion = regexp.MustCompile(`%(?:\(([^)]*)\))?([-+ 0#]*)(\*|\d*)(?:\.(\*|\d*))?[hlL]?(.|$)`)
 
 // formatArguments are what fills a printf format: a tuple's elements, or else the one value.
 func formatArguments(v *exec.Value) []*exec.Value {
@@ -28,8 +28,10 @@ func formatArguments(v *exec.Value) []*exec.Value {
 }
 
 // printf is Python's format % arguments; named places are filled from a dictionary.
-func (e *engine) printf(format string, arguments []*exec.Value, dictionary *exec.Value) (string, error) {
+// Into markup they are written escaped.
+func (e *engine) printf(format *exec.Value, arguments []*exec.Value, dictionary *exec.Value) (*exec.Value, error) {
 	var wrong error
+	safe := isMarkup(format)
 	used, named := 0, false
 	fail := func(err error) string {
 		if wrong == nil {
@@ -37,10 +39,28 @@ func (e *engine) printf(format string, arguments []*exec.Value, dictionary *exec
 		}
 		return ""
 	}
-	text := conversion.ReplaceAllStringFunc(format, func(place string) string {
+	text := conversion.ReplaceAllStringFunc(e.str(format), func(place string) string {
 		part := conversion.FindStringSubmatch(place)
 		if part[5] == "%" {
 			return "%"
+		}
+		for i := 3; i <= 4; i++ { // a width or precision of * is the next value
+			if part[i] != "*" {
+				continue
+			}
+			if used == len(arguments) {
+				return fail(errTooFew)
+			}
+			n, ok := numberOf(arguments[used])
+			if used++; !ok || n.i == nil {
+				return fail(errors.New("* takes a whole number"))
+			}
+			if part[i] = n.i.String(); i == 3 && n.i.Sign() < 0 {
+				part[2] += "-"
+				part[3] = part[3][1:]
+			} else if n.i.Sign() < 0 {
+				part[4] = "0"
+			}
 		}
 		var v *exec.Value
 		if strings.HasPrefix(place, "%(") {
@@ -54,12 +74,12 @@ func (e *engine) printf(format string, arguments []*exec.Value, dictionary *exec
 			}
 		} else {
 			if used == len(arguments) {
-				return fail(errors.New("there are fewer values than places in the format"))
+				return fail(errTooFew)
 			}
 			v = arguments[used]
 			used++
 		}
-		written, err := e.converted(v, part)
+		written, err := e.converted(v, part, safe)
 		if err != nil {
 			return fail(err)
 		}
@@ -71,11 +91,16 @@ func (e *engine) printf(format string, arguments []*exec.Value, dictionary *exec
 	if wrong == nil && len(text) > maxOutput {
 		wrong = errTooLong
 	}
-	return text, wrong
+	if wrong != nil {
+		return nil, wrong
+	}
+	return marked(text, safe), nil
 }
 
+var errTooFew = errors.New("there are fewer values than places in the format")
+
 // converted writes a value at a printf place.
-func (e *engine) converted(v *exec.Value, part []string) (string, error) {
+func (e *engine) converted(v *exec.Value, part []string, safe bool) (string, error) {
 	l := layout{fill: " ", align: '>'}
 	var err error
 	if l.width, err = parseWidth(part[3], 0); err != nil {
@@ -111,11 +136,11 @@ func (e *engine) converted(v *exec.Value, part []string) (string, error) {
 			l.verb, l.sign = 'c', 0
 			return l.number(n)
 		case verb == "s" || verb == "c":
-			return l.text(e.str(v)), nil
+			return l.text(e.markupOf(v, safe)), nil
 		default:
 			var text strings.Builder
 			e.repr(&text, v)
-			return l.text(text.String()), nil
+			return l.text(e.markupOf(exec.AsValue(text.String()), safe)), nil
 		}
 	case "d", "i", "u", "x", "X", "o", "f", "F", "e", "E", "g", "G":
 		if !isNumber {

@@ -2,7 +2,6 @@ package jinja
 
 import (
 	"reflect"
-	"strings"
 	"unsafe"
 
 	controls "github.com/nikolalohinski/gonja/v2/builtins/control_structures"
@@ -26,25 +25,29 @@ const (
 	dotFilter     = "\x00dot"     // a.b
 	sliceFilter   = "\x00slice"   // a[b:c]
 	methodFilter  = "\x00method"  // a.b(c)
+	onlyFilter    = "\x00only"    // what a literal list has one of
+	numberFilter  = "\x00number"  // an integer that fits no int
+	checkFilter   = "\x00check"   // for a in b if c
 )
 
-// rewriter puts the engine's own filters in the place of expressions that the library evaluates otherwise than Python.
-// The library's nodes are reached by reflection: its tags keep their expressions in unexported fields.
+// rewriter puts the expressions of the engine in the place of the references to them, and the engine's own filters where
+// tags take values. The library's nodes are reached by reflection: its tags keep their expressions in unexported fields.
 type rewriter struct {
-	source string // of the template
+	engine *engine
 	seen   map[uintptr]bool
 }
 
-func rewrite(source string, list []nodes.Node) {
-	r := &rewriter{source: source, seen: map[uintptr]bool{}}
+func (e *engine) rewrite(list []nodes.Node) {
+	r := &rewriter{engine: e, seen: map[uintptr]bool{}}
 	r.walk(reflect.ValueOf(list))
 }
 
 var (
-	tokenType  = reflect.TypeFor[*tokens.Token]()
-	outputType = reflect.TypeFor[*nodes.Output]()
-	ifType     = reflect.TypeFor[*controls.IfControlStructure]()
-	loopType   = reflect.TypeFor[*controls.ForControlStructure]()
+	tokenType   = reflect.TypeFor[*tokens.Token]()
+	literalType = reflect.TypeFor[*nodes.String]()
+	outputType  = reflect.TypeFor[*nodes.Output]()
+	ifType      = reflect.TypeFor[*controls.IfControlStructure]()
+	loopType    = reflect.TypeFor[*controls.ForControlStructure]()
 )
 
 func (r *rewriter) walk(v reflect.Value) {
@@ -53,15 +56,13 @@ func (r *rewriter) walk(v reflect.Value) {
 		if v.IsNil() {
 			return
 		}
-		r.walk(v.Elem())
-		if !v.CanSet() {
-			return
-		}
-		if expression, ok := v.Elem().Interface().(nodes.Expression); ok {
-			if replacement := r.replaced(expression); replacement != nil {
-				v.Set(reflect.ValueOf(replacement))
+		if v.Elem().Type() == literalType && v.CanSet() {
+			if expression, ok := r.engine.referred(v.Elem().Elem().FieldByName("Val").String()); ok {
+				v.Set(reflect.ValueOf(expression))
+				return
 			}
 		}
+		r.walk(v.Elem())
 	case reflect.Pointer:
 		if v.IsNil() || v.Type() == tokenType || r.seen[v.Pointer()] {
 			return
@@ -72,9 +73,6 @@ func (r *rewriter) walk(v reflect.Value) {
 		case outputType:
 			output := v.Interface().(*nodes.Output)
 			output.Expression = filtered(output.Expression, printFilter)
-			if output.Alternative != nil {
-				output.Alternative = filtered(output.Alternative, printFilter)
-			}
 		case ifType:
 			tag := v.Interface().(*controls.IfControlStructure)
 			for i, condition := range tag.Conditions {
@@ -104,137 +102,6 @@ func (r *rewriter) walk(v reflect.Value) {
 			v.SetMapIndex(key, element)
 		}
 	}
-}
-
-// replaced is what stands for an expression, nil for itself. What is inside of it has been replaced already.
-func (r *rewriter) replaced(expression nodes.Expression) nodes.Expression {
-	switch n := expression.(type) {
-	case *nodes.None:
-		return filtered(n, nullFilter)
-	case *nodes.List:
-		return filtered(n, listFilter)
-	case *nodes.Tuple:
-		return filtered(&nodes.List{Location: n.Location, Val: n.Val}, tupleFilter)
-	case *nodes.Dict:
-		return filtered(n, dictFilter)
-	case *nodes.BinaryExpression:
-		return r.operation(n)
-	case *nodes.UnaryExpression:
-		return filtered(n.Term, signFilter, &nodes.Bool{Val: n.Negative})
-	case *nodes.Negation:
-		return filtered(n.Term, notFilter)
-	case *nodes.GetItem:
-		if n.Arg != nil {
-			return filtered(n.Node, itemFilter, n.Arg)
-		}
-	case *nodes.GetAttribute:
-		if n.Attribute == "" {
-			return filtered(n.Node, itemFilter, &nodes.Integer{Val: n.Index})
-		}
-		return filtered(n.Node, dotFilter, &nodes.String{Val: n.Attribute})
-	case *nodes.GetSlice:
-		return filtered(n.Node, sliceFilter, bound(n.Start), bound(n.End), bound(n.Step))
-	case *nodes.FilteredExpression:
-		// The library takes a in b | c for (a in b) | c.
-		inner := n.Expression
-		if not, ok := inner.(*nodes.FilteredExpression); ok && not.Filters[0].Name == notFilter {
-			inner = not.Expression
-		}
-		test, ok := inner.(*nodes.TestExpression)
-		if ok && test.Test.Name == "in" && len(test.Test.Args) == 1 && !r.inParentheses(test.Test.Token, r.pipe(n.Filters[0].Token)) {
-			test.Test.Args[0] = &nodes.FilteredExpression{Expression: test.Test.Args[0], Filters: n.Filters}
-			return n.Expression
-		}
-	case *nodes.Call:
-		dot, ok := n.Func.(*nodes.FilteredExpression)
-		if !ok || len(dot.Filters) != 1 || dot.Filters[0].Name != dotFilter {
-			return nil
-		}
-		name := dot.Filters[0].Args[0]
-		if isMethod(name.(*nodes.String).Val) {
-			call := filtered(dot.Expression, methodFilter, append([]nodes.Expression{name}, n.Args...)...)
-			call.Filters[0].Kwargs = n.Kwargs
-			return call
-		}
-	}
-	return nil
-}
-
-func (r *rewriter) operation(n *nodes.BinaryExpression) nodes.Expression {
-	operator := n.Operator.Token
-	if operator.Type == tokens.And || operator.Type == tokens.Or {
-		return nil
-	}
-	if isComparison(operator.Val) {
-		// a < b < c is a < b and b < c.
-		if before := lastComparison(n.Left); before != nil && !r.inParentheses(before.Token, operator) {
-			and := &nodes.BinOperator{Token: &tokens.Token{Type: tokens.And, Val: "and"}}
-			return &nodes.BinaryExpression{Left: n.Left, Operator: and, Right: operate(before.Args[1], operator, n.Right)}
-		}
-	}
-	return operate(n.Left, operator, n.Right)
-}
-
-func operate(left nodes.Expression, operator *tokens.Token, right nodes.Expression) nodes.Expression {
-	expression := filtered(left, operateFilter, &nodes.String{Val: operator.Val}, right)
-	expression.Filters[0].Token = operator
-	return expression
-}
-
-func isComparison(operator string) bool {
-	switch operator {
-	case "==", "!=", "<", "<=", ">", ">=":
-		return true
-	}
-	return false
-}
-
-// lastComparison is an expression that compares, or the last of those that it is a chain of; nil of others.
-func lastComparison(expression nodes.Expression) *nodes.FilterCall {
-	switch n := expression.(type) {
-	case *nodes.BinaryExpression:
-		return lastComparison(n.Right)
-	case *nodes.FilteredExpression:
-		if f := n.Filters[0]; len(n.Filters) == 1 && f.Name == operateFilter && isComparison(f.Token.Val) {
-			return f
-		}
-	}
-	return nil
-}
-
-// inParentheses says whether an operation before another operator stands in parentheses, which the library forgets.
-func (r *rewriter) inParentheses(operation, before *tokens.Token) bool {
-	if before.Pos > len(r.source) || !strings.HasSuffix(strings.TrimRight(r.source[:before.Pos], " \t\r\n"), ")") {
-		return false
-	}
-	open := 0
-	for i := before.Pos - 1; i >= 0; i-- {
-		switch r.source[i] {
-		case ')':
-			open++
-		case '(':
-			if open--; open == 0 {
-				return i < operation.Pos
-			}
-		}
-	}
-	return false
-}
-
-// pipe is the | before a filter's name.
-func (r *rewriter) pipe(filter *tokens.Token) *tokens.Token {
-	if filter == nil || filter.Pos > len(r.source) {
-		return &tokens.Token{}
-	}
-	return &tokens.Token{Pos: max(strings.LastIndexByte(r.source[:filter.Pos], '|'), 0)}
-}
-
-// bound is a side of a slice; null where there is none.
-func bound(n nodes.Node) nodes.Expression {
-	if n == nil {
-		return filtered(&nodes.None{}, nullFilter)
-	}
-	return n
 }
 
 func filtered(expression nodes.Expression, name string, arguments ...nodes.Expression) *nodes.FilteredExpression {

@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/nodes"
@@ -14,17 +15,12 @@ type set struct {
 	engine   *engine
 	location *tokens.Token
 	targets  []target
-	values   []choice // with several targets or behind a comma a tuple
-	tuple    bool
+	value    nodes.Expression // of the body, its filters, nil without any
 	body     *nodes.Wrapper
-	filters  []*nodes.FilterCall // of the body
 }
 
 // target is a name, or an attribute of a namespace.
 type target struct{ name, attribute string }
-
-// choice is an expression, or one of two by a condition.
-type choice struct{ value, condition, alternative nodes.Expression }
 
 func (e *engine) parseSet(p *parser.Parser, args *parser.Parser) (nodes.ControlStructure, error) {
 	s := &set{engine: e, location: p.Current()}
@@ -46,47 +42,22 @@ func (e *engine) parseSet(p *parser.Parser, args *parser.Parser) (nodes.ControlS
 			break
 		}
 	}
-	if args.Match(tokens.Assign) != nil {
-		return s, s.parseValues(args)
-	}
-	for args.Match(tokens.Pipe) != nil {
-		filter, err := args.ParseFilter()
-		if err != nil {
+	isBody := args.Match(tokens.Assign) == nil
+	if !isBody || args.Match(tokens.Pipe) != nil {
+		var err error
+		if s.value, err = args.ParseExpression(); err != nil {
 			return nil, err
 		}
-		s.filters = append(s.filters, filter)
 	}
-	if !args.End() || len(s.targets) > 1 {
+	if !args.End() || isBody && len(s.targets) > 1 {
 		return nil, args.Error("expected '='", args.Current())
+	}
+	if !isBody {
+		return s, nil
 	}
 	var err error
 	s.body, _, err = p.WrapUntil("endset")
 	return s, err
-}
-
-func (s *set) parseValues(args *parser.Parser) error {
-	for {
-		var c choice
-		var err error
-		if c.value, err = args.ParseExpression(); err != nil {
-			return err
-		}
-		if c.condition, c.alternative, err = args.ParseCondition(); err != nil {
-			return err
-		}
-		s.values = append(s.values, c)
-		if args.Match(tokens.Comma) == nil {
-			break
-		}
-		s.tuple = true
-		if args.End() {
-			break
-		}
-	}
-	if !args.End() {
-		return args.Error("the value of set is malformed", args.Current())
-	}
-	return nil
 }
 
 func (s *set) Position() *tokens.Token { return s.location }
@@ -94,7 +65,7 @@ func (s *set) String() string          { return "set" }
 
 // Execute gives the variables their values.
 func (s *set) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
-	value, err := s.value(r)
+	value, err := s.evaluated(r)
 	if err != nil {
 		return err
 	}
@@ -113,56 +84,65 @@ func (s *set) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
 	return nil
 }
 
-func (s *set) value(r *exec.Renderer) (*exec.Value, error) {
+func (s *set) evaluated(r *exec.Renderer) (*exec.Value, error) {
 	if s.body != nil {
-		return s.rendered(r)
+		return rendered(r, s.body, s.value)
 	}
-	var all tuple
-	for _, c := range s.values {
-		v := c.eval(r)
-		if v.IsError() {
-			return nil, v
-		}
-		if !s.tuple {
-			return v, nil
-		}
-		all = append(all, v.Interface())
+	value := r.Eval(s.value)
+	if value.IsError() {
+		return nil, value
 	}
-	return exec.AsValue(all), nil
+	return value, nil
 }
 
-func (c choice) eval(r *exec.Renderer) *exec.Value {
-	if c.condition == nil {
-		return r.Eval(c.value)
-	}
-	condition := r.Eval(c.condition)
-	switch {
-	case condition.IsError():
-		return condition
-	case condition.IsTrue():
-		return r.Eval(c.value)
-	case c.alternative == nil:
-		return exec.AsValue(nil)
-	default:
-		return r.Eval(c.alternative)
-	}
-}
-
-// rendered is the body's text through the filters.
-func (s *set) rendered(r *exec.Renderer) (*exec.Value, error) {
+// rendered is a body's text through filters, if there are any.
+func rendered(r *exec.Renderer, body *nodes.Wrapper, filters nodes.Expression) (*exec.Value, error) {
 	sub := r.Inherit()
 	var out output
 	sub.Output = &out
-	if err := sub.ExecuteWrapper(s.body); err != nil {
+	if err := sub.ExecuteWrapper(body); err != nil {
 		return nil, err
 	}
-	value := exec.AsSafeValue(out.text.String())
-	for _, filter := range s.filters {
-		if value = r.Evaluator().ExecuteFilter(filter, value); value.IsError() {
-			return nil, value
-		}
+	value := marked(out.text.String(), r.Config.AutoEscape)
+	if filters == nil {
+		return value, nil
+	}
+	sub.Environment.Context.Set(bodySlot, value)
+	if value = sub.Eval(filters); value.IsError() {
+		return nil, value
 	}
 	return value, nil
+}
+
+// filterTag is {% filter upper %}body{% endfilter %}.
+type filterTag struct {
+	engine   *engine
+	location *tokens.Token
+	filters  nodes.Expression
+	body     *nodes.Wrapper
+}
+
+func (e *engine) parseFilter(p *parser.Parser, args *parser.Parser) (nodes.ControlStructure, error) {
+	f := &filterTag{engine: e, location: p.Current()}
+	var err error
+	if f.filters, err = args.ParseExpression(); err != nil {
+		return nil, err
+	}
+	f.body, _, err = p.WrapUntil("endfilter")
+	return f, err
+}
+
+func (f *filterTag) Position() *tokens.Token { return f.location }
+func (f *filterTag) String() string          { return "filter" }
+
+// Execute writes the filtered body.
+func (f *filterTag) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
+	value, err := rendered(r, f.body, f.filters)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(r.Output, f.engine.str(value))
+	return err
 }
 
 func (t target) assign(r *exec.Renderer, value *exec.Value) error {

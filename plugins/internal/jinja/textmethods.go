@@ -52,7 +52,7 @@ var textMethods = map[string]textMethod{
 			if !isText(v) {
 				return nil, fmt.Errorf("element %d of the list is %s, not a string", i, typeName(v))
 			}
-			parts = append(parts, v.String())
+			parts = append(parts, a.engine.markupOf(v, a.markup))
 		}
 		return strings.Join(parts, self), nil
 	},
