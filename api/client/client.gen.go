@@ -2667,7 +2667,8 @@ type ClientInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+	// 422 where it is true: there are no executions without effects.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2678,7 +2679,8 @@ type ClientInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+	// 422 where it is true: there are no executions without effects.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3952,7 +3954,8 @@ func (c *Client) UpdateGraph(ctx context.Context, graphId GraphID, params *Updat
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+// 422 where it is true: there are no executions without effects.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3973,7 +3976,8 @@ func (c *Client) ExecuteGraphWithBody(ctx context.Context, graphId GraphID, para
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+// 422 where it is true: there are no executions without effects.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9882,7 +9886,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+	// 422 where it is true: there are no executions without effects.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9893,7 +9898,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 	// are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+	// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+	// 422 where it is true: there are no executions without effects.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -19682,7 +19688,8 @@ func (c *ClientWithResponses) UpdateGraphWithResponse(ctx context.Context, graph
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+// 422 where it is true: there are no executions without effects.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -19699,7 +19706,8 @@ func (c *ClientWithResponses) ExecuteGraphWithBodyWithResponse(ctx context.Conte
 //
 // Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
 // are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+// Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+// 422 where it is true: there are no executions without effects.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -514,7 +514,8 @@ export interface paths {
          * Execute graph
          * @description Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
          *     are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-         *     Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs.
+         *     Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+         *     422 where it is true: there are no executions without effects.
          */
         post: operations["executeGraph"];
         delete?: never;

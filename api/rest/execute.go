@@ -81,6 +81,7 @@ func executionRequest(body []byte) (execution.Request, error) {
 		return r, err
 	}
 	e.refuse("an execution runs a stored graph", "graph", "nodes", "links", "sub_graphs")
+	e.refuseDryRun()
 	if inputs := e.object("input_data"); inputs != nil {
 		r.Inputs = inputs
 		e.refuse("is another name of input_data; one of them is enough", "inputs")
@@ -98,6 +99,13 @@ func executionRequest(body []byte) (execution.Request, error) {
 	}
 	r.Version, r.Credentials = e.number("version"), e.credentials()
 	return r, e.problem()
+}
+
+// refuseDryRun refuses to do for real what was asked for without effects.
+func (e *envelope) refuseDryRun() {
+	if jsonscan.KindOf(e.members["dry_run"]) == jsonscan.Bool && string(e.members["dry_run"]) == "true" {
+		e.wrong["dry_run"] = "this server makes no executions without effects"
+	}
 }
 
 // credentials are references by their names in the graph's credentials_input_schema. What they name is for the core to

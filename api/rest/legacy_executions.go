@@ -40,6 +40,7 @@ func (s *server) legacyExecute(ctx context.Context, graphID string, version int,
 		request.Inputs = body
 		if named, ok := e.members[inputs]; ok && jsonscan.KindOf(named) == jsonscan.Object {
 			request.Inputs = named
+			e.refuseDryRun()
 		}
 		request.Credentials = e.credentials()
 		if err := e.problem(); err != nil {
