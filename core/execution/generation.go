@@ -245,6 +245,9 @@ func (g *generation) release(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("hand executions back: %w", err)
 	}
+	if g.config.Bus != nil {
+		g.config.Bus.Work()
+	}
 	return nil
 }
 

@@ -111,6 +111,13 @@ func (f *front) open(a *api.API) {
 	f.socks.set(a.WebSocket())
 }
 
+// refuse says for good that there is no API here.
+func (f *front) refuse(why string) {
+	refusal := rest.Identified(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { problem.Write(w, problem.Unavailable(why)) }))
+	f.api.set(refusal)
+	f.socks.set(refusal)
+}
+
 func (f *front) start(l net.Listener, handler http.Handler, log hclog.Logger) {
 	server := &http.Server{
 		Handler:           handler,

@@ -123,7 +123,9 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openAPI(ctx, id, graphs); err != nil {
+	if !s.settings.Role.API {
+		s.front.refuse("this server runs executions and serves no API; ask one that has the role api")
+	} else if err := s.openAPI(ctx, id, graphs); err != nil {
 		return err
 	}
 	ready := healthState{db: s.db, plugins: s.plugins.Plugins}
@@ -250,7 +252,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	c := execution.Config{
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Alone: s.oauth.Alone, Services: services, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), UserConcurrency: int(s.settings.ExecutionsPerUser), GraphConcurrency: int(s.settings.ExecutionsPerGraph),
-		Queue: int(s.settings.ExecutionQueue), UserQueue: int(s.settings.ExecutionQueuePerUser), Timezones: s.accounts,
+		Queue: int(s.settings.ExecutionQueue), UserQueue: int(s.settings.ExecutionQueuePerUser), Timezones: s.accounts, Elsewhere: !s.settings.Role.Worker,
 	}
 	if s.postgres == nil {
 		s.bus, err = event.Open(ctx, event.Config{
@@ -262,6 +264,9 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 		c.Bus = s.bus
 	} else if s.settings.NATSURL != "" {
 		s.log.Warn("NATS is not used: this server has a database of its own, which other servers cannot share")
+	}
+	if s.postgres != nil && !(s.settings.Role.API && s.settings.Role.Worker) {
+		s.log.Warn("this server has a database of its own, which the servers with the other role cannot share; PATCHBAY_DATABASE_URL is for one that they can")
 	}
 	if s.execution, err = execution.New(c); err != nil {
 		return nil, err
