@@ -80,6 +80,7 @@ func TestCoercion(t *testing.T) {
 		{integer, `"1_000"`, `1000`},
 		{integer, `"nan"`, `0`},
 		{integer, `"0x10"`, `0`},
+		{integer, `"-１_２"`, `-12`},
 		{integer, `"."`, `0`},
 		{integer, `"1e+5"`, `100000`},
 		{integer, `"1e+-5"`, `0`},
@@ -93,6 +94,8 @@ func TestCoercion(t *testing.T) {
 		{number, `"1e500"`, `1.0e500`},
 		{number, `"-0"`, `-0.0`},
 		{number, `"x"`, `0.0`},
+		{number, `"\u0664\u0662.\u0665"`, `42.5`},
+		{number, `"²"`, `0.0`},
 		{number, `[1,2]`, `2.0`},
 		{number, `true`, `1.0`},
 		// To boolean.

@@ -3,6 +3,8 @@ package block
 import (
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // decimal is a number as its digits, since values must not pass through floating point: it stands for
@@ -19,7 +21,7 @@ const maxExpanded = 400
 // parseDecimal reads a number as Python's float does: white space around, a sign, underscores between digits, no
 // digits on one side of the point. What is no finite number is not read.
 func parseDecimal(s string) (decimal, bool) {
-	s = strings.TrimSpace(s)
+	s = asciiDigits(strings.TrimSpace(s))
 	var d decimal
 	if s != "" && (s[0] == '-' || s[0] == '+') {
 		d.negative = s[0] == '-'
@@ -55,6 +57,21 @@ func parseDecimal(s string) (decimal, bool) {
 		d.point = 0
 	}
 	return d, true
+}
+
+// asciiDigits writes the decimal digits of all scripts as those of ASCII. Unicode has each ten of them in a row, the
+// zero first.
+func asciiDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf || !unicode.IsDigit(r) {
+			return r
+		}
+		before := rune(0)
+		for unicode.IsDigit(r - 1 - before) {
+			before++
+		}
+		return '0' + before%10
+	}, s)
 }
 
 // plainDigits removes underscores between digits; false for anything that is not a digit.

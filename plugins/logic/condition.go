@@ -67,7 +67,48 @@ func parsed(v json.RawMessage) json.RawMessage {
 	return v
 }
 
+// nonFinite reads text as an infinite number or none, which stay text where they come out: JSON has no such numbers.
+// Beside them the size of other numbers does not count. What is no number at all has no float.
+func nonFinite(v json.RawMessage) (f *float64, odd bool) {
+	switch value.KindOf(v) {
+	case value.String:
+		if parsed, ok := value.NonFinite(value.Text(v)); ok {
+			return &parsed, true
+		}
+	case value.Number, value.Bool:
+		return new(float64), false
+	}
+	return nil, false
+}
+
+func compareFloats(x *float64, operator string, y *float64) (bool, error) {
+	known := x != nil && y != nil
+	switch {
+	case operator == "==":
+		return known && *x == *y, nil
+	case operator == "!=":
+		return !known || *x != *y, nil
+	case !known:
+		return false, sdk.InvalidInput("Comparison failed: only numbers have an order with an infinite number")
+	case operator == ">":
+		return *x > *y, nil
+	case operator == "<":
+		return *x < *y, nil
+	case operator == ">=":
+		return *x >= *y, nil
+	case operator == "<=":
+		return *x <= *y, nil
+	default:
+		return false, sdk.InvalidInput("Comparison failed: there is no operator %q", operator)
+	}
+}
+
 func compare(left json.RawMessage, operator string, right json.RawMessage) (bool, error) {
+	x, leftOdd := nonFinite(left)
+	y, rightOdd := nonFinite(right)
+	if leftOdd || rightOdd {
+		return compareFloats(x, operator, y)
+	}
 	switch operator {
 	case "==":
 		return value.Equal(left, right), nil

@@ -75,7 +75,7 @@ func TestDaysBeforeKeepToTheCalendar(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for days, want := range map[string]string{"0": "2025-09-10", "2": "2025-09-08", "3": "2025-09-07", "4": "2025-09-06"} {
+	for days, want := range map[string]string{"0": "2025-09-10", "2": "2025-09-08", "3": "2025-09-07", "4": "2025-09-06", `"٣"`: "2025-09-07"} {
 		got, err := daysBefore(time.Date(2025, 9, 10, 0, 30, 0, 0, santiago), json.RawMessage(days))
 		if err != nil || got.Format(time.DateOnly) != want {
 			t.Errorf("%s days before: %s, %v, want %s", days, got, err, want)

@@ -61,9 +61,10 @@ func toFloat(c filterCall) (any, error) {
 			return f, nil
 		}
 	} else if parsed, ok := value.ParseNumber(c.in.String()); ok && isText(c.in) {
-		if f, err := strconv.ParseFloat(string(parsed), 64); err == nil {
-			return f, nil
-		}
+		f, _ := strconv.ParseFloat(string(parsed), 64) // infinite, as in Python
+		return f, nil
+	} else if f, ok := value.NonFinite(c.in.String()); ok && isText(c.in) {
+		return f, nil
 	}
 	return otherwise(c, 0.0), nil
 }

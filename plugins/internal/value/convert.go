@@ -2,6 +2,7 @@ package value
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,6 +20,11 @@ func Convert(raw json.RawMessage, to Kind) (json.RawMessage, error) {
 		}
 		return FromText(JSONText(raw)), nil
 	case Number:
+		if from == String {
+			if _, ok := NonFinite(Text(raw)); ok {
+				return nil, errors.New("JSON has no number that is infinite or none")
+			}
+		}
 		return toFloat(raw), nil
 	case Bool:
 		if from == String {

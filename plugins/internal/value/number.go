@@ -6,12 +6,13 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
-// ParseNumber reads text as Python's float() does and gives it as a JSON number with all its digits: "+1_000." is
-// 1000. Infinity and not-a-number, which JSON lacks, are no numbers here.
+// ParseNumber reads text as Python's float() does, in the decimal digits of any script, and gives it as a JSON number
+// with all its digits: "+1_000." is 1000. Infinity and not-a-number, which JSON lacks, are no numbers here: see NonFinite.
 func ParseNumber(text string) (json.RawMessage, bool) {
-	text = strings.TrimFunc(text, IsSpace)
+	text = plainDigits(strings.TrimFunc(text, IsSpace))
 	var out strings.Builder
 	if rest, minus := strings.CutPrefix(text, "-"); minus {
 		out.WriteByte('-')
@@ -51,6 +52,49 @@ func ParseNumber(text string) (json.RawMessage, bool) {
 		return nil, false
 	}
 	return json.RawMessage(out.String()), true
+}
+
+// NonFinite reads the texts that Python's float() takes for what is no finite number: inf, Infinity and nan, with a sign
+// or without, in any case.
+func NonFinite(text string) (float64, bool) {
+	text = strings.ToLower(strings.TrimFunc(text, IsSpace))
+	name, negative := strings.CutPrefix(text, "-")
+	if !negative {
+		name = strings.TrimPrefix(name, "+")
+	}
+	switch name {
+	case "inf", "infinity":
+		if negative {
+			return math.Inf(-1), true
+		}
+		return math.Inf(1), true
+	case "nan":
+		return math.NaN(), true
+	default:
+		return 0, false
+	}
+}
+
+// plainDigits writes the decimal digits of all scripts as those of ASCII.
+func plainDigits(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) < 0 {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= unicode.MaxASCII || !unicode.IsDigit(r) {
+			return r
+		}
+		return '0' + digit(r)
+	}, text)
+}
+
+// digit is what a decimal digit of any script stands for: Unicode has each ten of them in a row, the zero first.
+func digit(r rune) rune {
+	before := rune(0)
+	for unicode.IsDigit(r - 1 - before) {
+		before++
+	}
+	return before % 10
 }
 
 // digits takes leading digits off; single underscores between two digits are left out, as Python allows them.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -73,12 +74,47 @@ func TestParseNumberReadsAsPythonDoes(t *testing.T) {
 	for text, want := range map[string]string{
 		" 10 ": "10", "+1_000.": "1000", ".5": "0.5", "-.5e+3": "-0.5e+3", "007": "7", "1e5": "1e5", "-0": "-0",
 		"9007199254740993": "9007199254740993", "1E400": "1e400", "\u00a05\u2003": "5", "1_0.0_1": "10.01",
-		"": "", "-": "", ".": "", "1_": "", "_1": "", "1__0": "", "0x10": "", "inf": "", "nan": "", "1e": "", "1 2": "", "e5": "",
+		"": "", "-": "", ".": "", "1_": "", "_1": "", "1__0": "", "0x10": "", "inf": "", "nan": "", "1e": "",
+		"٤٢": "42", "-٣.٥": "-3.5", "१_०": "10", "１２e３": "12e3", "𝟗": "9", "²": "", "Ⅷ": "", "٤٢x": "", "1 2": "", "e5": "",
 	} {
 		got, ok := ParseNumber(text)
 		if ok != (want != "") || string(got) != want {
 			t.Errorf("%q: got %s, %v; want %s", text, got, ok, want)
 		}
+	}
+}
+
+func TestNonFiniteReadsAsPythonDoes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"inf": "inf", " -Infinity\n": "-inf", "+iNF": "inf", "nan": "nan", "-NaN": "nan",
+		"": "", "infinit": "", "--inf": "", "1": "", "in f": "", "+-inf": "",
+	} {
+		f, ok := NonFinite(text)
+		if ok != (want != "") || ok && FloatText(f) != want {
+			t.Errorf("%q: got %v, %v; want %s", text, f, ok, want)
+		}
+	}
+	if got, err := Convert([]byte(`"-inf"`), Number); err == nil {
+		t.Errorf("-inf converts to %s, which is no JSON", got)
+	}
+}
+
+// The digits of Unicode come in rows of ten, each from its zero on.
+func TestDigitsOfAllScripts(t *testing.T) {
+	t.Parallel()
+	row := 0
+	for r := range rune(unicode.MaxRune) {
+		if !unicode.IsDigit(r) {
+			if row%10 != 0 {
+				t.Fatalf("the digits before %U are no row of ten", r)
+			}
+			continue
+		}
+		if got := digit(r); got != rune(row%10) {
+			t.Errorf("%U is %d, want %d", r, got, row%10)
+		}
+		row++
 	}
 }
 
