@@ -29,6 +29,7 @@ type commands struct {
 	Key     keyCommand     `cmd:"" help:"Look after the keys that stored credentials are encrypted under."`
 	Plugin  pluginCommand  `cmd:"" help:"Look after plugins."`
 	Migrate migrateCommand `cmd:"" help:"Migrate the database; serve does so too."`
+	Doctor  doctorCommand  `cmd:"" help:"Look whether a server would work here, and what the system can deny plugins."`
 }
 
 // terminal is where a command reads and writes.

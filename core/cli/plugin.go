@@ -12,6 +12,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/core/reference"
 )
 
@@ -66,7 +67,7 @@ func describePlugins(ctx context.Context, settings *config.Settings, names []str
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(run)) }()
 	host, err := plugin.New(plugin.Config{
-		Dirs: settings.PluginDirs, RuntimeDir: filepath.Join(run, "run"), Settings: settings.PluginSettings, Builtin: block.Structural(),
+		Dirs: settings.PluginDirs, RuntimeDir: filepath.Join(run, "run"), UserIDs: isolation.Range(settings.PluginUserIDs), Settings: settings.PluginSettings, Builtin: block.Structural(),
 	})
 	if err != nil {
 		return nil, err

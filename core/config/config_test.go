@@ -188,3 +188,16 @@ func FuzzSize(f *testing.F) {
 		}
 	})
 }
+
+func TestUserIDsAreARange(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]UserIDs{
+		"50000-59999": {50000, 59999}, "1-1000": {1, 1000}, "70000-2147483647": {70000, 2147483647},
+		"": {}, "5": {}, "0-5000": {}, "60000-70000": {}, "5000-4000": {}, "1-999": {}, "-1-5000": {}, "a-b": {}, "70000-2147483648": {},
+	} {
+		var got UserIDs
+		if err := got.UnmarshalText([]byte(text)); got != want || (err == nil) != (want != UserIDs{}) {
+			t.Errorf("%q: %v %v", text, got, err)
+		}
+	}
+}

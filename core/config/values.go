@@ -27,6 +27,21 @@ func (a *Address) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// UserIDs is a range of the numbers of users, both ends included.
+type UserIDs struct{ First, Last int }
+
+// UnmarshalText takes first-last. Root and nobody are not to be in it.
+func (u *UserIDs) UnmarshalText(text []byte) error {
+	first, last, ok := strings.Cut(string(text), "-")
+	from, err := strconv.ParseUint(first, 10, 31)
+	to, wrong := strconv.ParseUint(last, 10, 31)
+	if !ok || err != nil || wrong != nil || from == 0 || to < from+999 || from <= 65534 && to >= 65534 {
+		return fmt.Errorf("%q is no range of at least 1000 users without 0 and 65534, such as 50000-59999", text)
+	}
+	u.First, u.Last = int(from), int(to)
+	return nil
+}
+
 // Loopback says whether only this machine can reach the address.
 func (a Address) Loopback() bool {
 	host, _, err := net.SplitHostPort(string(a))

@@ -199,6 +199,21 @@ func TestGrantedIsToBeHad(t *testing.T) {
 	}
 }
 
+func TestFoldersOfTheServerAreGrantedToNobody(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "good", "raw_a")
+	data := t.TempDir()
+	for name, path := range map[string]string{"good": filepath.Dir(data), "raw_a": filepath.Join(data, "server")} {
+		put(t, dir, name, fmt.Sprintf(`{"name":%q,"version":"1.0.0","protocol":1,"permissions":{"files":[{"path":%q}]}}`, name, path))
+	}
+	h := startHost(t, Config{Dirs: []string{dir}, Private: []string{data}}, testPace())
+	for _, name := range []string{"good", "raw_a"} {
+		if st := h.status(name); st.State != Failed || !strings.Contains(st.Error, "cannot be granted") {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
 // bounded starts a plugin that may have 128 MiB and 40 processes.
 func bounded(t *testing.T) *testHost {
 	dir := install(t, "good", "raw_victim")

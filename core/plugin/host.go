@@ -36,6 +36,8 @@ type Config struct {
 	RuntimeDir string
 	// UserIDs are the users that plugins run as where the host is root; unless set, isolation.DefaultUserIDs.
 	UserIDs isolation.Range
+	// Private are folders of the server's that no plugin is granted, nor what contains them or lies in them.
+	Private []string
 	// Settings gives the settings that are set for a plugin, by name; nil: none are.
 	Settings func(plugin string) map[string]string
 	// Builtin are the blocks that the core runs itself. They are listed with those of plugins, which may not
@@ -172,6 +174,9 @@ func (h *Host) isolate() error {
 	}
 	return err
 }
+
+// Isolation tells what the system can deny to plugins and what it cannot.
+func (h *Host) Isolation() []isolation.Feature { return h.system.Features() }
 
 // Start starts all plugins in parallel and returns when each is ready or its first start has failed. No plugin's
 // failure is the host's: Plugins tells. It is called once.

@@ -97,6 +97,18 @@ func (p Permissions) Covers(other Permissions) bool {
 	return true
 }
 
+// spares says which file of the permissions is the server's, if any.
+func (p Permissions) spares(private []string) error {
+	for _, f := range p.Files {
+		for _, folder := range private {
+			if within(f.Path, folder) || within(folder, f.Path) {
+				return fmt.Errorf("permissions: %s cannot be granted: the server keeps its data in %s", f.Path, folder)
+			}
+		}
+	}
+	return nil
+}
+
 func (p Permissions) files() []isolation.File {
 	files := make([]isolation.File, len(p.Files))
 	for i, f := range p.Files {

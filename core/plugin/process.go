@@ -41,6 +41,7 @@ const inheritedPrefix = "SSL_CERT_"
 // private folder. It implements go-plugin's runner.Runner, which is used for the handshake only.
 type process struct {
 	found
+	private []string // of Config
 	dir     string
 	log     hclog.Logger
 	starter *starter
@@ -69,7 +70,7 @@ type process struct {
 }
 
 func newProcess(h *Host, f found, dir string, log hclog.Logger) *process {
-	p := &process{found: f, dir: dir, log: log, starter: h.starter, system: h.system, veil: &h.veil, exited: make(chan struct{})}
+	p := &process{found: f, private: h.config.Private, dir: dir, log: log, starter: h.starter, system: h.system, veil: &h.veil, exited: make(chan struct{})}
 	p.handshake, p.announce = io.Pipe()
 	return p
 }
@@ -89,6 +90,9 @@ func (p *process) prepare(_ hclog.Logger, spec *exec.Cmd, socketDir string) (run
 		}
 		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, socketDirVariable+"=") })
 		env = append(env, socketDirVariable+"="+relative) // the plugin's working folder is p.dir
+	}
+	if err := p.Permissions.spares(p.private); err != nil {
+		return nil, permanent(err)
 	}
 	var err error
 	if p.executable, err = p.open(); err != nil {

@@ -33,6 +33,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/limit"
 	"github.com/patchbay-io/patchbay/core/oauth"
 	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/store"
 )
@@ -201,6 +202,8 @@ func (s *Server) startPlugins(ctx context.Context) error {
 	s.plugins, err = plugin.New(plugin.Config{
 		Dirs:       s.settings.PluginDirs,
 		RuntimeDir: s.data.part("run"),
+		UserIDs:    isolation.Range(s.settings.PluginUserIDs),
+		Private:    []string{s.settings.DataDir},
 		Settings:   s.settings.PluginSettings,
 		Builtin:    block.Structural(),
 		Logger:     s.log,
