@@ -60,7 +60,7 @@ func (p *parser) escape(f flags) (piece, error) {
 		}
 	}
 	c, err := p.character()
-	return piece{source: literal(c), kind: character}, err
+	return piece{source: matches(c, f), kind: character}, err
 }
 
 // isOctal says whether three octal digits stand here: they are a character, fewer are a group.
@@ -144,7 +144,7 @@ func (p *parser) class(f flags) (piece, error) {
 		}
 		if p.at+1 >= len(p.in) || !p.has("-") || p.in[p.at+1] == ']' {
 			if !isSet {
-				c.inner.WriteString(literal(low))
+				c.inner.WriteString(members(low, low, f))
 			}
 			continue
 		}
@@ -156,7 +156,7 @@ func (p *parser) class(f flags) (piece, error) {
 		if isSet || highIsSet || high < low {
 			return piece{}, errors.New("a range of characters is none, or runs backwards")
 		}
-		c.inner.WriteString(literal(low) + "-" + literal(high))
+		c.inner.WriteString(members(low, high, f))
 	}
 }
 

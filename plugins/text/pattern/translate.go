@@ -212,7 +212,7 @@ func (p *parser) atom(f flags) (piece, error) {
 	case '\\':
 		return p.escape(f)
 	default:
-		return piece{source: literal(c), kind: character}, nil
+		return piece{source: matches(c, f), kind: character}, nil
 	}
 }
 
