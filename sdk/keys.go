@@ -30,7 +30,17 @@ func Keys(scope KeyScope) KeyStore { return KeyStore{scope} }
 
 // Get gives the value of a key, and whether there is one.
 func (k KeyStore) Get(ctx context.Context, key string) (value json.RawMessage, found bool, err error) {
-	reply, err := call(ctx, &proto.Call{Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Scope: k.proto(), Key: validText(key)}}})
+	return k.get(ctx, key, false)
+}
+
+// Hold is Get for a run that will set the key by what it finds: no other run that holds the key finds anything before
+// that is committed. A run holds one key at most, and waits 5 minutes at most.
+func (k KeyStore) Hold(ctx context.Context, key string) (value json.RawMessage, found bool, err error) {
+	return k.get(ctx, key, true)
+}
+
+func (k KeyStore) get(ctx context.Context, key string, hold bool) (value json.RawMessage, found bool, err error) {
+	reply, err := call(ctx, &proto.Call{Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Scope: k.proto(), Key: validText(key), Hold: hold}}})
 	if err != nil {
 		return nil, false, fmt.Errorf("get key %q: %w", key, err)
 	}

@@ -93,8 +93,10 @@ func (a *attempt) run() any {
 	result := s.runner.Run(ctx, r)
 	if a.services != nil {
 		ev.writes = a.services.End()
+		ev.release = a.services.Release()
 	}
 	if ctx.Err() != nil {
+		ev.letGo()
 		result.Begun.Drop()
 		return nil
 	}
@@ -102,6 +104,7 @@ func (a *attempt) run() any {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if result.Crashed != nil && a.problem == "" {
+		ev.letGo() // it has written nothing
 		return crashEvent{run: ev.run, exec: ev.exec, attempt: ev.attempt, alone: result.Crashed.Alone, detail: result.Crashed.Detail}
 	}
 	ev.outputs = append(a.waiting, a.collected...)
@@ -119,6 +122,13 @@ func (a *attempt) run() any {
 		return endedEvent{ev, result.Begun}
 	}
 	return ev
+}
+
+// letGo gives the key that the attempt held to others.
+func (ev *doneEvent) letGo() {
+	if ev.release != nil {
+		ev.release()
+	}
 }
 
 // refused is the end of an attempt whose block could not run; nil when nobody asks any more.

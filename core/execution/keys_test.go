@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/exclusive"
 	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -97,7 +100,11 @@ func newKeyHarness(t *testing.T) *keyHarness {
 
 func (h *keyHarness) start() {
 	h.t.Helper()
-	services := hostservice.New(hostservice.Config{DB: h.db, HTTP: http.DefaultTransport, Logger: hclog.NewNullLogger()})
+	uses, err := exclusive.New(h.t.Context(), h.db, h.server, hclog.NewNullLogger())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	services := hostservice.New(hostservice.Config{DB: h.db, HTTP: http.DefaultTransport, Uses: uses, Logger: hclog.NewNullLogger()})
 	s, err := New(Config{DB: h.db, ServerID: h.server, Blocks: catalogue(testBlocks), Graphs: h.graphs, Runner: h.keys, Services: services, Logger: hclog.NewNullLogger()})
 	if err != nil {
 		h.t.Fatal(err)
@@ -491,4 +498,45 @@ func TestWhoGetsOnIsNotCharged(t *testing.T) {
 	if d := h.finished(id); d.Status != Completed {
 		t.Errorf("%s %+v", d.Status, d.Error)
 	}
+}
+
+// Node executions that hold a key, in one execution and in others of the same agent, find what those before them have
+// committed, and leave it to others however they end.
+func TestHeldKeysPassFromAttemptToAttempt(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	var crashed, failed atomic.Bool
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		reply := b.call(&proto.Call{Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Scope: proto.KeyScope_KEY_SCOPE_USER, Key: "n", Hold: true}}})
+		if e := reply.GetError(); e != nil {
+			return e
+		}
+		n, _ := strconv.Atoi(string(reply.GetKeyValue().GetValue()))
+		switch {
+		case n == 2 && crashed.CompareAndSwap(false, true):
+			return &proto.Error{Kind: crash}
+		case n == 4 && failed.CompareAndSwap(false, true):
+			b.set("n", `5`)
+			return &proto.Error{Message: "boom"}
+		}
+		b.set("n", strconv.Itoa(n+1))
+		b.emit(`1`)
+		return nil
+	})
+	g := h.chain("Effect", 1)
+	const executions = 20
+	var ids []string
+	for range executions {
+		ids = append(ids, h.execute(g, `{"x":1}`))
+	}
+	failures := 0
+	for _, id := range ids {
+		if d := h.finished(id); d.Status == Failed {
+			failures++
+		}
+	}
+	if failures != 1 {
+		t.Errorf("%d executions failed", failures)
+	}
+	h.expect("in the end", fmt.Sprintf("n:%d", executions))
 }

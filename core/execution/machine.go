@@ -136,6 +136,7 @@ type (
 		attempt               uint32
 		outputs               []output // of a block that does not stream
 		writes                []hostservice.Write
+		release               func() // of the key that it holds, after the commit; nil: none
 		failed                bool
 		message               string
 		plugin, pluginVersion string

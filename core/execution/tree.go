@@ -56,6 +56,9 @@ type tree struct {
 	acks  []ack
 	wake  chan struct{}
 
+	releases []func() // of keys that ended attempts hold, oldest first
+	waiting  int      // those of them whose attempts' ends are not handed to the writer
+
 	pending  *commit // what the events handled so far want committed
 	after    []command
 	rows     []*row
@@ -89,6 +92,7 @@ type ack struct {
 	commands []command
 	rows     int
 	bytes    int
+	releases int
 }
 
 // drainEvent asks a tree to start nothing more.
@@ -146,6 +150,7 @@ func (t *tree) takeEvents() []any {
 func (t *tree) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer t.dropUnseen()
+	defer t.releaseAll()
 	defer t.blocks.Wait()
 	defer cancel()
 	t.ctx = ctx
@@ -221,8 +226,41 @@ func (t *tree) settle() {
 			t.end(a.err)
 			return
 		}
+		for _, release := range t.releases[:a.releases] {
+			t.blocks.Go(release)
+		}
+		t.releases = t.releases[a.releases:]
 		for _, c := range a.commands {
 			t.launch(t.ctx, c)
+		}
+	}
+}
+
+// releaseLater lets the key that an attempt held go to others when its end is committed.
+func (t *tree) releaseLater(ev doneEvent) {
+	switch {
+	case ev.release == nil:
+	case len(t.rows) == 0: // nobody asked for its end any more
+		t.blocks.Go(ev.release)
+	default:
+		t.releases = append(t.releases, ev.release)
+		t.waiting++
+	}
+}
+
+// releaseAll lets go what the attempts of a tree held whose ends are not known to be committed.
+func (t *tree) releaseAll() {
+	for _, release := range t.releases {
+		release()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, ev := range t.inbox {
+		switch ev := ev.(type) {
+		case doneEvent:
+			ev.letGo()
+		case endedEvent:
+			ev.letGo()
 		}
 	}
 }
@@ -312,11 +350,13 @@ func (t *tree) handle(ctx context.Context, ev any) {
 	case doneEvent:
 		t.forget(execKey{ev.run, ev.exec})
 		t.apply(ctx, t.m.handle(time.Now(), ev))
+		t.releaseLater(ev)
 	case endedEvent:
 		t.expect(ev)
 		defer t.dropBegun()
 		t.forget(execKey{ev.run, ev.exec})
 		t.apply(ctx, t.m.handle(time.Now(), ev.doneEvent))
+		t.releaseLater(ev.doneEvent)
 	case crashEvent:
 		t.forget(execKey{ev.run, ev.exec})
 		t.apply(ctx, t.m.handle(time.Now(), ev))
@@ -430,9 +470,9 @@ func (t *tree) flush(ctx context.Context) error {
 			c.bytes += len(x.inputs)
 		}
 	}
-	rows, commands, accepted := t.rows, t.after, t.accepted
+	rows, commands, accepted, releases := t.rows, t.after, t.accepted, t.waiting
 	n, size := len(rows), c.bytes
-	t.pending, t.rows, t.after, t.accepted, t.gathered = nil, nil, nil, nil, 0
+	t.pending, t.rows, t.after, t.accepted, t.gathered, t.waiting = nil, nil, nil, nil, 0, 0
 	t.ahead += n
 	t.bytes += size
 	c.done = func(err error) {
@@ -445,7 +485,7 @@ func (t *tree) flush(ctx context.Context) error {
 			}
 			t.s.publish(rows)
 		}
-		t.acknowledge(ack{err: err, commands: commands, rows: n, bytes: size})
+		t.acknowledge(ack{err: err, commands: commands, rows: n, bytes: size, releases: releases})
 	}
 	if ended := t.remember(rows); ended != nil {
 		done := c.done

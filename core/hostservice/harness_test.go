@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/exclusive"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -30,9 +31,13 @@ func newHarness(t *testing.T) *harness {
 	t.Helper()
 	db := postgrestest.DB(t)
 	transport := &http.Transport{DisableKeepAlives: true}
+	uses, err := exclusive.New(t.Context(), db, uuid.New(), hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &harness{
 		t: t, from: &block.Block{Plugin: block.Plugin{Name: "p"}},
-		Service: New(Config{DB: db, Files: file.NewStore(db, file.DefaultLimits, hclog.NewNullLogger()), HTTP: transport, Logger: hclog.NewNullLogger()}),
+		Service: New(Config{DB: db, Files: file.NewStore(db, file.DefaultLimits, hclog.NewNullLogger()), HTTP: transport, Uses: uses, Logger: hclog.NewNullLogger()}),
 	}
 }
 

@@ -59,6 +59,11 @@ func (a *Attempt) getKey(ctx context.Context, from *block.Block, c *proto.GetKey
 	if err != nil {
 		return nil, err
 	}
+	if c.GetHold() {
+		if err := a.hold(ctx, w); err != nil {
+			return nil, err
+		}
+	}
 	a.mu.Lock()
 	value, found := a.keys.set[w.id]
 	a.mu.Unlock()

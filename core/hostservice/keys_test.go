@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -368,5 +369,68 @@ func TestRememberedValuesStay(t *testing.T) {
 	}
 	if got := first.remember(2, `1`).GetRemembered().GetValue(); string(got) != `2` {
 		t.Errorf("what was recorded is %s", got)
+	}
+}
+
+// Runs that set a key by what they find of it come one after the other, whoever else only looks.
+func TestWhoHoldsAKeyFindsWhatOthersLeft(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	run := h.execution("u")
+	hold := func(a *attempt) string {
+		return string(a.must(&proto.Call{Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Scope: proto.KeyScope_KEY_SCOPE_AGENT, Key: "n", Hold: true}}}).GetKeyValue().GetValue())
+	}
+	const runs = 20
+	var all sync.WaitGroup
+	for range runs {
+		all.Go(func() {
+			a := h.attempt(run, false)
+			n, _ := strconv.Atoi(hold(a))
+			if again := hold(a); again != "" && again != strconv.Itoa(n) {
+				t.Errorf("holding again finds %s, not %d", again, n)
+			}
+			a.set(proto.KeyScope_KEY_SCOPE_AGENT, "n", strconv.Itoa(n+1))
+			h.commit(a.End())
+			a.Release()()
+		})
+	}
+	all.Wait()
+	a := h.attempt(run, false)
+	if got := a.get(proto.KeyScope_KEY_SCOPE_AGENT, "n"); got != strconv.Itoa(runs) {
+		t.Errorf("after %d runs the key is %s", runs, got)
+	}
+	a.End()
+	if a.Release() != nil {
+		t.Error("a run that only looked holds something")
+	}
+	if len(h.turns.of) != 0 {
+		t.Errorf("%d turns are left", len(h.turns.of))
+	}
+}
+
+func TestARunHoldsOneKeyOfItsUser(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	get := func(key string) *proto.Call {
+		return &proto.Call{Service: &proto.Call_GetKey{GetKey: &proto.GetKey{Scope: proto.KeyScope_KEY_SCOPE_USER, Key: key, Hold: true}}}
+	}
+	a, other := h.attempt(h.execution("u"), false), h.attempt(h.execution("v"), false)
+	a.must(get("n"))
+	other.must(get("n")) // another user's key
+	if e := a.next(t.Context(), get("m")).GetError(); e.GetKind() != proto.ErrorKind_ERROR_KIND_INVALID_INPUT {
+		t.Errorf("a second key: %v", e)
+	}
+	waiting := h.attempt(h.execution("u"), false)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if e := waiting.next(ctx, get("n")).GetError(); e.GetKind() != proto.ErrorKind_ERROR_KIND_CANCELLED {
+		t.Errorf("a run that was stopped while it waited: %v", e)
+	}
+	for _, a := range []*attempt{a, other} {
+		a.End()
+		a.Release()()
+	}
+	if waiting.End(); waiting.Release() != nil {
+		t.Error("who waited in vain holds something")
 	}
 }

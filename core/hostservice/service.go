@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 	"github.com/uptrace/bun"
 
@@ -28,13 +29,20 @@ type Config struct {
 	DB     *bun.DB
 	Files  *file.Store
 	HTTP   http.RoundTripper // core/egress's Transport
+	Uses   Uses
 	Logger hclog.Logger
+}
+
+// Uses lets one run at a time use something, over all servers.
+type Uses interface {
+	Hold(ctx context.Context, ids ...uuid.UUID) (release func(), err error)
 }
 
 // Service opens the services of attempts.
 type Service struct {
 	Config
-	log hclog.Logger
+	log   hclog.Logger
+	turns turns
 
 	mu       sync.Mutex
 	reserved map[string]usage // by user: what open attempts have set and not handed over
@@ -56,6 +64,10 @@ type Attempt struct {
 	requestsOnly bool
 	// alone says that the block runs without an execution: it has no keys, and remembers until its end.
 	alone bool
+
+	holding sync.Mutex
+	held    uuid.UUID
+	give    func() // what it holds to others; nil: nothing
 
 	mu      sync.Mutex
 	closed  bool

@@ -1,8 +1,6 @@
 package oauth
 
 import (
-	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,46 +51,4 @@ func TestFreeCredentialsAreShared(t *testing.T) {
 	if release, err := h.Alone(t.Context(), []*credential.Credential{c}); err != nil || release != nil {
 		t.Errorf("held: %t, %v", release != nil, err)
 	}
-}
-
-func TestHoldsAreRenewedAndEndWithTheirServer(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t)
-	h.lease = 3 * time.Second
-	c := []*credential.Credential{{ID: uuid.NewString(), Provider: "lonely"}}
-	release, err := h.Alone(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	until := func() time.Time {
-		at, err := one[time.Time](t.Context(), h.DB, `SELECT until FROM oauth_use WHERE credential_id = ?`, c[0].ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return at
-	}
-	for began := until(); !until().After(began); { // it is renewed
-		if time.Now().After(began.Add(time.Minute)) {
-			t.Fatal("the hold is not renewed")
-		}
-	}
-	other := h.server(h.Vault, uuid.New())
-	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := other.Alone(short, c); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("it was taken from who holds it: %v", err)
-	}
-	release()
-	if release, err = other.Alone(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	release()
-	// One that a dead server holds is free when that starts again.
-	dead := uuid.New()
-	h.exec(`INSERT INTO oauth_use (credential_id, server_id, holder, until) VALUES (?, ?, ?, now() + interval '1 hour')`, c[0].ID, dead, uuid.New())
-	h.server(h.Vault, dead)
-	if release, err = other.Alone(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	release()
 }

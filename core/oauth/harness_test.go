@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/core/credential"
+	"github.com/patchbay-io/patchbay/core/exclusive"
 	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
@@ -152,8 +153,12 @@ func newHarness(t *testing.T) *harness {
 // server is another server on the same database.
 func (h *harness) server(vault *credential.Vault, id uuid.UUID) *Service {
 	h.t.Helper()
+	uses, err := exclusive.New(h.t.Context(), h.db, id, hclog.NewNullLogger())
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	s, err := New(h.t.Context(), Config{
-		DB: h.db, Vault: vault, Providers: h.forge, Services: hostservice.New(hostservice.Config{Logger: hclog.NewNullLogger()}),
+		DB: h.db, Uses: uses, Vault: vault, Providers: h.forge, Services: hostservice.New(hostservice.Config{Logger: hclog.NewNullLogger()}),
 		BaseURL: "https://here.example/", ServerID: id, Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {

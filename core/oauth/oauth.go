@@ -36,9 +36,15 @@ type Config struct {
 	Vault     *credential.Vault
 	Providers Providers
 	Services  *hostservice.Service
-	BaseURL   string    // under which browsers and providers reach the API
+	BaseURL   string // under which browsers and providers reach the API
+	Uses      Uses
 	ServerID  uuid.UUID // stays the same over restarts
 	Logger    hclog.Logger
+}
+
+// Uses lets one run at a time use something, over all servers.
+type Uses interface {
+	Hold(ctx context.Context, ids ...uuid.UUID) (release func(), err error)
 }
 
 // Service connects accounts.
@@ -46,7 +52,7 @@ type Service struct {
 	Config
 	log    hclog.Logger
 	asking time.Duration // a provider, for one operation
-	lease  time.Duration // of a refresh and of a hold, which are renewed while they go on
+	lease  time.Duration // of a refresh, which is renewed while it goes on
 
 	life    context.Context
 	end     context.CancelFunc
@@ -72,10 +78,8 @@ const (
 func New(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{Config: c, log: c.Logger.Named("oauth"), asking: asking, lease: lease}
 	s.BaseURL = strings.TrimRight(s.BaseURL, "/")
-	for _, table := range []string{"oauth_refresh", "oauth_use"} {
-		if _, err := c.DB.ExecContext(ctx, `UPDATE ? SET until = now() WHERE server_id = ?`, bun.Ident(table), c.ServerID); err != nil {
-			return nil, fmt.Errorf("end what an earlier life has claimed: %w", err)
-		}
+	if _, err := c.DB.ExecContext(ctx, `UPDATE oauth_refresh SET until = now() WHERE server_id = ?`, c.ServerID); err != nil {
+		return nil, fmt.Errorf("end what an earlier life has claimed: %w", err)
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil

@@ -122,6 +122,29 @@ func (s *Service) begin() bool {
 	return true
 }
 
+// renewing renews what has been claimed, time and again, until stop is called.
+func (s *Service) renewing(ctx context.Context, renew func(ctx context.Context)) (stop func()) {
+	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(s.lease / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				renew(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		end()
+		<-done
+	}
+}
+
 // Pauses between looks at what another server does.
 const (
 	firstLook = 50 * time.Millisecond

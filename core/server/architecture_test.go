@@ -30,6 +30,7 @@ var rooms = map[string]string{
 	"core/graph":       "core/block core/postgres",
 	"core/store":       "core/block core/graph",
 	"core/plugin":      "core/block sdk/proto",
+	"core/exclusive":   "core/postgres",
 	"core/hostservice": "core/block core/egress core/file core/postgres sdk/proto",
 	// The plugin host is where blocks run, and its types say how.
 	"core/execution":   "core/block core/credential core/graph core/hostservice core/plugin core/postgres sdk/proto",

@@ -22,7 +22,7 @@ var withoutIndex = map[string]string{
 	"execution_delta":    "what housekeeping folds into the counts every second",
 	"file_draft":         "files that are being written",
 	"oauth_refresh":      "refreshes that go on",
-	"oauth_use":          "credentials that a run has to itself",
+	"exclusive_use":      "what runs have to themselves at the moment",
 }
 
 // No operation of the API, and nothing that the server does beside, reads a whole table: where an index can serve a

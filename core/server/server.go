@@ -25,6 +25,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/egress"
 	"github.com/patchbay-io/patchbay/core/event"
+	"github.com/patchbay-io/patchbay/core/exclusive"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
@@ -236,10 +237,13 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	shared := &sharing{}
 	graphs := graph.NewService(graph.NewStore(s.db, followers{}), s.plugins, shared)
 	graphs.CheckWith(s.vault)
-	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Logger: s.log})
-	var err error
+	uses, err := exclusive.New(ctx, s.db, id, s.log)
+	if err != nil {
+		return nil, err
+	}
+	services := hostservice.New(hostservice.Config{DB: s.db, Files: s.files, HTTP: s.egress, Uses: uses, Logger: s.log})
 	s.oauth, err = oauth.New(ctx, oauth.Config{
-		DB: s.db, Vault: s.vault, Providers: s.plugins, Services: services, BaseURL: s.baseURL(), ServerID: id, Logger: s.log,
+		DB: s.db, Vault: s.vault, Providers: s.plugins, Services: services, BaseURL: s.baseURL(), Uses: uses, ServerID: id, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err

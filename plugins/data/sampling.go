@@ -90,7 +90,7 @@ func (in dataSamplingInput) seed() (*big.Int, error) {
 // sample, nothing stays behind.
 func collect(ctx context.Context, elements []json.RawMessage, enough int) ([]json.RawMessage, error) {
 	keys := sdk.Keys(sdk.NodeKeys)
-	before, found, err := keys.Get(ctx, collectedKey)
+	before, found, err := keys.Hold(ctx, collectedKey)
 	if err != nil {
 		return nil, err
 	}

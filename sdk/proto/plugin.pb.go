@@ -3442,9 +3442,11 @@ func (*Reply_HttpResponse) isReply_Result() {}
 func (*Reply_Piece) isReply_Result() {}
 
 type GetKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Scope         KeyScope               `protobuf:"varint,1,opt,name=scope,proto3,enum=patchbay.plugin.v1.KeyScope" json:"scope,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Scope KeyScope               `protobuf:"varint,1,opt,name=scope,proto3,enum=patchbay.plugin.v1.KeyScope" json:"scope,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Others who get the key with this set wait until what this run writes is committed. A run holds one key at most.
+	Hold          bool `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3491,6 +3493,13 @@ func (x *GetKey) GetKey() string {
 		return x.Key
 	}
 	return ""
+}
+
+func (x *GetKey) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
 }
 
 type KeyValue struct {
@@ -4868,10 +4877,11 @@ const file_plugin_proto_rawDesc = "" +
 	"fileOpened\x12G\n" +
 	"\rhttp_response\x18\b \x01(\v2 .patchbay.plugin.v1.HttpResponseH\x00R\fhttpResponse\x121\n" +
 	"\x05piece\x18\t \x01(\v2\x19.patchbay.plugin.v1.PieceH\x00R\x05pieceB\b\n" +
-	"\x06result\"N\n" +
+	"\x06result\"b\n" +
 	"\x06GetKey\x122\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x1c.patchbay.plugin.v1.KeyScopeR\x05scope\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"6\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04hold\x18\x03 \x01(\bR\x04hold\"6\n" +
 	"\bKeyValue\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"d\n" +

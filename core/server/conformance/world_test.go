@@ -26,6 +26,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/egress"
+	"github.com/patchbay-io/patchbay/core/exclusive"
 	"github.com/patchbay-io/patchbay/core/execution"
 	"github.com/patchbay-io/patchbay/core/file"
 	"github.com/patchbay-io/patchbay/core/graph"
@@ -63,8 +64,12 @@ func startServer(ctx context.Context, dsn string, id uuid.UUID, h *host, concurr
 		return nil, err
 	}
 	graphs.CheckWith(s.vault)
+	uses, err := exclusive.New(ctx, s.db, id, log)
+	if err != nil {
+		return nil, err
+	}
 	services := hostservice.New(hostservice.Config{
-		DB: s.db, Files: file.NewStore(s.db, file.DefaultLimits, log), Logger: log,
+		DB: s.db, Uses: uses, Files: file.NewStore(s.db, file.DefaultLimits, log), Logger: log,
 		HTTP: egress.New(egress.Config{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, MaxBody: 1 << 20}),
 	})
 	s.execution, err = execution.New(execution.Config{
