@@ -18,8 +18,11 @@ const claimedUsers = 64
 // claimPause is how long a server waits when others have taken everything that it found.
 const claimPause = 10 * time.Millisecond
 
-// waits is the condition of execution_waiting.
-const waits = `owner IS NULL AND ended_at IS NULL AND parent_id IS NULL AND status = 'QUEUED'`
+// The conditions of execution_waiting and execution_orphaned.
+const (
+	waits    = `owner IS NULL AND ended_at IS NULL AND parent_id IS NULL AND status = 'QUEUED'`
+	orphaned = `owner IS NULL AND ended_at IS NULL AND parent_id IS NULL AND status = 'RUNNING'`
+)
 
 // claimStatement takes what waits, at most as much as this server has room for ($3, and $4 more of users of whom nothing
 // runs here): first what has begun already, then by user in turn, those first of whom least runs here ($6, $7), of each
@@ -27,36 +30,37 @@ const waits = `owner IS NULL AND ended_at IS NULL AND parent_id IS NULL AND stat
 // a graph's what $9, $10 and $11 say, or $12 where they say nothing; 0 is no bound. Whether a row has become another
 // server's is looked at when it is taken: many choose the same ones, and go on with the next.
 //
-// It looks at the first entries of $13 users in execution_waiting, however many there are, and at execution_orphaned.
+// It looks at the first entries of $13 users in execution_waiting, however many there are, and at execution_orphaned. The
+// collation of the former, the fixed limits, and the CASE of which the planner thinks nothing, keep it from reading all.
 const claimStatement = `WITH RECURSIVE
 after AS (
-	(SELECT user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id > $5::text ORDER BY user_id LIMIT 1)
+	(SELECT user_id COLLATE "C" AS user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > $5::text ORDER BY user_id COLLATE "C" LIMIT 1)
 	UNION ALL
 	SELECT n.user_id, u.turn + 1 FROM after u CROSS JOIN LATERAL (
-		SELECT user_id FROM execution WHERE ` + waits + ` AND user_id > u.user_id ORDER BY user_id LIMIT 1) n WHERE u.turn < $13::integer),
+		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $13::integer),
 before AS (
-	(SELECT user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id <= $5::text ORDER BY user_id LIMIT 1)
+	(SELECT user_id COLLATE "C" AS user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1)
 	UNION ALL
 	SELECT n.user_id, u.turn + 1 FROM before u CROSS JOIN LATERAL (
-		SELECT user_id FROM execution WHERE ` + waits + ` AND user_id > u.user_id AND user_id <= $5::text ORDER BY user_id LIMIT 1) n WHERE u.turn < $13::integer),
-users AS (
-	SELECT u.user_id, u.turn, coalesce(b.n, 0) AS n
-	FROM (SELECT user_id, turn FROM after UNION ALL SELECT user_id, turn + $13::integer FROM before ORDER BY turn LIMIT $13::integer) u
-	LEFT JOIN unnest($6::text[], $7::integer[]) AS b(user_id, n) USING (user_id)),
+		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $13::integer),
 graphs AS (SELECT * FROM unnest($9::text[], $10::uuid[], $11::integer[]) AS g(user_id, graph_id, room)),
+users AS (
+	SELECT u.user_id, u.turn, coalesce(b.n, 0) AS n, ARRAY(SELECT graph_id FROM graphs g WHERE g.user_id COLLATE "C" = u.user_id AND g.room <= 0) AS full_graphs
+	FROM (SELECT user_id, turn FROM after UNION ALL SELECT user_id, turn + $13::integer FROM before ORDER BY turn LIMIT $13::integer) u
+	LEFT JOIN unnest($6::text[], $7::integer[]) AS b(user_id, n) ON b.user_id COLLATE "C" = u.user_id),
 first AS (
 	SELECT x.*, u.n, u.turn, row_number() OVER (PARTITION BY u.user_id, x.graph_id ORDER BY x.priority DESC, x.created_at, x.id) AS nth
 	FROM users u CROSS JOIN LATERAL (
-		SELECT id, graph_id, priority, created_at FROM execution e
-		WHERE ` + waits + ` AND user_id = u.user_id AND NOT EXISTS (SELECT FROM graphs g WHERE g.user_id = u.user_id AND g.graph_id = e.graph_id AND g.room <= 0)
-		ORDER BY priority DESC, created_at, id LIMIT greatest($3::integer + $4::integer, 0)) x),
+		SELECT id, graph_id, priority, created_at FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" = u.user_id
+		AND CASE WHEN u.full_graphs = '{}' THEN true ELSE graph_id <> ALL (u.full_graphs) END
+		ORDER BY user_id COLLATE "C", priority DESC, created_at, id LIMIT 64) x),
 allowed AS (
 	SELECT f.id, f.turn, f.n + row_number() OVER (PARTITION BY f.turn ORDER BY f.priority DESC, f.created_at, f.id) AS level
-	FROM first f WHERE $12::integer = 0 OR f.nth <= coalesce((SELECT room FROM graphs g JOIN users u USING (user_id) WHERE u.turn = f.turn AND g.graph_id = f.graph_id), $12::integer)),
+	FROM first f WHERE $12::integer = 0 OR f.nth <= coalesce((SELECT room FROM graphs g JOIN users u ON g.user_id COLLATE "C" = u.user_id WHERE u.turn = f.turn AND g.graph_id = f.graph_id), $12::integer)),
 fair AS (
 	SELECT id, level, row_number() OVER (ORDER BY level, turn) AS place FROM allowed WHERE $8::integer = 0 OR level <= $8::integer),
 picked AS (
-	(SELECT id, 0::bigint AS place FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL AND status = 'RUNNING' ORDER BY created_at LIMIT greatest($3::integer, 0))
+	(SELECT id, 0::bigint AS place FROM execution WHERE ` + orphaned + ` ORDER BY created_at LIMIT greatest($3::integer, 0))
 	UNION ALL
 	SELECT id, place FROM fair WHERE place <= $3::integer OR place <= $3::integer + $4::integer AND level = 1),
 taken AS (
@@ -189,7 +193,7 @@ func (g *generation) disown(ctx context.Context) error {
 }
 
 // adopt takes up what this server owns without knowing it: a claim whose answer got lost. One
-// that runs nothing has claimed only to stop. It uses execution_unfinished.
+// that runs nothing has claimed only to stop. It uses execution_owned.
 func (g *generation) adopt(ctx context.Context) error {
 	rows, err := g.db.QueryContext(ctx, `SELECT id, user_id, graph_id FROM execution WHERE owner = ? AND ended_at IS NULL AND parent_id IS NULL`, g.config.ServerID)
 	if err != nil {

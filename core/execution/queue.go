@@ -245,8 +245,7 @@ func (g *generation) lookAtBacklog(ctx context.Context) error {
 		return nil
 	}
 	began := time.Now()
-	rows, err := g.db.QueryContext(ctx, `
-		SELECT user_id, count(*) FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL AND status = 'QUEUED' GROUP BY user_id`)
+	rows, err := g.db.QueryContext(ctx, `SELECT user_id COLLATE "C", count(*) FROM execution WHERE `+waits+` GROUP BY 1`)
 	if err != nil {
 		return fmt.Errorf("count what waits: %w", err)
 	}

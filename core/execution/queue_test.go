@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -335,5 +338,66 @@ func TestServersShareWhatWaits(t *testing.T) {
 	var odd json.RawMessage
 	if err := h.db.QueryRowContext(t.Context(), `SELECT coalesce(json_agg(x), '[]') FROM (SELECT status, count(*) FROM execution WHERE status <> 'COMPLETED' GROUP BY 1) x`).Scan(&odd); err != nil || string(odd) != "[]" {
 		t.Errorf("%s %v", odd, err)
+	}
+}
+
+// A claim reads the few entries that it may take, by the indexes that are there for it, whether the database knows how
+// much waits or not.
+func TestClaimsReadLittle(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Elsewhere = true })
+	g := h.one("n")
+	for _, user := range []string{"a", "b", "c"} {
+		h.multiply(h.ask(user, g, 0), 4000)
+	}
+	if _, err := h.db.ExecContext(t.Context(), `
+		INSERT INTO execution (id, root_id, user_id, graph_id, graph_version, plan_id, status, inputs, created_at, ended_at, owner)
+		SELECT gen_random_uuid(), id, user_id, graph_id, graph_version, plan_id, 'COMPLETED', inputs, created_at, now(), gen_random_uuid() FROM execution`); err != nil {
+		t.Fatal(err)
+	}
+	gen, err := h.generation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := h.db.DB.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), `SET plan_cache_mode = force_generic_plan`); err != nil {
+		t.Fatal(err)
+	}
+	allowed := regexp.MustCompile(`using (execution_waiting|execution_orphaned|execution_pkey|lease_pkey) on|Bitmap .*execution`)
+	for _, known := range []string{"not known", "known"} {
+		if known == "known" {
+			if _, err := conn.ExecContext(t.Context(), `ANALYZE execution`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, err := conn.QueryContext(t.Context(), "EXPLAIN (ANALYZE, BUFFERS) "+claimStatement, gen.claimArguments(8, 2)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plan strings.Builder
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				t.Fatal(err)
+			}
+			plan.WriteString(line + "\n")
+			if strings.Contains(line, "Scan") && strings.Contains(line, " on execution") && !allowed.MatchString(line) {
+				t.Errorf("where it is %s how much waits: %s", known, line)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		blocks := 0
+		for _, hit := range regexp.MustCompile(`shared hit=(\d+)`).FindAllStringSubmatch(plan.String(), 1) { // the first line counts all
+			blocks, _ = strconv.Atoi(hit[1])
+		}
+		if blocks == 0 || blocks > 1000 {
+			t.Errorf("it reads %d blocks\n%s", blocks, &plan)
+		}
 	}
 }

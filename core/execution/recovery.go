@@ -53,6 +53,8 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 		if err := g.inherit(ctx); err != nil {
 			return err
 		}
+	}
+	if n%30 == 0 {
 		if err := g.adopt(ctx); err != nil {
 			return err
 		}
@@ -76,14 +78,16 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 	return g.claimAndStop(ctx)
 }
 
-// claimAndStop finds, in one query over the partial indexes execution_unfinished and execution_stopping, whether there is
+// claimAndStop finds, in one query over execution_waiting, execution_orphaned and execution_stopping, whether there is
 // something to claim, what is to be stopped, and whether other servers live.
 func (g *generation) claimAndStop(ctx context.Context) error {
 	rows, err := g.db.QueryContext(ctx, `
 		SELECT id, root_id, 'stop' FROM execution x WHERE stop_requested AND ended_at IS NULL
 			AND EXISTS (SELECT FROM execution r WHERE r.id = x.root_id AND r.owner = ?0)
 		UNION ALL
-		(SELECT id, root_id, 'claim' FROM execution WHERE owner IS NULL AND ended_at IS NULL AND parent_id IS NULL LIMIT 1)
+		(SELECT id, root_id, 'claim' FROM execution WHERE `+waits+` ORDER BY user_id COLLATE "C" LIMIT 1)
+		UNION ALL
+		(SELECT id, root_id, 'claim' FROM execution WHERE `+orphaned+` ORDER BY created_at LIMIT 1)
 		UNION ALL
 		(SELECT server_id, server_id, 'server' FROM lease WHERE server_id <> ?0 AND until > now() LIMIT 1)`, g.config.ServerID)
 	if err != nil {
@@ -122,7 +126,7 @@ func (g *generation) claimAndStop(ctx context.Context) error {
 	return nil
 }
 
-// inherit takes over the executions of servers whose lease has run out. It uses execution_unfinished.
+// inherit takes over the executions of servers whose lease has run out. It uses execution_owned.
 func (g *generation) inherit(ctx context.Context) error {
 	var dead []uuid.UUID
 	err := g.db.NewRaw(`
