@@ -198,6 +198,33 @@ func (e LibraryAgentStatus) Valid() bool {
 	}
 }
 
+// Defines values for LibraryOrder.
+const (
+	LibraryOrderCreatedAt  LibraryOrder = "created_at"
+	LibraryOrderCreatedAt1 LibraryOrder = "createdAt"
+	LibraryOrderName       LibraryOrder = "name"
+	LibraryOrderUpdatedAt  LibraryOrder = "updated_at"
+	LibraryOrderUpdatedAt1 LibraryOrder = "updatedAt"
+)
+
+// Valid indicates whether the value is a known member of the LibraryOrder enum.
+func (e LibraryOrder) Valid() bool {
+	switch e {
+	case LibraryOrderCreatedAt:
+		return true
+	case LibraryOrderCreatedAt1:
+		return true
+	case LibraryOrderName:
+		return true
+	case LibraryOrderUpdatedAt:
+		return true
+	case LibraryOrderUpdatedAt1:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewAPIKeyStatus.
 const (
 	NewAPIKeyStatusACTIVE    NewAPIKeyStatus = "ACTIVE"
@@ -411,33 +438,6 @@ func (e TypedCredentials) Valid() bool {
 	case TypedCredentialsHostScoped:
 		return true
 	case TypedCredentialsUserPassword:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ListLibraryAgentsParamsSortBy.
-const (
-	ListLibraryAgentsParamsSortByCreatedAt  ListLibraryAgentsParamsSortBy = "created_at"
-	ListLibraryAgentsParamsSortByCreatedAt1 ListLibraryAgentsParamsSortBy = "createdAt"
-	ListLibraryAgentsParamsSortByName       ListLibraryAgentsParamsSortBy = "name"
-	ListLibraryAgentsParamsSortByUpdatedAt  ListLibraryAgentsParamsSortBy = "updated_at"
-	ListLibraryAgentsParamsSortByUpdatedAt1 ListLibraryAgentsParamsSortBy = "updatedAt"
-)
-
-// Valid indicates whether the value is a known member of the ListLibraryAgentsParamsSortBy enum.
-func (e ListLibraryAgentsParamsSortBy) Valid() bool {
-	switch e {
-	case ListLibraryAgentsParamsSortByCreatedAt:
-		return true
-	case ListLibraryAgentsParamsSortByCreatedAt1:
-		return true
-	case ListLibraryAgentsParamsSortByName:
-		return true
-	case ListLibraryAgentsParamsSortByUpdatedAt:
-		return true
-	case ListLibraryAgentsParamsSortByUpdatedAt1:
 		return true
 	default:
 		return false
@@ -979,6 +979,9 @@ type LibraryAgentList struct {
 	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
 	Pagination Pagination `json:"pagination"`
 }
+
+// LibraryOrder defines model for LibraryOrder.
+type LibraryOrder string
 
 // Link defines model for Link.
 type Link struct {
@@ -1787,6 +1790,18 @@ type ListBlocksParams struct {
 	// PageSize Entries a page; everything is on one page when neither this nor `page` is given.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
+	// Search Only blocks whose name or description contains this text, whatever its case.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Category Only blocks of this category, whatever its case.
+	Category *string `form:"category,omitempty" json:"category,omitempty"`
+
+	// Type Only blocks of this type, whatever its case.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Provider Only blocks that use credentials of this provider.
+	Provider *string `form:"provider,omitempty" json:"provider,omitempty"`
+
 	// IfNoneMatch The `ETag` of an earlier answer; 304 when nothing has changed since.
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
@@ -2056,7 +2071,13 @@ type ListLibraryAgentsParams struct {
 
 	// SortBy `updated_at` has the last changed first, `created_at` the newest, `name` is ascending whatever the case.
 	// `updatedAt` and `createdAt` are other names.
-	SortBy *ListLibraryAgentsParamsSortBy `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+	SortBy *LibraryOrder `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+
+	// Search Another name of `search_term`.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// SortedBy Another name of `sort_by`.
+	SortedBy *LibraryOrder `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
 
 	// IsFavorite Only favourites, or only what is none.
 	IsFavorite *bool `form:"is_favorite,omitempty" json:"is_favorite,omitempty"`
@@ -2064,15 +2085,15 @@ type ListLibraryAgentsParams struct {
 	// Archived Only what is in the archive.
 	Archived *bool `form:"archived,omitempty" json:"archived,omitempty"`
 
+	// IsArchived Another name of `archived`.
+	IsArchived *bool `form:"is_archived,omitempty" json:"is_archived,omitempty"`
+
 	// Page Number of the page, from 1.
 	Page *Page `form:"page,omitempty" json:"page,omitempty"`
 
 	// PageSize Entries a page.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
-
-// ListLibraryAgentsParamsSortBy defines parameters for ListLibraryAgents.
-type ListLibraryAgentsParamsSortBy string
 
 // AddLibraryAgentJSONBody defines parameters for AddLibraryAgent.
 type AddLibraryAgentJSONBody struct {
@@ -5990,6 +6011,54 @@ func NewListBlocksRequest(server string, params *ListBlocksParams) (*http.Reques
 
 		}
 
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Category != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "category", *params.Category, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Provider != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "provider", *params.Provider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -8013,6 +8082,30 @@ func NewListLibraryAgentsRequest(server string, params *ListLibraryAgentsParams)
 
 		}
 
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SortedBy != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sorted_by", *params.SortedBy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.IsFavorite != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "is_favorite", *params.IsFavorite, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
@@ -8028,6 +8121,18 @@ func NewListLibraryAgentsRequest(server string, params *ListLibraryAgentsParams)
 		if params.Archived != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "archived", *params.Archived, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.IsArchived != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "is_archived", *params.IsArchived, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -2499,6 +2499,11 @@ export interface components {
              */
             updated_at: string;
         };
+        /**
+         * @default updated_at
+         * @enum {string}
+         */
+        LibraryOrder: "created_at" | "updated_at" | "name" | "createdAt" | "updatedAt";
         LibraryAgentList: {
             agents: components["schemas"]["LibraryAgent"][];
             pagination: components["schemas"]["Pagination"];
@@ -4989,11 +4994,17 @@ export interface operations {
                  * @description `updated_at` has the last changed first, `created_at` the newest, `name` is ascending whatever the case.
                  *     `updatedAt` and `createdAt` are other names.
                  */
-                sort_by?: "created_at" | "updated_at" | "name" | "createdAt" | "updatedAt";
+                sort_by?: components["schemas"]["LibraryOrder"];
+                /** @description Another name of `search_term`. */
+                search?: string;
+                /** @description Another name of `sort_by`. */
+                sorted_by?: components["schemas"]["LibraryOrder"];
                 /** @description Only favourites, or only what is none. */
                 is_favorite?: boolean;
                 /** @description Only what is in the archive. */
                 archived?: boolean;
+                /** @description Another name of `archived`. */
+                is_archived?: boolean;
                 /** @description Number of the page, from 1. */
                 page?: components["parameters"]["Page"];
                 /** @description Entries a page. */
@@ -5620,6 +5631,14 @@ export interface operations {
                 page?: components["parameters"]["Page"];
                 /** @description Entries a page; everything is on one page when neither this nor `page` is given. */
                 page_size?: number;
+                /** @description Only blocks whose name or description contains this text, whatever its case. */
+                search?: string;
+                /** @description Only blocks of this category, whatever its case. */
+                category?: string;
+                /** @description Only blocks of this type, whatever its case. */
+                type?: string;
+                /** @description Only blocks that use credentials of this provider. */
+                provider?: string;
             };
             header?: {
                 /** @description The `ETag` of an earlier answer; 304 when nothing has changed since. */

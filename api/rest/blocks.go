@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -22,14 +23,36 @@ func (s *server) ListBlocks(_ context.Context, r ListBlocksRequestObject) (ListB
 	if r.Params.IfNoneMatch != nil {
 		known = *r.Params.IfNoneMatch
 	}
-	if r.Params.Page == nil && r.Params.PageSize == nil {
+	wanted := blockFilter{
+		search: strings.ToLower(firstOf(r.Params.Search)), category: firstOf(r.Params.Category),
+		kind: firstOf(r.Params.Type), provider: firstOf(r.Params.Provider),
+	}
+	paged := r.Params.Page != nil || r.Params.PageSize != nil
+	if wanted == (blockFilter{}) && !paged {
 		body, etag := s.blocks.complete()
 		return taggedBlocks{body: body, etag: etag, known: known}, nil
 	}
-	p := pageOf(r.Params.Page, r.Params.PageSize)
 	all := s.blocks.source.Blocks()
-	body := encodeBlocks(cut(all, p), p.of(len(all)))
+	if wanted != (blockFilter{}) {
+		all = slices.DeleteFunc(slices.Clone(all), func(b *block.Block) bool { return !wanted.matches(b) })
+	}
+	pagination := everything(len(all))
+	if paged {
+		p := pageOf(r.Params.Page, r.Params.PageSize)
+		all, pagination = cut(all, p), p.of(len(all))
+	}
+	body := encodeBlocks(all, pagination)
 	return taggedBlocks{body: body, etag: etagOf(body), known: known}, nil
+}
+
+// blockFilter chooses blocks; what is empty chooses all.
+type blockFilter struct{ search, category, kind, provider string }
+
+func (f blockFilter) matches(b *block.Block) bool {
+	return strings.Contains(strings.ToLower(b.Name+"\n"+b.Description), f.search) &&
+		(f.category == "" || slices.ContainsFunc(b.Categories, func(c string) bool { return strings.EqualFold(c, f.category) })) &&
+		(f.kind == "" || strings.EqualFold(string(b.Kind), f.kind)) &&
+		(f.provider == "" || slices.ContainsFunc(b.Credentials, func(c block.CredentialsField) bool { return slices.Contains(c.Providers, f.provider) }))
 }
 
 // blockList keeps the complete answer, half a megabyte with all blocks, as long as the blocks are the same.

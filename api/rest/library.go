@@ -26,7 +26,7 @@ type Library interface {
 	Fork(ctx context.Context, user, id string) (*library.Agent, error)
 }
 
-var libraryOrders = map[ListLibraryAgentsParamsSortBy]library.Order{
+var libraryOrders = map[LibraryOrder]library.Order{
 	"updated_at": library.ByUpdate, "updatedAt": library.ByUpdate,
 	"created_at": library.ByCreation, "createdAt": library.ByCreation,
 	"name": library.ByName,
@@ -38,15 +38,9 @@ func (s *server) ListLibraryAgents(ctx context.Context, r ListLibraryAgentsReque
 	if r.Params.PageSize == nil {
 		p.size = libraryPageSize
 	}
-	f := library.Filter{Favorite: r.Params.IsFavorite, Offset: p.offset(), Limit: p.size}
-	if r.Params.SearchTerm != nil {
-		f.Search = *r.Params.SearchTerm
-	}
-	if r.Params.Archived != nil {
-		f.Archived = *r.Params.Archived
-	}
-	if r.Params.SortBy != nil {
-		f.Order = libraryOrders[*r.Params.SortBy]
+	f := library.Filter{
+		Search: firstOf(r.Params.SearchTerm, r.Params.Search), Archived: firstOf(r.Params.Archived, r.Params.IsArchived),
+		Favorite: r.Params.IsFavorite, Order: libraryOrders[firstOf(r.Params.SortBy, r.Params.SortedBy)], Offset: p.offset(), Limit: p.size,
 	}
 	found, total, err := s.library.List(ctx, auth.From(ctx).UserID, f)
 	if err != nil {

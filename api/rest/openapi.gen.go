@@ -214,6 +214,33 @@ func (e LibraryAgentStatus) Valid() bool {
 	}
 }
 
+// Defines values for LibraryOrder.
+const (
+	LibraryOrderCreatedAt  LibraryOrder = "created_at"
+	LibraryOrderCreatedAt1 LibraryOrder = "createdAt"
+	LibraryOrderName       LibraryOrder = "name"
+	LibraryOrderUpdatedAt  LibraryOrder = "updated_at"
+	LibraryOrderUpdatedAt1 LibraryOrder = "updatedAt"
+)
+
+// Valid indicates whether the value is a known member of the LibraryOrder enum.
+func (e LibraryOrder) Valid() bool {
+	switch e {
+	case LibraryOrderCreatedAt:
+		return true
+	case LibraryOrderCreatedAt1:
+		return true
+	case LibraryOrderName:
+		return true
+	case LibraryOrderUpdatedAt:
+		return true
+	case LibraryOrderUpdatedAt1:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewAPIKeyStatus.
 const (
 	NewAPIKeyStatusACTIVE    NewAPIKeyStatus = "ACTIVE"
@@ -427,33 +454,6 @@ func (e TypedCredentials) Valid() bool {
 	case TypedCredentialsHostScoped:
 		return true
 	case TypedCredentialsUserPassword:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ListLibraryAgentsParamsSortBy.
-const (
-	ListLibraryAgentsParamsSortByCreatedAt  ListLibraryAgentsParamsSortBy = "created_at"
-	ListLibraryAgentsParamsSortByCreatedAt1 ListLibraryAgentsParamsSortBy = "createdAt"
-	ListLibraryAgentsParamsSortByName       ListLibraryAgentsParamsSortBy = "name"
-	ListLibraryAgentsParamsSortByUpdatedAt  ListLibraryAgentsParamsSortBy = "updated_at"
-	ListLibraryAgentsParamsSortByUpdatedAt1 ListLibraryAgentsParamsSortBy = "updatedAt"
-)
-
-// Valid indicates whether the value is a known member of the ListLibraryAgentsParamsSortBy enum.
-func (e ListLibraryAgentsParamsSortBy) Valid() bool {
-	switch e {
-	case ListLibraryAgentsParamsSortByCreatedAt:
-		return true
-	case ListLibraryAgentsParamsSortByCreatedAt1:
-		return true
-	case ListLibraryAgentsParamsSortByName:
-		return true
-	case ListLibraryAgentsParamsSortByUpdatedAt:
-		return true
-	case ListLibraryAgentsParamsSortByUpdatedAt1:
 		return true
 	default:
 		return false
@@ -931,6 +931,9 @@ type LibraryAgentList struct {
 	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
 	Pagination Pagination `json:"pagination"`
 }
+
+// LibraryOrder defines model for LibraryOrder.
+type LibraryOrder string
 
 // Link defines model for Link.
 type Link struct {
@@ -1848,6 +1851,18 @@ type ListBlocksParams struct {
 	// PageSize Entries a page; everything is on one page when neither this nor `page` is given.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
+	// Search Only blocks whose name or description contains this text, whatever its case.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Category Only blocks of this category, whatever its case.
+	Category *string `form:"category,omitempty" json:"category,omitempty"`
+
+	// Type Only blocks of this type, whatever its case.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Provider Only blocks that use credentials of this provider.
+	Provider *string `form:"provider,omitempty" json:"provider,omitempty"`
+
 	// IfNoneMatch The `ETag` of an earlier answer; 304 when nothing has changed since.
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
@@ -2117,7 +2132,13 @@ type ListLibraryAgentsParams struct {
 
 	// SortBy `updated_at` has the last changed first, `created_at` the newest, `name` is ascending whatever the case.
 	// `updatedAt` and `createdAt` are other names.
-	SortBy *ListLibraryAgentsParamsSortBy `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+	SortBy *LibraryOrder `form:"sort_by,omitempty" json:"sort_by,omitempty"`
+
+	// Search Another name of `search_term`.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// SortedBy Another name of `sort_by`.
+	SortedBy *LibraryOrder `form:"sorted_by,omitempty" json:"sorted_by,omitempty"`
 
 	// IsFavorite Only favourites, or only what is none.
 	IsFavorite *bool `form:"is_favorite,omitempty" json:"is_favorite,omitempty"`
@@ -2125,15 +2146,15 @@ type ListLibraryAgentsParams struct {
 	// Archived Only what is in the archive.
 	Archived *bool `form:"archived,omitempty" json:"archived,omitempty"`
 
+	// IsArchived Another name of `archived`.
+	IsArchived *bool `form:"is_archived,omitempty" json:"is_archived,omitempty"`
+
 	// Page Number of the page, from 1.
 	Page *Page `form:"page,omitempty" json:"page,omitempty"`
 
 	// PageSize Entries a page.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
-
-// ListLibraryAgentsParamsSortBy defines parameters for ListLibraryAgents.
-type ListLibraryAgentsParamsSortBy string
 
 // AddLibraryAgentJSONBody defines parameters for AddLibraryAgent.
 type AddLibraryAgentJSONBody struct {
@@ -4477,6 +4498,58 @@ func (siw *ServerInterfaceWrapper) ListBlocks(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "category" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "category", r.URL.Query(), &params.Category, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "category"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "category", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", r.URL.Query(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "provider" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "provider", r.URL.Query(), &params.Provider, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "provider"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-None-Match" -------------
@@ -6031,6 +6104,32 @@ func (siw *ServerInterfaceWrapper) ListLibraryAgents(w http.ResponseWriter, r *h
 		return
 	}
 
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", r.URL.Query(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "search"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "search", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sorted_by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sorted_by", r.URL.Query(), &params.SortedBy, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sorted_by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sorted_by", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "is_favorite" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "is_favorite", r.URL.Query(), &params.IsFavorite, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
@@ -6053,6 +6152,19 @@ func (siw *ServerInterfaceWrapper) ListLibraryAgents(w http.ResponseWriter, r *h
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "archived"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "archived", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "is_archived" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "is_archived", r.URL.Query(), &params.IsArchived, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "is_archived"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "is_archived", Err: err})
 		}
 		return
 	}

@@ -183,13 +183,14 @@ func (s *server) SetStoreProfile(ctx context.Context, r SetStoreProfileRequestOb
 }
 
 // firstOf is the first of several names of one field that was given.
-func firstOf(values ...*string) string {
+func firstOf[T any](values ...*T) T {
 	for _, v := range values {
 		if v != nil {
 			return *v
 		}
 	}
-	return ""
+	var none T
+	return none
 }
 
 func listOf(values *[]string) []string {

@@ -130,6 +130,11 @@ func pagesFromOutside(t *testing.T, i *instance) {
 			t.Errorf("%s finds %q, want %q", query, got, want)
 		}
 	}
+	for _, query := range []string{"sorted_by=name&search=B1", "sort_by=name&search_term=b1"} {
+		if got := names(query); got != "b10 b12 b14 b16" {
+			t.Errorf("%s finds %q", query, got)
+		}
+	}
 	oldest := gjson.Get(i.ask(a, "GET", list+"?page=2", "", 200), "agents.1")
 	i.ask(a, "PUT", "/api/v2/builder/graphs/"+oldest.Get("agent_id").String(), plainGraph("again", ""), 200)
 	field(t, i.ask(a, "GET", list, "", 200), "agents.0.id", oldest.Get("id").String())
@@ -172,6 +177,8 @@ func libraryFromOutside(t *testing.T, i *instance) {
 	field(t, i.ask(a, "GET", list, "", 200), "agents.#", "0")
 	field(t, i.ask(a, "GET", path, "", 200), "is_archived", "true")
 	field(t, i.ask(a, "GET", list+"?archived=true", "", 200), "agents.#", "1")
+	field(t, i.ask(a, "GET", list+"?is_archived=true&is_favorite=true", "", 200), "agents.#", "1")
+	field(t, i.ask(a, "GET", list+"?is_archived=true&is_favorite=false", "", 200), "agents.#", "0")
 	i.ask(a, "PUT", path, `{"is_archived":false}`, 200)
 	field(t, i.ask(a, "GET", list, "", 200), "agents.0.is_favorite", "true")
 	i.ask(b, "DELETE", path, "", 404)
@@ -235,6 +242,18 @@ func builderFromOutside(t *testing.T, i *instance) {
 	if n := len(gjson.Get(blocks, "blocks").Array()); n == 0 || len(ids) != n {
 		t.Errorf("%d blocks with %d ids", n, len(ids))
 	}
+	for query, has := range map[string]string{
+		"search=STORE%20val": storeBlock, "category=basic": storeBlock, "type=input": inputBlock, "provider=a": caseBlock(33), "type=OUTPUT&search=output": outputBlock,
+	} {
+		some := i.ask(a, "GET", "/api/v2/builder/blocks?"+query, "", 200)
+		n := gjson.Get(some, "blocks.#").Int()
+		field(t, some, "pagination.total", fmt.Sprint(n))
+		if n >= int64(len(ids)) || !strings.Contains(some, has) {
+			t.Errorf("%s chooses %d of %d blocks, without %s: %t", query, n, len(ids), has, !strings.Contains(some, has))
+		}
+	}
+	field(t, i.ask(a, "GET", "/api/v2/builder/blocks?type=input&page=2&page_size=1", "", 200), "blocks.#", "1")
+	field(t, i.ask(a, "GET", "/api/v2/builder/blocks?search=no%20such%20block", "", 200), "blocks", "[]")
 }
 
 func versionsFromOutside(t *testing.T, i *instance) {
