@@ -360,11 +360,55 @@ func TestHostilePluginOfAnOrdinaryUserGetsNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$", "-test.v")
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$|^TestInterpreters", "-test.v")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), unprivileged+"="+dir, "TMPDIR="+dir, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	said, err := cmd.CombinedOutput()
 	if err != nil || strings.Contains(string(said), "--- SKIP") && os.Getenv(mustIsolate) != "" || !strings.Contains(string(said), "--- PASS: TestHostile") {
 		t.Errorf("%v\n%s", err, said)
+	}
+}
+
+// Interpreters need more of the system than programs do: their libraries, and modules beside the script.
+func TestInterpretersWorkUnderIsolation(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"python3": `#!/usr/bin/env python3
+import ctypes, json, os, socket, ssl, subprocess, sys, tempfile, threading
+import beside
+ssl.create_default_context()
+with tempfile.NamedTemporaryFile() as f: f.write(b"x")
+thread = threading.Thread(target=lambda: None); thread.start(); thread.join()
+subprocess.run([sys.executable, "-c", "pass"], check=True)
+a, b = socket.socketpair()
+l = socket.socket(socket.AF_UNIX); l.bind("here"); l.listen()
+sys.exit(beside.VALUE)
+`,
+		"node": `#!/usr/bin/env node
+const fs = require("fs"), os = require("os"), path = require("path"), child = require("child_process");
+const beside = require(path.join(path.dirname(process.argv[1]), "beside.js"));
+fs.writeFileSync(path.join(os.tmpdir(), "x"), "x");
+require("crypto").randomBytes(8);
+child.execFileSync(process.execPath, ["-e", ""]);
+require("net").createServer().listen("here", () => process.exit(beside.value));
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := os.Stat(filepath.Join("/usr/bin", name)); err != nil {
+				t.Skip("it is not installed as a part of the system")
+			}
+			dir := install(t, "raw_victim")
+			put(t, dir, "script", `{"name":"script","version":"1.0.0","protocol":1}`)
+			for file, text := range map[string]string{"script": script, "beside.py": "VALUE = 7\n", "beside.js": "exports.value = 7\n"} {
+				if err := os.WriteFile(filepath.Join(dir, "script", file), []byte(text), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h := startHost(t, Config{Dirs: []string{dir}}, testPace())
+			if st := h.status("script"); !strings.Contains(st.Error, "exit status 7") {
+				t.Errorf("%+v", st)
+			}
+		})
 	}
 }

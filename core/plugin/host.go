@@ -159,7 +159,7 @@ func newHost(config Config, pace pace) (*Host, error) {
 // isolate finds out what the system can deny to plugins, says what it cannot, and opens the folder of their private ones.
 func (h *Host) isolate() error {
 	var err error
-	h.system, err = isolation.Probe(isolation.Config{Key: h.config.RuntimeDir, UserIDs: h.config.UserIDs, Logger: h.log})
+	h.system, err = isolation.Probe(isolation.Config{Key: h.config.RuntimeDir, UserIDs: h.config.UserIDs})
 	if err != nil {
 		return fmt.Errorf("isolate plugins: %w", err)
 	}

@@ -83,7 +83,7 @@ func digestOf(path string, e fs.DirEntry) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return Digest(file)
 }
 

@@ -68,8 +68,15 @@ func (p *Process) command(executable, folder *os.File, namespaces uintptr) error
 	}
 	p.plan = ours
 	p.files = append(p.files, theirs)
+	env := []string{launchVariable + "=1"}
+	for _, v := range p.spec.Env {
+		if path, ok := strings.CutPrefix(v, "PATH="); ok && p.system.landlock > 0 {
+			v = "PATH=" + usablePath(path, p.spec)
+		}
+		env = append(env, v)
+	}
 	p.Command = &exec.Cmd{
-		Path: self, Args: []string{p.spec.Path}, Dir: p.spec.Dir, Env: append(p.spec.Env[:len(p.spec.Env):len(p.spec.Env)], launchVariable+"=1"),
+		Path: self, Args: []string{p.spec.Path}, Dir: p.spec.Dir, Env: env,
 		ExtraFiles: []*os.File{theirs, executable, folder},
 		SysProcAttr: &syscall.SysProcAttr{
 			Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: namespaces,
@@ -108,7 +115,7 @@ func (p *Process) Admit(pid int) error {
 		}
 	}
 	if p.group == nil || !p.group.memory {
-		p.guard = watch(pid, p.spec, p.system.config.Logger)
+		p.guard = watch(pid, p.spec)
 	}
 	script, err := isScript(p.spec.Executable)
 	if err != nil {

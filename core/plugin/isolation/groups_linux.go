@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -14,8 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 )
 
 // controllers are those of control groups that plugins are bounded by. Of version 1 each has a tree of its own, of
@@ -29,7 +28,7 @@ const serverGroup = "patchbay-server"
 type groups struct {
 	folders map[string]string // of this host, by controller
 	unified map[string]bool   // controllers of version 2
-	log     hclog.Logger
+	lacks   map[string]error  // why a controller is missing
 }
 
 // group is that of one process and all that it starts.
@@ -39,25 +38,20 @@ type group struct {
 	memory, processes bool
 }
 
-// openGroups makes this host's folders where it may, and removes what an earlier one left in them. The error says why
-// some are missing.
-func openGroups(key string, log hclog.Logger) (*groups, error) {
+// openGroups makes this host's folders where it may, and removes what an earlier one left in them.
+func openGroups(key string) *groups {
 	name := newGroupName(key)
-	g := &groups{folders: map[string]string{}, unified: map[string]bool{}, log: log}
+	g := &groups{folders: map[string]string{}, unified: map[string]bool{}, lacks: map[string]error{}}
 	trees, err := findTrees("/proc/self")
-	if err != nil {
-		return g, err
-	}
-	var failed []error
 	for _, controller := range controllers {
 		t, ok := trees[controller]
 		if !ok {
-			failed = append(failed, fmt.Errorf("there is no controller %s", controller))
+			g.lacks[controller] = cmp.Or(err, fmt.Errorf("there is no controller %s", controller))
 			continue
 		}
 		folder, err := t.open(controller, name.String())
 		if err != nil {
-			failed = append(failed, err)
+			g.lacks[controller] = err
 			continue
 		}
 		g.folders[controller], g.unified[controller] = folder, t.unified
@@ -71,7 +65,7 @@ func openGroups(key string, log hclog.Logger) (*groups, error) {
 	} else if ok {
 		_ = os.WriteFile(filepath.Join(folder, "cpu.weight"), []byte("1000"), 0o600)
 	}
-	return g, errors.Join(failed...)
+	return g
 }
 
 func (g *groups) has(controller string) bool { return g.folders[controller] != "" }
@@ -115,7 +109,7 @@ func findTrees(proc string) (map[string]tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find control groups: %w", err)
 	}
-	defer mounts.Close()
+	defer func() { _ = mounts.Close() }()
 	trees := map[string]tree{}
 	for lines := bufio.NewScanner(mounts); lines.Scan(); {
 		// 36 35 98:0 /root /mount/point rw,noatime shared:1 - type source options
@@ -126,7 +120,7 @@ func findTrees(proc string) (map[string]tree, error) {
 		}
 		at := func(controller string, unified bool) tree {
 			below := own[controller]
-			if rest, ok := strings.CutPrefix(below, fields[3]); ok && (rest == "" || rest[0] == '/' || fields[3] == "/") {
+			if rest, ok := strings.CutPrefix(below, strings.TrimSuffix(fields[3], "/")); ok && (rest == "" || rest[0] == '/') {
 				below = rest // the mount shows a part of the tree
 			}
 			return tree{mount: fields[4], own: below, unified: unified}

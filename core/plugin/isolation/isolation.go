@@ -12,8 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-
-	"github.com/hashicorp/go-hclog"
 )
 
 // Config is what a System needs to know.
@@ -22,7 +20,6 @@ type Config struct {
 	Key string
 	// UserIDs are the users that plugins run as where this process is root.
 	UserIDs Range
-	Logger  hclog.Logger
 }
 
 // Range holds user ids, both ends included.

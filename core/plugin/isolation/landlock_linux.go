@@ -3,7 +3,10 @@ package isolation
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -42,6 +45,27 @@ func landlockVersion() int {
 		return 0
 	}
 	return version
+}
+
+// usablePath leaves of a PATH the folders of programs that a process may execute: others would only mislead it.
+func usablePath(path string, spec Spec) string {
+	may := append(readable[:len(readable):len(readable)], filepath.Dir(spec.Path))
+	for _, f := range spec.Files {
+		if !f.Write {
+			may = append(may, f.Path)
+		}
+	}
+	var usable []string
+	for _, folder := range filepath.SplitList(path) {
+		resolved, err := filepath.EvalSymlinks(folder)
+		if err == nil && slices.ContainsFunc(may, func(m string) bool { return resolved == m || strings.HasPrefix(resolved, m+"/") }) {
+			usable = append(usable, folder)
+		}
+	}
+	if len(usable) == 0 {
+		return "/usr/local/bin:/usr/bin:/bin"
+	}
+	return strings.Join(usable, string(filepath.ListSeparator))
 }
 
 // restrict leaves this process the files of its plan. It is in its working folder.
@@ -95,8 +119,8 @@ func restrict(p plan) error {
 		}
 	}
 	for _, f := range p.Files {
-		access := accessRead &^ landlock.AccessFSSet(ll.AccessFSExecute)
-		if f.Write {
+		access := accessRead
+		if f.Write { // what it can write it cannot execute
 			access = accessWrite
 		}
 		if err := grant(f.Path, access); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,8 +29,8 @@ func Probe(config Config) (*System, error) {
 	}
 	s := &System{config: config, means: found}
 	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeNetwork(), s.describeFilter())
-	s.groups, err = openGroups(config.Key, config.Logger)
-	s.features = append(s.features, s.describeGroups(err)...)
+	s.groups = openGroups(config.Key)
+	s.features = append(s.features, s.describeGroups()...)
 	return s, nil
 }
 
@@ -89,7 +88,7 @@ func (s *System) try() error {
 	if err != nil {
 		return err
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 	p := &Process{system: s, spec: Spec{Path: "probe", Dir: dir, UserID: s.UserIDFor("probe")}}
 	defer p.Close()
 	if err := p.command(null, null, s.namespaces(false)); err != nil {
@@ -178,7 +177,7 @@ func (s *System) describeLandlock() Feature {
 	return f
 }
 
-func (s *System) describeGroups(err error) (features []Feature) {
+func (s *System) describeGroups() (features []Feature) {
 	for _, r := range []struct{ name, controller, otherwise string }{
 		{"memory", "memory", "a watchdog ends a plugin that takes more than it may"},
 		{"processes", "pids", pick(s.users, "bounded for each plugin's user", "a watchdog ends a plugin that starts more than it may")},
@@ -186,10 +185,7 @@ func (s *System) describeGroups(err error) (features []Feature) {
 	} {
 		f := Feature{Name: r.name, Have: s.groups.has(r.controller), Detail: "bounded by control groups"}
 		if !f.Have {
-			f.Detail = "no control group: " + r.otherwise
-			if err != nil {
-				f.Detail += fmt.Sprintf(" (%s)", strings.ReplaceAll(err.Error(), "\n", "; "))
-			}
+			f.Detail = fmt.Sprintf("no control group (%v): %s", s.groups.lacks[r.controller], r.otherwise)
 			f.Advice = "let the server have control groups of its own: as a systemd service with Delegate=yes, in a container a writable /sys/fs/cgroup"
 		}
 		features = append(features, f)

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 )
 
 // watchInterval is how often the watchdog looks.
@@ -22,14 +20,13 @@ const watchInterval = 250 * time.Millisecond
 type watchdog struct {
 	pid  int
 	spec Spec
-	log  hclog.Logger
 	end  chan struct{}
 	wg   sync.WaitGroup
 	met  string // valid once wg is done
 }
 
-func watch(pid int, spec Spec, log hclog.Logger) *watchdog {
-	w := &watchdog{pid: pid, spec: spec, log: log, end: make(chan struct{})}
+func watch(pid int, spec Spec) *watchdog {
+	w := &watchdog{pid: pid, spec: spec, end: make(chan struct{})}
 	w.wg.Go(w.run)
 	return w
 }
