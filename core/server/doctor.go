@@ -109,7 +109,7 @@ func diagnoseData(s *config.Settings, running int) Finding {
 	}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(existing, &disk); err == nil {
-		free := uint64(disk.Bavail) * uint64(disk.Bsize)
+		free := disk.Bavail * uint64(disk.Bsize)
 		f.Detail += fmt.Sprintf(", %d MiB free", free>>20)
 		if free < littleSpace {
 			f.Level, f.Advice = Warn, "make room, or choose a folder on a larger disk with PATCHBAY_DATA_DIR"
