@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -169,9 +170,48 @@ func unmarshal(value json.RawMessage, pointer reflect.Value, untyped bool) error
 		if mismatch.Field != "" {
 			at = " at " + mismatch.Field
 		}
-		return fmt.Errorf("%s does not fit %s%s", mismatch.Value, mismatch.Type, at)
+		return errors.New(misfit(mismatch) + at)
 	}
 	return err
+}
+
+// misfit says in an author's words what does not fit, and not which type of Go it does not fit.
+func misfit(mismatch *json.UnmarshalTypeError) string {
+	number, isNumber := strings.CutPrefix(mismatch.Value, "number ")
+	whole := !strings.ContainsAny(number, ".eE")
+	wanted := wantedBy(mismatch.Type)
+	if isNumber && (wanted == "a number" || wanted == "an integer" && whole) {
+		return "the number " + number + " is too large, or too small"
+	}
+	got := map[string]string{"string": "a string", "bool": "a boolean", "array": "a list", "object": "an object"}[mismatch.Value]
+	switch {
+	case isNumber:
+		got = mismatch.Value
+	case got == "":
+		got = "a " + mismatch.Value
+	}
+	return "expects " + wanted + ", got " + got
+}
+
+func wantedBy(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Pointer:
+		return wantedBy(t.Elem())
+	case reflect.Interface:
+		return "a value"
+	default:
+		return "an integer"
+	}
 }
 
 // untyped says whether a value of a type may hold an any. A type that contains itself is taken for one that does.

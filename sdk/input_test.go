@@ -74,9 +74,12 @@ func TestDecodeRefuses(t *testing.T) {
 		{`[]`, "the input is not a JSON object"},
 		{`null`, "the input is not a JSON object"},
 		{`{"text":"a"} x`, "the input is not a JSON object"},
-		{`{"text":1}`, `pin "text": number does not fit string`},
-		{`{"count":1.5}`, `pin "count": number 1.5 does not fit int64`},
-		{`{"maybe":1e400}`, `pin "maybe": number 1e400 does not fit float64`},
+		{`{"text":1}`, `pin "text": expects a string, got a number`},
+		{`{"count":1.5}`, `pin "count": expects an integer, got number 1.5`},
+		{`{"maybe":1e400}`, `pin "maybe": the number 1e400 is too large, or too small`},
+		{`{"count":99999999999999999999}`, `pin "count": the number 99999999999999999999 is too large, or too small`},
+		{`{"list":{}}`, `pin "list": expects a list, got an object`},
+		{`{"list":[true]}`, `pin "list": expects a string, got a boolean`},
 	}
 	for _, test := range tests {
 		_, err := decodeMixed(test.input)

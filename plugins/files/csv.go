@@ -24,10 +24,10 @@ const (
 )
 
 // readCSV reads text as Python's csv module does: it finds rows in any text. What follows closing quotes belongs to
-// the field, and quotes that are never closed reach to the end. Blank lines are no rows. Every line end counts, also
-// that of old Macs, which Python refuses. take is called for each row, and may end the reading with an error.
+// the field, and quotes that are never closed reach to the end. A blank line is a row without cells. Every line end
+// counts, also that of old Macs, which Python refuses. take is called for each row, and may end the reading with an error.
 func readCSV(text string, d dialect, take func(row []string) error) error {
-	var row []string
+	row := []string{}
 	var field strings.Builder
 	state := fieldStart
 	endField := func() {
@@ -36,12 +36,11 @@ func readCSV(text string, d dialect, take func(row []string) error) error {
 		state = fieldStart
 	}
 	endRow := func() error {
-		if state == fieldStart && len(row) == 0 {
-			return nil
+		if state != fieldStart || len(row) > 0 {
+			endField()
 		}
-		endField()
 		full := row
-		row = nil
+		row = []string{}
 		return take(full)
 	}
 	for text != "" {
@@ -68,6 +67,9 @@ func readCSV(text string, d dialect, take func(row []string) error) error {
 		default:
 			switch {
 			case lineEnd:
+				if c == '\r' {
+					text = strings.TrimPrefix(text, "\n")
+				}
 				if err := endRow(); err != nil {
 					return err
 				}
@@ -88,6 +90,9 @@ func readCSV(text string, d dialect, take func(row []string) error) error {
 	}
 	if state == afterEscape || state == escapeInQuotes {
 		field.WriteByte('\n') // an escape at the very end: so Python has it
+	}
+	if state == fieldStart && len(row) == 0 { // behind the last line end
+		return nil
 	}
 	return endRow()
 }

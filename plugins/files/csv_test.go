@@ -18,7 +18,7 @@ func readRows(text string, d dialect) [][]string {
 	return rows
 }
 
-// The rows in testdata/csv are what Python's csv module makes of random text, without its empty ones.
+// The rows in testdata/csv are what Python's csv module makes of random text.
 func TestCSVIsReadAsPythonReadsIt(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("testdata/csv/python.json")
@@ -45,7 +45,8 @@ func TestCSV(t *testing.T) {
 	usual := dialect{',', '"', '\\'}
 	for text, want := range map[string][][]string{
 		"":                      {},
-		"\n\r\n\r":              {},
+		"\n\r\n\r":              {{}, {}, {}},
+		"a\n\n\r\nb\n":          {{"a"}, {}, {}, {"b"}},
 		"a":                     {{"a"}},
 		"a,b\rc,d\r\ne":         {{"a", "b"}, {"c", "d"}, {"e"}},
 		",":                     {{"", ""}},
@@ -78,9 +79,6 @@ func FuzzCSV(f *testing.F) {
 		}
 		size := 0
 		for _, row := range readRows(text, d) {
-			if len(row) == 0 {
-				t.Fatalf("%q has a row without cells", text)
-			}
 			size += len(strings.Join(row, ""))
 		}
 		if size > len(text)+1 {

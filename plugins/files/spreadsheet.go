@@ -32,7 +32,7 @@ type readSpreadsheetInput struct {
 var readSpreadsheet = sdk.Block[readSpreadsheetInput]{
 	ID:          "acf7625e-d2cb-4941-bfeb-2819fc6fc015",
 	Name:        "Read Spreadsheet",
-	Description: "Reads a table, CSV text or a CSV or XLSX file, into dictionaries: one for each row. Blank rows are left out; of a workbook the first sheet is read",
+	Description: "Reads a table, CSV text or a CSV or XLSX file, into dictionaries: one for each row. A blank line of CSV text is a row without cells; of a workbook the first sheet is read, without its blank rows",
 	Categories:  []string{"TEXT", "DATA"},
 	Outputs: sdk.Outputs{
 		sdk.Out("row", sdk.Map("A row, where they come one by one", sdk.String(""))),
@@ -84,7 +84,7 @@ func (in readSpreadsheetInput) read(ctx context.Context, t *tableReader) error {
 		*part.character, _ = utf8.DecodeRuneInString(part.given)
 	}
 	if in.File == nil || *in.File == "" {
-		if in.Contents == nil || *in.Contents == "" {
+		if in.Contents == nil {
 			return sdk.InvalidInput("there is neither a file nor text to read")
 		}
 		return readCSV(strings.TrimPrefix(*in.Contents, "\ufeff"), d, t.take)
@@ -146,7 +146,7 @@ func (t *tableReader) take(row []string) error {
 	if before < t.in.SkipRows {
 		return nil
 	}
-	if t.in.HasHeader && len(row) > len(t.header) {
+	if t.in.HasHeader && len(t.header) > 0 && len(row) > len(t.header) {
 		return sdk.InvalidInput("row %d of the table has %d cells, and its header %d", t.seen, len(row), len(t.header))
 	}
 	for i := len(t.header); i < len(row); i++ {

@@ -35,8 +35,47 @@ var languages = []struct {
 	{"xml", []string{"xml"}},
 }
 
-// fence is one fenced piece of code with its language. Go's engine takes time in proportion to the text alone.
-var fence = regexp.MustCompile("(?s)```([A-Za-z+#]+)[ \t]*\r?\n(.*?)```")
+// fence begins a piece of code with its language, ticks may end it.
+var (
+	fence = regexp.MustCompile("(`{3,})([A-Za-z+#]+)[ \t]*\r?\n")
+	ticks = regexp.MustCompile("`{3,}")
+)
+
+// piece is a fenced piece of code: where it is with its fences, and without them, and its language.
+type piece struct {
+	from, to     int
+	begins, ends int
+	language     string
+}
+
+// fenced finds the pieces of code in a text. A fence is ended by one that is as long, or longer: within one of four
+// ticks three are code. Each run of ticks is looked at once for every length of fence, of which long ones are rare.
+func fenced(text string) []piece {
+	var found []piece
+	runs := ticks.FindAllStringIndex(text, -1)
+	unended := len(text) + 1 // no fence of this length or longer has an end any more
+	end, next := 0, 0
+	for _, at := range fence.FindAllStringSubmatchIndex(text, -1) {
+		length := at[3] - at[2]
+		if at[0] < end || length >= unended {
+			continue
+		}
+		for next < len(runs) && runs[next][0] < at[1] {
+			next++
+		}
+		closing := next
+		for closing < len(runs) && runs[closing][1]-runs[closing][0] < length {
+			closing++
+		}
+		if closing == len(runs) {
+			unended = length
+			continue
+		}
+		end = runs[closing][1]
+		found = append(found, piece{from: at[0], to: end, begins: at[1], ends: runs[closing][0], language: text[at[4]:at[5]]})
+	}
+	return found
+}
 
 var extractCode = sdk.Block[codeExtractionInput]{
 	ID:          "d3a7d896-3b78-4f44-8b4b-48fbf4f0bcd8",
@@ -84,14 +123,14 @@ func splitCode(text string) (code map[string][]string, remaining string) {
 	code = map[string][]string{}
 	var around []string
 	end := 0
-	for _, at := range fence.FindAllStringSubmatchIndex(text, -1) {
-		pin, ok := pins[strings.ToLower(text[at[2]:at[3]])]
+	for _, p := range fenced(text) {
+		pin, ok := pins[strings.ToLower(p.language)]
 		if !ok {
 			continue
 		}
-		code[pin] = append(code[pin], strings.TrimSpace(text[at[4]:at[5]]))
-		around = append(around, strings.TrimSpace(text[end:at[0]]))
-		end = at[1]
+		code[pin] = append(code[pin], strings.TrimSpace(text[p.begins:p.ends]))
+		around = append(around, strings.TrimSpace(text[end:p.from]))
+		end = p.to
 	}
 	around = append(around, strings.TrimSpace(text[end:]))
 	var parts []string

@@ -20,7 +20,7 @@ type textDecoderInput struct {
 var textDecoder = sdk.Block[textDecoderInput]{
 	ID:          "2570e8fe-8447-43ed-84c7-70d657923231",
 	Name:        "Text Decoder",
-	Description: "Turns backslash escapes, such as \\n, into what they stand for",
+	Description: "Turns backslash escapes, such as \\n, into what they stand for. Half of a surrogate pair alone, which is no character, becomes U+FFFD",
 	Categories:  []string{"TEXT"},
 	Traits:      sdk.Pure,
 	Outputs:     sdk.Outputs{sdk.Out("decoded_text", sdk.String("The text with its escapes resolved"))},

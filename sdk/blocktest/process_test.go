@@ -207,7 +207,7 @@ func TestErrors(t *testing.T) {
 		{"Fail", `{"value":"temporary"}`, proto.ErrorKind_ERROR_KIND_TEMPORARY, "wrapped: try again"},
 		{"Fail", `{"value":"authentication"}`, proto.ErrorKind_ERROR_KIND_AUTHENTICATION, "no key"},
 		{"Fail", `{"value":1}`, proto.ErrorKind_ERROR_KIND_PERMANENT, "cause\uFFFD"},
-		{"Count", `{"n":"x"}`, proto.ErrorKind_ERROR_KIND_INVALID_INPUT, `pin "n": string does not fit int`},
+		{"Count", `{"n":"x"}`, proto.ErrorKind_ERROR_KIND_INVALID_INPUT, `pin "n": expects an integer, got a string`},
 		{"Count", `{}`, proto.ErrorKind_ERROR_KIND_INVALID_INPUT, `pin "n" is required`},
 		{"Count", `[]`, proto.ErrorKind_ERROR_KIND_INVALID_INPUT, "the input is not a JSON object"},
 		{"no block", `{}`, proto.ErrorKind_ERROR_KIND_INVALID_INPUT, `plugin trial has no block "no block"`},
