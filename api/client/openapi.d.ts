@@ -2217,6 +2217,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/external-api/v1/integrations/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List providers
+         * @deprecated
+         * @description The services that the installed plugins know.
+         */
+        get: operations["listProvidersExternal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/external-api/v1/integrations/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List integrations
+         * @deprecated
+         * @description The caller's integrations, newest first.
+         */
+        get: operations["listCredentialsExternal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/external-api/v1/integrations/{provider}/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderV1"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store credentials
+         * @deprecated
+         * @description Stores credentials for the provider.
+         */
+        post: operations["createCredentialsExternal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/external-api/v1/integrations/{provider}/credentials/{integration_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderV1"];
+                /** @description Identifier of the integration. */
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete integration
+         * @deprecated
+         * @description Deletes it at once, and revokes it at its provider where that is possible.
+         */
+        delete: operations["deleteCredentialsExternal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -3648,6 +3740,22 @@ export interface components {
             authorization_url: string;
             /** @description What the callback will bring; good for ten minutes, once. */
             state: string;
+        };
+        CredentialsRequestV1: {
+            type: components["schemas"]["TypedCredentials"];
+            title?: string | null;
+            api_key?: string;
+            /**
+             * Format: int64
+             * @description Seconds since 1970.
+             */
+            expires_at?: number | null;
+            username?: string;
+            password?: string;
+            host?: string;
+            headers?: {
+                [key: string]: string;
+            };
         };
         /**
          * @example {
@@ -8190,22 +8298,7 @@ export interface operations {
                  *       "api_key": "sk-…"
                  *     }
                  */
-                "application/json": {
-                    type: components["schemas"]["TypedCredentials"];
-                    title?: string | null;
-                    api_key?: string;
-                    /**
-                     * Format: int64
-                     * @description Seconds since 1970.
-                     */
-                    expires_at?: number | null;
-                    username?: string;
-                    password?: string;
-                    host?: string;
-                    headers?: {
-                        [key: string]: string;
-                    };
-                };
+                "application/json": components["schemas"]["CredentialsRequestV1"];
             };
         };
         responses: {
@@ -8836,6 +8929,130 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Creator"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listProvidersExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Providers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listCredentialsExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Integrations. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"][];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createCredentialsExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderV1"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "type": "api_key",
+                 *       "title": "Work",
+                 *       "api_key": "sk-…"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CredentialsRequestV1"];
+            };
+        };
+        responses: {
+            /** @description The integration. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Integration"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteCredentialsExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderV1"];
+                /** @description Identifier of the integration. */
+                integration_id: components["parameters"]["IntegrationID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedCredentialsV1"];
                 };
             };
             401: components["responses"]["Unauthorized"];

@@ -15,7 +15,7 @@ import (
 )
 
 // newVaultFixture is the API with a vault, and the audit log.
-func newVaultFixture(t *testing.T) (*fixture, *bytes.Buffer) {
+func newVaultFixture(t *testing.T, changes ...func(*Config)) (*fixture, *bytes.Buffer) {
 	t.Helper()
 	db := postgrestest.DB(t)
 	keys, err := credential.NewFileKeys(t.Context(), db, filepath.Join(t.TempDir(), "keys"))
@@ -27,7 +27,7 @@ func newVaultFixture(t *testing.T) (*fixture, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(vault.Close)
-	return newKeyFixture(t, func(c *Config) { c.Integrations = vault })
+	return newKeyFixture(t, append(changes, func(c *Config) { c.Integrations = vault })...)
 }
 
 func (f *fixture) integrate(token, body string) string {
@@ -208,6 +208,37 @@ func TestIntegrationsOfTheEarlierVersion(t *testing.T) {
 	expect(t, f.as(ann, "DELETE", path+"/"+made.ID, ""), 200, `{"deleted":true,"revoked":null}`)
 	expect(t, f.as(ann, "DELETE", path+"/"+made.ID, ""), 404)
 	if strings.Contains(log.String(), canary) || !strings.Contains(log.String(), `"about":"`+made.ID) {
+		t.Errorf("the audit log: %s", log)
+	}
+}
+
+// The external API keeps credentials with keys, as it did.
+func TestIntegrationsOfTheExternalAPI(t *testing.T) {
+	t.Parallel()
+	f, log := newVaultFixture(t, func(c *Config) { c.Connections = &connections{} })
+	ann := tokenOf(t, "ann")
+	reads, stores, deletes := f.newKey(ann, "READ_INTEGRATIONS").Key, f.newKey(ann, "MANAGE_INTEGRATIONS").Key, f.newKey(ann, "DELETE_INTEGRATIONS").Key
+	const base, canary = "/external-api/v1/integrations", "canary-5e21"
+	expect(t, f.as(reads, "GET", base+"/providers", ""), 200, `"name":"github"`, `"supports_oauth":true`, `"supports_api_key":true`)
+	body := `{"type":"api_key","title":"Work","api_key":"` + canary + `"}`
+	expect(t, f.as(reads, "POST", base+"/openai/credentials", body), 403, `"missing_permissions":["MANAGE_INTEGRATIONS"]`)
+	var made Integration
+	if err := json.Unmarshal([]byte(expect(t, f.as(stores, "POST", base+"/openai/credentials", body), 201)), &made); err != nil {
+		t.Fatal(err)
+	}
+	if made.Provider != "openai" || made.Title != "Work" {
+		t.Errorf("made %+v", made)
+	}
+	expect(t, f.as(stores, "GET", base+"/credentials", ""), 403)
+	if list := expect(t, f.as(reads, "GET", base+"/credentials", ""), 200, made.Id); strings.Contains(list, canary) {
+		t.Errorf("the list shows a secret: %s", list)
+	}
+	path := base + "/openai/credentials/" + made.Id
+	expect(t, f.as(stores, "DELETE", path, ""), 403)
+	expect(t, f.as(deletes, "DELETE", base+"/github/credentials/"+made.Id, ""), 404)
+	expect(t, f.as(deletes, "DELETE", path, ""), 200, `{"deleted":true,"revoked":null}`)
+	expect(t, f.as(deletes, "DELETE", path, ""), 404)
+	if strings.Contains(log.String(), canary) || !strings.Contains(log.String(), `"about":"`+made.Id) {
 		t.Errorf("the audit log: %s", log)
 	}
 }

@@ -18,6 +18,15 @@ func (s *server) ListProvidersV1(context.Context, ListProvidersV1RequestObject) 
 	return names, nil
 }
 
+// ListProvidersExternal is GET /external-api/v1/integrations/providers.
+func (s *server) ListProvidersExternal(context.Context, ListProvidersExternalRequestObject) (ListProvidersExternalResponseObject, error) {
+	list := ListProvidersExternal200JSONResponse{}
+	for _, p := range s.connections.All() {
+		list = append(list, provider(p))
+	}
+	return list, nil
+}
+
 // BeginLoginV1 is GET /api/v1/integrations/{provider}/login.
 func (s *server) BeginLoginV1(ctx context.Context, r BeginLoginV1RequestObject) (BeginLoginV1ResponseObject, error) {
 	a, cookie, err := s.authorize(ctx, r.Provider, value(r.Params.Scopes), "")
@@ -53,11 +62,27 @@ func (s *server) allIntegrations(ctx context.Context, provider string) ([]Integr
 	return shownIntegrations(list), nil
 }
 
+// ListCredentialsExternal is GET /external-api/v1/integrations/credentials.
+func (s *server) ListCredentialsExternal(ctx context.Context, _ ListCredentialsExternalRequestObject) (ListCredentialsExternalResponseObject, error) {
+	list, err := s.allIntegrations(ctx, "")
+	return ListCredentialsExternal200JSONResponse(list), err
+}
+
 // CreateCredentialsV1 is POST /api/v1/integrations/{provider}/credentials.
 func (s *server) CreateCredentialsV1(ctx context.Context, r CreateCredentialsV1RequestObject) (CreateCredentialsV1ResponseObject, error) {
-	b := r.Body
+	c, err := s.createCredentials(ctx, r.Provider, r.Body)
+	return CreateCredentialsV1201JSONResponse(c), err
+}
+
+// CreateCredentialsExternal is POST /external-api/v1/integrations/{provider}/credentials.
+func (s *server) CreateCredentialsExternal(ctx context.Context, r CreateCredentialsExternalRequestObject) (CreateCredentialsExternalResponseObject, error) {
+	c, err := s.createCredentials(ctx, r.Provider, r.Body)
+	return CreateCredentialsExternal201JSONResponse(c), err
+}
+
+func (s *server) createCredentials(ctx context.Context, provider string, b *CredentialsRequestV1) (Integration, error) {
 	d := credential.Draft{
-		Provider: r.Provider, Type: credential.Type(b.Type), Title: value(b.Title), APIKey: value(b.ApiKey), Username: value(b.Username),
+		Provider: provider, Type: credential.Type(b.Type), Title: value(b.Title), APIKey: value(b.ApiKey), Username: value(b.Username),
 		Password: value(b.Password), Host: value(b.Host), Headers: value(b.Headers),
 	}
 	if b.ExpiresAt != nil {
@@ -66,10 +91,10 @@ func (s *server) CreateCredentialsV1(ctx context.Context, r CreateCredentialsV1R
 	}
 	c, err := s.integrations.Create(ctx, auth.From(ctx).UserID, d)
 	if err != nil {
-		return nil, err
+		return Integration{}, err
 	}
 	audited(ctx, c.ID)
-	return CreateCredentialsV1201JSONResponse(integration(c)), nil
+	return integration(c), nil
 }
 
 // GetCredentialsV1 is GET /api/v1/integrations/{provider}/credentials/{integration_id}.
@@ -83,15 +108,26 @@ func (s *server) GetCredentialsV1(ctx context.Context, r GetCredentialsV1Request
 
 // DeleteCredentialsV1 is DELETE /api/v1/integrations/{provider}/credentials/{integration_id}.
 func (s *server) DeleteCredentialsV1(ctx context.Context, r DeleteCredentialsV1RequestObject) (DeleteCredentialsV1ResponseObject, error) {
-	c, err := s.integrationOf(ctx, r.Provider, r.IntegrationId)
+	d, err := s.deleteCredentials(ctx, r.Provider, r.IntegrationId)
+	return DeleteCredentialsV1200JSONResponse(d), err
+}
+
+// DeleteCredentialsExternal is DELETE /external-api/v1/integrations/{provider}/credentials/{integration_id}.
+func (s *server) DeleteCredentialsExternal(ctx context.Context, r DeleteCredentialsExternalRequestObject) (DeleteCredentialsExternalResponseObject, error) {
+	d, err := s.deleteCredentials(ctx, r.Provider, r.IntegrationId)
+	return DeleteCredentialsExternal200JSONResponse(d), err
+}
+
+func (s *server) deleteCredentials(ctx context.Context, provider, id string) (DeletedCredentialsV1, error) {
+	c, err := s.integrationOf(ctx, provider, id)
 	if err != nil {
-		return nil, err
+		return DeletedCredentialsV1{}, err
 	}
 	revoked, err := s.integrations.Delete(ctx, auth.From(ctx).UserID, c.ID)
 	if err != nil {
-		return nil, err
+		return DeletedCredentialsV1{}, err
 	}
-	answer := DeleteCredentialsV1200JSONResponse{Deleted: true}
+	answer := DeletedCredentialsV1{Deleted: true}
 	if c.Type == credential.OAuth2 {
 		answer.Revoked = &revoked
 	}

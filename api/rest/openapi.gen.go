@@ -662,6 +662,20 @@ type CredentialsInputs map[string]*struct {
 	Type     *string `json:"type,omitempty"`
 }
 
+// CredentialsRequestV1 defines model for CredentialsRequestV1.
+type CredentialsRequestV1 struct {
+	ApiKey *string `json:"api_key,omitempty"`
+
+	// ExpiresAt Seconds since 1970.
+	ExpiresAt *int64             `json:"expires_at,omitempty"`
+	Headers   *map[string]string `json:"headers,omitempty"`
+	Host      *string            `json:"host,omitempty"`
+	Password  *string            `json:"password,omitempty"`
+	Title     *string            `json:"title,omitempty"`
+	Type      TypedCredentials   `json:"type"`
+	Username  *string            `json:"username,omitempty"`
+}
+
 // DeletedCredentialsV1 Example: {"deleted":true,"revoked":null}
 type DeletedCredentialsV1 struct {
 	Deleted DeletedCredentialsV1Deleted `json:"deleted"`
@@ -1750,20 +1764,6 @@ type FinishLoginV1JSONBody struct {
 	StateToken string `json:"state_token"`
 }
 
-// CreateCredentialsV1JSONBody defines parameters for CreateCredentialsV1.
-type CreateCredentialsV1JSONBody struct {
-	ApiKey *string `json:"api_key,omitempty"`
-
-	// ExpiresAt Seconds since 1970.
-	ExpiresAt *int64             `json:"expires_at,omitempty"`
-	Headers   *map[string]string `json:"headers,omitempty"`
-	Host      *string            `json:"host,omitempty"`
-	Password  *string            `json:"password,omitempty"`
-	Title     *string            `json:"title,omitempty"`
-	Type      TypedCredentials   `json:"type"`
-	Username  *string            `json:"username,omitempty"`
-}
-
 // BeginLoginV1Params defines parameters for BeginLoginV1.
 type BeginLoginV1Params struct {
 	// Scopes What the account is to be used for, in the provider's words, with commas or spaces between; the provider's default unless given.
@@ -2380,7 +2380,7 @@ type FinishLoginV1JSONRequestBody FinishLoginV1JSONBody
 // CreateCredentialsV1JSONRequestBody defines body for CreateCredentialsV1 for application/json ContentType.
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
-type CreateCredentialsV1JSONRequestBody CreateCredentialsV1JSONBody
+type CreateCredentialsV1JSONRequestBody = CredentialsRequestV1
 
 // CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
 type CreateAccountJSONRequestBody CreateAccountJSONBody
@@ -2483,6 +2483,11 @@ type CreateGraphExternalJSONRequestBody = GraphDocument
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 type ExecuteGraphExternalJSONRequestBody = ExecuteRequestExternal
+
+// CreateCredentialsExternalJSONRequestBody defines body for CreateCredentialsExternal for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type CreateCredentialsExternalJSONRequestBody = CredentialsRequestV1
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -2912,6 +2917,26 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetExecutionResultsExternal(w http.ResponseWriter, r *http.Request, graphId GraphID, executionId ExecutionID)
+	// ListCredentialsExternal List integrations
+	// (GET /external-api/v1/integrations/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListCredentialsExternal(w http.ResponseWriter, r *http.Request)
+	// ListProvidersExternal List providers
+	// (GET /external-api/v1/integrations/providers)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListProvidersExternal(w http.ResponseWriter, r *http.Request)
+	// CreateCredentialsExternal Store credentials
+	// (POST /external-api/v1/integrations/{provider}/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateCredentialsExternal(w http.ResponseWriter, r *http.Request, provider ProviderV1)
+	// DeleteCredentialsExternal Delete integration
+	// (DELETE /external-api/v1/integrations/{provider}/credentials/{integration_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteCredentialsExternal(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID)
 	// GetUserExternal Get user
 	// (GET /external-api/v1/me)
 	//
@@ -7358,6 +7383,95 @@ func (siw *ServerInterfaceWrapper) GetExecutionResultsExternal(w http.ResponseWr
 	handler.ServeHTTP(w, r)
 }
 
+// ListCredentialsExternal operation middleware
+func (siw *ServerInterfaceWrapper) ListCredentialsExternal(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCredentialsExternal(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProvidersExternal operation middleware
+func (siw *ServerInterfaceWrapper) ListProvidersExternal(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProvidersExternal(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCredentialsExternal operation middleware
+func (siw *ServerInterfaceWrapper) CreateCredentialsExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderV1
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCredentialsExternal(w, r, provider)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteCredentialsExternal operation middleware
+func (siw *ServerInterfaceWrapper) DeleteCredentialsExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderV1
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "integration_id" -------------
+	var integrationId IntegrationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "integration_id", mux.Vars(r)["integration_id"], &integrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "integration_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteCredentialsExternal(w, r, provider, integrationId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetUserExternal operation middleware
 func (siw *ServerInterfaceWrapper) GetUserExternal(w http.ResponseWriter, r *http.Request) {
 
@@ -8022,6 +8136,14 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/external-api/v1/store/creators", wrapper.ListCreatorsExternal).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/external-api/v1/store/creators/{username}", wrapper.GetCreatorExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/providers", wrapper.ListProvidersExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/credentials", wrapper.ListCredentialsExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/{provider}/credentials", wrapper.CreateCredentialsExternal).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/{provider}/credentials/{integration_id}", wrapper.DeleteCredentialsExternal).Methods(http.MethodDelete)
 
 	return r
 }
@@ -24827,6 +24949,506 @@ func (response GetExecutionResultsExternal503JSONResponse) VisitGetExecutionResu
 	return err
 }
 
+type ListCredentialsExternalRequestObject struct {
+}
+
+type ListCredentialsExternalResponseObject interface {
+	VisitListCredentialsExternalResponse(w http.ResponseWriter) error
+}
+
+type ListCredentialsExternal200JSONResponse []Integration
+
+func (response ListCredentialsExternal200JSONResponse) VisitListCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListCredentialsExternal401JSONResponse) VisitListCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListCredentialsExternal403JSONResponse) VisitListCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListCredentialsExternal429JSONResponse) VisitListCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListCredentialsExternal500JSONResponse) VisitListCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCredentialsExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListCredentialsExternal503JSONResponse) VisitListCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersExternalRequestObject struct {
+}
+
+type ListProvidersExternalResponseObject interface {
+	VisitListProvidersExternalResponse(w http.ResponseWriter) error
+}
+
+type ListProvidersExternal200JSONResponse []Provider
+
+func (response ListProvidersExternal200JSONResponse) VisitListProvidersExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListProvidersExternal401JSONResponse) VisitListProvidersExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListProvidersExternal403JSONResponse) VisitListProvidersExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListProvidersExternal429JSONResponse) VisitListProvidersExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListProvidersExternal500JSONResponse) VisitListProvidersExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvidersExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListProvidersExternal503JSONResponse) VisitListProvidersExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternalRequestObject struct {
+	Provider ProviderV1 `json:"provider"`
+	Body     *CreateCredentialsExternalJSONRequestBody
+}
+
+type CreateCredentialsExternalResponseObject interface {
+	VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error
+}
+
+type CreateCredentialsExternal201JSONResponse Integration
+
+func (response CreateCredentialsExternal201JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateCredentialsExternal401JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateCredentialsExternal403JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CreateCredentialsExternal409JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateCredentialsExternal413JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateCredentialsExternal415JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CreateCredentialsExternal422JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateCredentialsExternal429JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response CreateCredentialsExternal500JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCredentialsExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateCredentialsExternal503JSONResponse) VisitCreateCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsExternalRequestObject struct {
+	Provider      ProviderV1    `json:"provider"`
+	IntegrationId IntegrationID `json:"integration_id"`
+}
+
+type DeleteCredentialsExternalResponseObject interface {
+	VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error
+}
+
+type DeleteCredentialsExternal200JSONResponse DeletedCredentialsV1
+
+func (response DeleteCredentialsExternal200JSONResponse) VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DeleteCredentialsExternal401JSONResponse) VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteCredentialsExternal403JSONResponse) VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteCredentialsExternal404JSONResponse) VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteCredentialsExternal429JSONResponse) VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response DeleteCredentialsExternal500JSONResponse) VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialsExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteCredentialsExternal503JSONResponse) VisitDeleteCredentialsExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetUserExternalRequestObject struct {
 }
 
@@ -25846,6 +26468,26 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	GetExecutionResultsExternal(ctx context.Context, request GetExecutionResultsExternalRequestObject) (GetExecutionResultsExternalResponseObject, error)
+	// ListCredentialsExternal List integrations
+	// (GET /external-api/v1/integrations/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListCredentialsExternal(ctx context.Context, request ListCredentialsExternalRequestObject) (ListCredentialsExternalResponseObject, error)
+	// ListProvidersExternal List providers
+	// (GET /external-api/v1/integrations/providers)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	ListProvidersExternal(ctx context.Context, request ListProvidersExternalRequestObject) (ListProvidersExternalResponseObject, error)
+	// CreateCredentialsExternal Store credentials
+	// (POST /external-api/v1/integrations/{provider}/credentials)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CreateCredentialsExternal(ctx context.Context, request CreateCredentialsExternalRequestObject) (CreateCredentialsExternalResponseObject, error)
+	// DeleteCredentialsExternal Delete integration
+	// (DELETE /external-api/v1/integrations/{provider}/credentials/{integration_id})
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	DeleteCredentialsExternal(ctx context.Context, request DeleteCredentialsExternalRequestObject) (DeleteCredentialsExternalResponseObject, error)
 	// GetUserExternal Get user
 	// (GET /external-api/v1/me)
 	//
@@ -29227,6 +29869,114 @@ func (sh *strictHandler) GetExecutionResultsExternal(w http.ResponseWriter, r *h
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetExecutionResultsExternalResponseObject); ok {
 		if err := validResponse.VisitGetExecutionResultsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCredentialsExternal operation middleware
+func (sh *strictHandler) ListCredentialsExternal(w http.ResponseWriter, r *http.Request) {
+	var request ListCredentialsExternalRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCredentialsExternal(ctx, request.(ListCredentialsExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCredentialsExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCredentialsExternalResponseObject); ok {
+		if err := validResponse.VisitListCredentialsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProvidersExternal operation middleware
+func (sh *strictHandler) ListProvidersExternal(w http.ResponseWriter, r *http.Request) {
+	var request ListProvidersExternalRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProvidersExternal(ctx, request.(ListProvidersExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProvidersExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProvidersExternalResponseObject); ok {
+		if err := validResponse.VisitListProvidersExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCredentialsExternal operation middleware
+func (sh *strictHandler) CreateCredentialsExternal(w http.ResponseWriter, r *http.Request, provider ProviderV1) {
+	var request CreateCredentialsExternalRequestObject
+
+	request.Provider = provider
+
+	var body CreateCredentialsExternalJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCredentialsExternal(ctx, request.(CreateCredentialsExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCredentialsExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateCredentialsExternalResponseObject); ok {
+		if err := validResponse.VisitCreateCredentialsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteCredentialsExternal operation middleware
+func (sh *strictHandler) DeleteCredentialsExternal(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID) {
+	var request DeleteCredentialsExternalRequestObject
+
+	request.Provider = provider
+	request.IntegrationId = integrationId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteCredentialsExternal(ctx, request.(DeleteCredentialsExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteCredentialsExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteCredentialsExternalResponseObject); ok {
+		if err := validResponse.VisitDeleteCredentialsExternalResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
