@@ -38,6 +38,7 @@ type Config struct {
 	Connections   rest.Connections
 	BaseURL       string // under which browsers reach the API
 	Store         rest.Store
+	Plugins       rest.Plugins
 	StorePublic   bool        // the store may be read without a credential
 	Logins        rest.Logins // nil: no accounts of the server's own
 	Limiter       rest.Limiter
@@ -66,7 +67,7 @@ func New(c Config) (*API, error) {
 	}
 	r, err := rest.New(rest.Config{
 		Document: document, Logger: c.Logger.Named("rest"), Audit: c.Audit, Authenticate: c.Authenticator.Authenticate,
-		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Users: c.Users, Keys: c.Keys, Integrations: c.Integrations, Connections: c.Connections, BaseURL: c.BaseURL, Logins: c.Logins, Store: c.Store, StorePublic: c.StorePublic,
+		Library: c.Library, Graphs: c.Graphs, Blocks: c.Blocks, Executions: c.Executions, Files: c.Files, Users: c.Users, Keys: c.Keys, Integrations: c.Integrations, Connections: c.Connections, BaseURL: c.BaseURL, Logins: c.Logins, Store: c.Store, Plugins: c.Plugins, StorePublic: c.StorePublic,
 		Away: c.Away, MaxBody: c.MaxBody, Origins: c.Origins,
 		TrustedProxies: c.Proxies, Limiter: c.Limiter, Limits: c.Limits,
 	})

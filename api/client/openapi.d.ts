@@ -1338,6 +1338,206 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/admin/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List plugins
+         * @description The plugins of the server that answers, by name: those that belong to it, and those that were installed. Each server
+         *     has plugins of its own. For administrators.
+         */
+        get: operations["listPlugins"];
+        put?: never;
+        /**
+         * Install plugin
+         * @description Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
+         *     one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
+         *     `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+         *     nothing. For administrators; `patchbay plugin install` uses it.
+         */
+        post: operations["installPlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/plugins/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload plugin
+         * @description Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
+         *     before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (a public key in PEM that counts beside
+         *     those that are set, unless signatures are required) and `source` (where the archive came from, for people). For
+         *     administrators.
+         */
+        post: operations["uploadPlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/plugins/{plugin}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get plugin
+         * @description A plugin, with the agents that use its blocks. For administrators.
+         */
+        get: operations["getPlugin"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove plugin
+         * @description Removes a plugin that was installed. Its process finishes what it began; agents that use its blocks stay readable, and
+         *     cannot be executed until the blocks are back. The answer is the plugin as it was, with these agents. For administrators.
+         */
+        delete: operations["removePlugin"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/plugins/{plugin}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable plugin
+         * @description Starts a plugin that is disabled, or one that failed. One that cannot be started is 409 and stays disabled. For
+         *     administrators.
+         */
+        post: operations["enablePlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/plugins/{plugin}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable plugin
+         * @description Takes the blocks of a plugin away. Its process finishes what it began; agents that use its blocks stay readable. For
+         *     administrators.
+         */
+        post: operations["disablePlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/plugins/{plugin}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go back to the version before
+         * @description Goes back to the version that was installed before, while the server runs, and the next time forward again. Without one
+         *     it is 409. For administrators.
+         */
+        post: operations["rollbackPlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/plugins/{plugin}/upgrade": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upgrade plugin
+         * @description Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
+         *     more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
+         *     What it asks for beyond what was granted needs consent, as at installing. For administrators.
+         */
+        post: operations["upgradePlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/plugins/{plugin}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify plugin
+         * @description Compares the files of an installed plugin with what was installed. The server does that before every start of its
+         *     process. Installing the same version again repairs it. For administrators.
+         */
+        post: operations["verifyPlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/user": {
         parameters: {
             query?: never;
@@ -2405,6 +2605,72 @@ export interface components {
             is_disabled: boolean;
             /** Format: date-time */
             created_at: string;
+        };
+        Plugin: {
+            name: string;
+            version: string;
+            description: string;
+            /** @description It belongs to the server: it can be disabled, but not upgraded or removed. */
+            is_own: boolean;
+            is_enabled: boolean;
+            /**
+             * @description How its process fares. `disabled`: it has none.
+             * @enum {string}
+             */
+            state: "starting" | "ready" | "restarting" | "unavailable" | "failed" | "stopped" | "disabled" | "installed";
+            /** @description Why it is not ready. */
+            error: string | null;
+            /** @description How many it brings. */
+            blocks: number;
+            /** @description Where it was installed from. */
+            source: string | null;
+            /** @description Of the archive. */
+            digest: string | null;
+            /** @description Fingerprint of the key whose signature was verified; null for an unsigned plugin. */
+            signed_by: string | null;
+            permissions: components["schemas"]["PluginPermissions"] | null;
+            /** Format: date-time */
+            installed_at: string | null;
+            /** @description To which it can go back. */
+            previous_version: string | null;
+            used_by: components["schemas"]["PluginUse"] | null;
+        };
+        /** @description What its processes were granted beside what every plugin has. */
+        PluginPermissions: {
+            /** @description Sockets of its own. */
+            network: boolean;
+            files: {
+                path: string;
+                write: boolean;
+            }[];
+            /** @description Variables of the server's. */
+            environment: string[];
+            /** @description MiB; 0: what every plugin has. */
+            memory: number;
+            /** @description Processes and threads; 0: what every plugin has. */
+            processes: number;
+        };
+        /** @description The agents whose current version has blocks of the plugin. Null where the answer does not tell. */
+        PluginUse: {
+            total: number;
+            /** @description The first 20. */
+            graphs: {
+                id: string;
+                user_id: string;
+                name: string;
+            }[];
+        };
+        PluginList: {
+            plugins: components["schemas"]["Plugin"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        PluginVerification: {
+            is_intact: boolean;
+            flaws: {
+                file: string;
+                /** @enum {string} */
+                problem: "changed" | "missing" | "not installed" | "unreadable";
+            }[];
         };
         AccountList: {
             accounts: components["schemas"]["Account"][];
@@ -4333,6 +4599,8 @@ export interface components {
         Page: number;
         /** @description Entries a page. */
         PageSize: number;
+        /** @description Name of the plugin. */
+        PluginName: string;
         /** @description Identifier of the account's user. */
         UserID: string;
         /** @description Identifier of the key, not the key itself. */
@@ -7399,6 +7667,367 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listPlugins: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page. */
+                page_size?: components["parameters"]["PageSize"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of plugins. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    installPlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "source": "oci://registry.example.com/plugins/acme:1.0.0",
+                 *       "consent": true
+                 *     }
+                 */
+                "application/json": {
+                    /** @description An `https://` URL of a .tar.gz, or an `oci://` reference. */
+                    source: string;
+                    /** @description The `https://` URL of the archive's signature where it does not lie beside it. */
+                    signature?: string;
+                    /** @description What the archive's digest must be. */
+                    digest?: string;
+                    /**
+                     * @description Grants what the plugin asks for.
+                     * @default false
+                     */
+                    consent?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The plugin. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    uploadPlugin: {
+        parameters: {
+            query?: {
+                /** @description Grants what the plugin asks for. */
+                consent?: boolean;
+                /** @description What the archive's digest must be. */
+                digest?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    signature?: string;
+                    key?: string;
+                    source?: string;
+                    /**
+                     * Format: binary
+                     * @description A .tar.gz with the plugin's folder.
+                     */
+                    file: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The plugin. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getPlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plugin. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    removePlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plugin as it was. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    enablePlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plugin. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    disablePlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plugin. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rollbackPlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plugin. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    upgradePlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "consent": true
+                 *     }
+                 */
+                "application/json": {
+                    /** @description An `https://` URL of a .tar.gz, or an `oci://` reference; where the plugin came from unless given. */
+                    source?: string;
+                    /** @description The `https://` URL of the archive's signature where it does not lie beside it. */
+                    signature?: string;
+                    /** @description What the archive's digest must be. */
+                    digest?: string;
+                    /**
+                     * @description Grants what the plugin asks for.
+                     * @default false
+                     */
+                    consent?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The plugin. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    verifyPlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginVerification"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

@@ -14,6 +14,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/library"
 	"github.com/patchbay-io/patchbay/core/oauth"
+	"github.com/patchbay-io/patchbay/core/plugin/install"
 	"github.com/patchbay-io/patchbay/core/store"
 )
 
@@ -58,6 +59,11 @@ var domain = []rule{
 	{is(store.ErrOwn), message(Forbidden)},
 	{as[*store.Invalid], invalidTexts},
 	{as[*account.TooManyAttempts], tooManyAttempts},
+	{as[*install.Absent], message(NotFound)},
+	{as[*install.Refusal], message(Conflict)},
+	{as[*install.Failure], message(Conflict)},
+	{as[*install.ConsentError], consentToPlugin},
+	{as[*install.BadPackage], badPlugin},
 	{as[*graph.Malformed], malformedGraph},
 	{as[*graph.Invalid], invalidGraph},
 }
@@ -116,6 +122,19 @@ func refusedAccount(err error) *Problem {
 
 func tooLargeFile(err error) *Problem {
 	return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "PAYLOAD_TOO_LARGE", Message: err.Error()}
+}
+
+func consentToPlugin(err error) *Problem {
+	consent, _ := errors.AsType[*install.ConsentError](err)
+	p := Conflict(consent.Error())
+	p.Details = map[string]any{"reason": "consent", "plugin": consent.Asked}
+	return p
+}
+
+func badPlugin(err error) *Problem {
+	p := Field("source", err.Error())
+	p.Message = err.Error()
+	return p
 }
 
 func tooManyAttempts(err error) *Problem {

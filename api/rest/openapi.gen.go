@@ -349,6 +349,66 @@ func (e Permission) Valid() bool {
 	}
 }
 
+// Defines values for PluginState.
+const (
+	PluginStateDisabled    PluginState = "disabled"
+	PluginStateFailed      PluginState = "failed"
+	PluginStateInstalled   PluginState = "installed"
+	PluginStateReady       PluginState = "ready"
+	PluginStateRestarting  PluginState = "restarting"
+	PluginStateStarting    PluginState = "starting"
+	PluginStateStopped     PluginState = "stopped"
+	PluginStateUnavailable PluginState = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the PluginState enum.
+func (e PluginState) Valid() bool {
+	switch e {
+	case PluginStateDisabled:
+		return true
+	case PluginStateFailed:
+		return true
+	case PluginStateInstalled:
+		return true
+	case PluginStateReady:
+		return true
+	case PluginStateRestarting:
+		return true
+	case PluginStateStarting:
+		return true
+	case PluginStateStopped:
+		return true
+	case PluginStateUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PluginVerificationFlawsProblem.
+const (
+	Changed      PluginVerificationFlawsProblem = "changed"
+	Missing      PluginVerificationFlawsProblem = "missing"
+	NotInstalled PluginVerificationFlawsProblem = "not installed"
+	Unreadable   PluginVerificationFlawsProblem = "unreadable"
+)
+
+// Valid indicates whether the value is a known member of the PluginVerificationFlawsProblem enum.
+func (e PluginVerificationFlawsProblem) Valid() bool {
+	switch e {
+	case Changed:
+		return true
+	case Missing:
+		return true
+	case NotInstalled:
+		return true
+	case Unreadable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Status.
 const (
 	StatusCOMPLETED  Status = "COMPLETED"
@@ -1100,6 +1160,92 @@ type Permissions = []Permission
 // PinValues For each name its values in order.
 type PinValues = json.RawMessage
 
+// Plugin defines model for Plugin.
+type Plugin struct {
+	// Blocks How many it brings.
+	Blocks      int    `json:"blocks"`
+	Description string `json:"description"`
+
+	// Digest Of the archive.
+	Digest *string `json:"digest"`
+
+	// Error Why it is not ready.
+	Error       *string    `json:"error"`
+	InstalledAt *time.Time `json:"installed_at"`
+	IsEnabled   bool       `json:"is_enabled"`
+
+	// IsOwn It belongs to the server: it can be disabled, but not upgraded or removed.
+	IsOwn       bool               `json:"is_own"`
+	Name        string             `json:"name"`
+	Permissions *PluginPermissions `json:"permissions"`
+
+	// PreviousVersion To which it can go back.
+	PreviousVersion *string `json:"previous_version"`
+
+	// SignedBy Fingerprint of the key whose signature was verified; null for an unsigned plugin.
+	SignedBy *string `json:"signed_by"`
+
+	// Source Where it was installed from.
+	Source *string `json:"source"`
+
+	// State How its process fares. `disabled`: it has none.
+	State   PluginState `json:"state"`
+	UsedBy  *PluginUse  `json:"used_by"`
+	Version string      `json:"version"`
+}
+
+// PluginState How its process fares. `disabled`: it has none.
+type PluginState string
+
+// PluginList defines model for PluginList.
+type PluginList struct {
+	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
+	Pagination Pagination `json:"pagination"`
+	Plugins    []Plugin   `json:"plugins"`
+}
+
+// PluginPermissions What its processes were granted beside what every plugin has.
+type PluginPermissions struct {
+	// Environment Variables of the server's.
+	Environment []string `json:"environment"`
+	Files       []struct {
+		Path  string `json:"path"`
+		Write bool   `json:"write"`
+	} `json:"files"`
+
+	// Memory MiB; 0: what every plugin has.
+	Memory int `json:"memory"`
+
+	// Network Sockets of its own.
+	Network bool `json:"network"`
+
+	// Processes Processes and threads; 0: what every plugin has.
+	Processes int `json:"processes"`
+}
+
+// PluginUse The agents whose current version has blocks of the plugin. Null where the answer does not tell.
+type PluginUse struct {
+	// Graphs The first 20.
+	Graphs []struct {
+		Id     string `json:"id"`
+		Name   string `json:"name"`
+		UserId string `json:"user_id"`
+	} `json:"graphs"`
+	Total int `json:"total"`
+}
+
+// PluginVerification defines model for PluginVerification.
+type PluginVerification struct {
+	Flaws []struct {
+		File    string                         `json:"file"`
+		Problem PluginVerificationFlawsProblem `json:"problem"`
+	} `json:"flaws"`
+	IsIntact bool `json:"is_intact"`
+}
+
+// PluginVerificationFlawsProblem defines model for PluginVerification.Flaws.Problem.
+type PluginVerificationFlawsProblem string
+
 // ProfileRequest defines model for ProfileRequest.
 type ProfileRequest struct {
 	AvatarUrl   *string   `json:"avatar_url,omitempty"`
@@ -1534,6 +1680,9 @@ type PageSize = int
 // PageSizeV1 defines model for PageSizeV1.
 type PageSizeV1 = int
 
+// PluginName defines model for PluginName.
+type PluginName = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
 
@@ -1800,6 +1949,63 @@ type UpdateAccountJSONBody struct {
 type RotateEncryptionKeysJSONBody struct {
 	// After As the answer before gave it.
 	After *string `json:"after,omitempty"`
+}
+
+// ListPluginsParams defines parameters for ListPlugins.
+type ListPluginsParams struct {
+	// Page Number of the page, from 1.
+	Page *Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Entries a page.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// InstallPluginJSONBody defines parameters for InstallPlugin.
+type InstallPluginJSONBody struct {
+	// Consent Grants what the plugin asks for.
+	Consent *bool `json:"consent,omitempty"`
+
+	// Digest What the archive's digest must be.
+	Digest *string `json:"digest,omitempty"`
+
+	// Signature The `https://` URL of the archive's signature where it does not lie beside it.
+	Signature *string `json:"signature,omitempty"`
+
+	// Source An `https://` URL of a .tar.gz, or an `oci://` reference.
+	Source string `json:"source"`
+}
+
+// UploadPluginMultipartBody defines parameters for UploadPlugin.
+type UploadPluginMultipartBody struct {
+	// File A .tar.gz with the plugin's folder.
+	File      openapi_types.File `json:"file"`
+	Key       *string            `json:"key,omitempty"`
+	Signature *string            `json:"signature,omitempty"`
+	Source    *string            `json:"source,omitempty"`
+}
+
+// UploadPluginParams defines parameters for UploadPlugin.
+type UploadPluginParams struct {
+	// Consent Grants what the plugin asks for.
+	Consent *bool `form:"consent,omitempty" json:"consent,omitempty"`
+
+	// Digest What the archive's digest must be.
+	Digest *string `form:"digest,omitempty" json:"digest,omitempty"`
+}
+
+// UpgradePluginJSONBody defines parameters for UpgradePlugin.
+type UpgradePluginJSONBody struct {
+	// Consent Grants what the plugin asks for.
+	Consent *bool `json:"consent,omitempty"`
+
+	// Digest What the archive's digest must be.
+	Digest *string `json:"digest,omitempty"`
+
+	// Signature The `https://` URL of the archive's signature where it does not lie beside it.
+	Signature *string `json:"signature,omitempty"`
+
+	// Source An `https://` URL of a .tar.gz, or an `oci://` reference; where the plugin came from unless given.
+	Source *string `json:"source,omitempty"`
 }
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
@@ -2391,6 +2597,15 @@ type UpdateAccountJSONRequestBody UpdateAccountJSONBody
 // RotateEncryptionKeysJSONRequestBody defines body for RotateEncryptionKeys for application/json ContentType.
 type RotateEncryptionKeysJSONRequestBody RotateEncryptionKeysJSONBody
 
+// InstallPluginJSONRequestBody defines body for InstallPlugin for application/json ContentType.
+type InstallPluginJSONRequestBody InstallPluginJSONBody
+
+// UploadPluginMultipartRequestBody defines body for UploadPlugin for multipart/form-data ContentType.
+type UploadPluginMultipartRequestBody UploadPluginMultipartBody
+
+// UpgradePluginJSONRequestBody defines body for UpgradePlugin for application/json ContentType.
+type UpgradePluginJSONRequestBody UpgradePluginJSONBody
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = APIKeyRequest
 
@@ -2673,6 +2888,36 @@ type ServerInterface interface {
 	// RotateEncryptionKeys Rotate encryption keys
 	// (POST /api/v2/admin/encryption-keys/rotate)
 	RotateEncryptionKeys(w http.ResponseWriter, r *http.Request)
+	// ListPlugins List plugins
+	// (GET /api/v2/admin/plugins)
+	ListPlugins(w http.ResponseWriter, r *http.Request, params ListPluginsParams)
+	// InstallPlugin Install plugin
+	// (POST /api/v2/admin/plugins)
+	InstallPlugin(w http.ResponseWriter, r *http.Request)
+	// UploadPlugin Upload plugin
+	// (POST /api/v2/admin/plugins/upload)
+	UploadPlugin(w http.ResponseWriter, r *http.Request, params UploadPluginParams)
+	// RemovePlugin Remove plugin
+	// (DELETE /api/v2/admin/plugins/{plugin})
+	RemovePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// GetPlugin Get plugin
+	// (GET /api/v2/admin/plugins/{plugin})
+	GetPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// DisablePlugin Disable plugin
+	// (POST /api/v2/admin/plugins/{plugin}/disable)
+	DisablePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// EnablePlugin Enable plugin
+	// (POST /api/v2/admin/plugins/{plugin}/enable)
+	EnablePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// RollbackPlugin Go back to the version before
+	// (POST /api/v2/admin/plugins/{plugin}/rollback)
+	RollbackPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// UpgradePlugin Upgrade plugin
+	// (POST /api/v2/admin/plugins/{plugin}/upgrade)
+	UpgradePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// VerifyPlugin Verify plugin
+	// (POST /api/v2/admin/plugins/{plugin}/verify)
+	VerifyPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
 	// ListAPIKeys List API keys
 	// (GET /api/v2/api-keys)
 	ListAPIKeys(w http.ResponseWriter, r *http.Request, params ListAPIKeysParams)
@@ -4233,6 +4478,294 @@ func (siw *ServerInterfaceWrapper) RotateEncryptionKeys(w http.ResponseWriter, r
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RotateEncryptionKeys(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListPlugins operation middleware
+func (siw *ServerInterfaceWrapper) ListPlugins(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPluginsParams
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPlugins(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// InstallPlugin operation middleware
+func (siw *ServerInterfaceWrapper) InstallPlugin(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.InstallPlugin(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UploadPlugin operation middleware
+func (siw *ServerInterfaceWrapper) UploadPlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UploadPluginParams
+
+	// ------------- Optional query parameter "consent" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consent", r.URL.Query(), &params.Consent, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "consent"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "consent", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "digest" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "digest", r.URL.Query(), &params.Digest, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "digest"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "digest", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UploadPlugin(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemovePlugin operation middleware
+func (siw *ServerInterfaceWrapper) RemovePlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemovePlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetPlugin operation middleware
+func (siw *ServerInterfaceWrapper) GetPlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DisablePlugin operation middleware
+func (siw *ServerInterfaceWrapper) DisablePlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DisablePlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EnablePlugin operation middleware
+func (siw *ServerInterfaceWrapper) EnablePlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EnablePlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RollbackPlugin operation middleware
+func (siw *ServerInterfaceWrapper) RollbackPlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RollbackPlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpgradePlugin operation middleware
+func (siw *ServerInterfaceWrapper) UpgradePlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpgradePlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VerifyPlugin operation middleware
+func (siw *ServerInterfaceWrapper) VerifyPlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VerifyPlugin(w, r, plugin)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8048,6 +8581,26 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/integrations/{integration_id}/refresh", wrapper.RefreshIntegration).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/encryption-keys/rotate", wrapper.RotateEncryptionKeys).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins", wrapper.ListPlugins).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins", wrapper.InstallPlugin).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/upload", wrapper.UploadPlugin).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}", wrapper.RemovePlugin).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}", wrapper.GetPlugin).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/enable", wrapper.EnablePlugin).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/disable", wrapper.DisablePlugin).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/rollback", wrapper.RollbackPlugin).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/upgrade", wrapper.UpgradePlugin).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/verify", wrapper.VerifyPlugin).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v1/auth/user", wrapper.GetUserV1).Methods(http.MethodPost)
 
@@ -13639,6 +14192,1420 @@ func (response RotateEncryptionKeys500JSONResponse) VisitRotateEncryptionKeysRes
 type RotateEncryptionKeys503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response RotateEncryptionKeys503JSONResponse) VisitRotateEncryptionKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPluginsRequestObject struct {
+	Params ListPluginsParams
+}
+
+type ListPluginsResponseObject interface {
+	VisitListPluginsResponse(w http.ResponseWriter) error
+}
+
+type ListPlugins200JSONResponse PluginList
+
+func (response ListPlugins200JSONResponse) VisitListPluginsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlugins401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListPlugins401JSONResponse) VisitListPluginsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlugins403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListPlugins403JSONResponse) VisitListPluginsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlugins422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ListPlugins422JSONResponse) VisitListPluginsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlugins429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListPlugins429JSONResponse) VisitListPluginsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlugins500JSONResponse struct{ InternalJSONResponse }
+
+func (response ListPlugins500JSONResponse) VisitListPluginsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlugins503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListPlugins503JSONResponse) VisitListPluginsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPluginRequestObject struct {
+	Body *InstallPluginJSONRequestBody
+}
+
+type InstallPluginResponseObject interface {
+	VisitInstallPluginResponse(w http.ResponseWriter) error
+}
+
+type InstallPlugin201JSONResponse Plugin
+
+func (response InstallPlugin201JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response InstallPlugin401JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response InstallPlugin403JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response InstallPlugin409JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response InstallPlugin413JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response InstallPlugin415JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin422JSONResponse struct{ InvalidJSONResponse }
+
+func (response InstallPlugin422JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response InstallPlugin429JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response InstallPlugin500JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InstallPlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response InstallPlugin503JSONResponse) VisitInstallPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPluginRequestObject struct {
+	Params UploadPluginParams
+	Body   *multipart.Reader
+}
+
+type UploadPluginResponseObject interface {
+	VisitUploadPluginResponse(w http.ResponseWriter) error
+}
+
+type UploadPlugin201JSONResponse Plugin
+
+func (response UploadPlugin201JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UploadPlugin401JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UploadPlugin403JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response UploadPlugin409JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UploadPlugin413JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UploadPlugin415JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UploadPlugin422JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UploadPlugin429JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response UploadPlugin500JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadPlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UploadPlugin503JSONResponse) VisitUploadPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+}
+
+type RemovePluginResponseObject interface {
+	VisitRemovePluginResponse(w http.ResponseWriter) error
+}
+
+type RemovePlugin200JSONResponse Plugin
+
+func (response RemovePlugin200JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RemovePlugin401JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RemovePlugin403JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RemovePlugin404JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RemovePlugin409JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RemovePlugin429JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response RemovePlugin500JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RemovePlugin503JSONResponse) VisitRemovePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+}
+
+type GetPluginResponseObject interface {
+	VisitGetPluginResponse(w http.ResponseWriter) error
+}
+
+type GetPlugin200JSONResponse Plugin
+
+func (response GetPlugin200JSONResponse) VisitGetPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetPlugin401JSONResponse) VisitGetPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetPlugin403JSONResponse) VisitGetPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetPlugin404JSONResponse) VisitGetPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetPlugin429JSONResponse) VisitGetPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetPlugin500JSONResponse) VisitGetPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetPlugin503JSONResponse) VisitGetPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+}
+
+type DisablePluginResponseObject interface {
+	VisitDisablePluginResponse(w http.ResponseWriter) error
+}
+
+type DisablePlugin200JSONResponse Plugin
+
+func (response DisablePlugin200JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response DisablePlugin401JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DisablePlugin403JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DisablePlugin404JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DisablePlugin409JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DisablePlugin429JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response DisablePlugin500JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisablePlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DisablePlugin503JSONResponse) VisitDisablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+}
+
+type EnablePluginResponseObject interface {
+	VisitEnablePluginResponse(w http.ResponseWriter) error
+}
+
+type EnablePlugin200JSONResponse Plugin
+
+func (response EnablePlugin200JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response EnablePlugin401JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response EnablePlugin403JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response EnablePlugin404JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response EnablePlugin409JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response EnablePlugin429JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response EnablePlugin500JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnablePlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response EnablePlugin503JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+}
+
+type RollbackPluginResponseObject interface {
+	VisitRollbackPluginResponse(w http.ResponseWriter) error
+}
+
+type RollbackPlugin200JSONResponse Plugin
+
+func (response RollbackPlugin200JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RollbackPlugin401JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RollbackPlugin403JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RollbackPlugin404JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RollbackPlugin409JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RollbackPlugin429JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response RollbackPlugin500JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackPlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RollbackPlugin503JSONResponse) VisitRollbackPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+	Body   *UpgradePluginJSONRequestBody
+}
+
+type UpgradePluginResponseObject interface {
+	VisitUpgradePluginResponse(w http.ResponseWriter) error
+}
+
+type UpgradePlugin200JSONResponse Plugin
+
+func (response UpgradePlugin200JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response UpgradePlugin401JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response UpgradePlugin403JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response UpgradePlugin404JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response UpgradePlugin409JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response UpgradePlugin413JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response UpgradePlugin415JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin422JSONResponse struct{ InvalidJSONResponse }
+
+func (response UpgradePlugin422JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response UpgradePlugin429JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response UpgradePlugin500JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpgradePlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response UpgradePlugin503JSONResponse) VisitUpgradePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyPluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+}
+
+type VerifyPluginResponseObject interface {
+	VisitVerifyPluginResponse(w http.ResponseWriter) error
+}
+
+type VerifyPlugin200JSONResponse PluginVerification
+
+func (response VerifyPlugin200JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyPlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response VerifyPlugin401JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyPlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response VerifyPlugin403JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyPlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response VerifyPlugin404JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyPlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response VerifyPlugin429JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyPlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response VerifyPlugin500JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyPlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response VerifyPlugin503JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -26224,6 +28191,36 @@ type StrictServerInterface interface {
 	// RotateEncryptionKeys Rotate encryption keys
 	// (POST /api/v2/admin/encryption-keys/rotate)
 	RotateEncryptionKeys(ctx context.Context, request RotateEncryptionKeysRequestObject) (RotateEncryptionKeysResponseObject, error)
+	// ListPlugins List plugins
+	// (GET /api/v2/admin/plugins)
+	ListPlugins(ctx context.Context, request ListPluginsRequestObject) (ListPluginsResponseObject, error)
+	// InstallPlugin Install plugin
+	// (POST /api/v2/admin/plugins)
+	InstallPlugin(ctx context.Context, request InstallPluginRequestObject) (InstallPluginResponseObject, error)
+	// UploadPlugin Upload plugin
+	// (POST /api/v2/admin/plugins/upload)
+	UploadPlugin(ctx context.Context, request UploadPluginRequestObject) (UploadPluginResponseObject, error)
+	// RemovePlugin Remove plugin
+	// (DELETE /api/v2/admin/plugins/{plugin})
+	RemovePlugin(ctx context.Context, request RemovePluginRequestObject) (RemovePluginResponseObject, error)
+	// GetPlugin Get plugin
+	// (GET /api/v2/admin/plugins/{plugin})
+	GetPlugin(ctx context.Context, request GetPluginRequestObject) (GetPluginResponseObject, error)
+	// DisablePlugin Disable plugin
+	// (POST /api/v2/admin/plugins/{plugin}/disable)
+	DisablePlugin(ctx context.Context, request DisablePluginRequestObject) (DisablePluginResponseObject, error)
+	// EnablePlugin Enable plugin
+	// (POST /api/v2/admin/plugins/{plugin}/enable)
+	EnablePlugin(ctx context.Context, request EnablePluginRequestObject) (EnablePluginResponseObject, error)
+	// RollbackPlugin Go back to the version before
+	// (POST /api/v2/admin/plugins/{plugin}/rollback)
+	RollbackPlugin(ctx context.Context, request RollbackPluginRequestObject) (RollbackPluginResponseObject, error)
+	// UpgradePlugin Upgrade plugin
+	// (POST /api/v2/admin/plugins/{plugin}/upgrade)
+	UpgradePlugin(ctx context.Context, request UpgradePluginRequestObject) (UpgradePluginResponseObject, error)
+	// VerifyPlugin Verify plugin
+	// (POST /api/v2/admin/plugins/{plugin}/verify)
+	VerifyPlugin(ctx context.Context, request VerifyPluginRequestObject) (VerifyPluginResponseObject, error)
 	// ListAPIKeys List API keys
 	// (GET /api/v2/api-keys)
 	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
@@ -27636,6 +29633,288 @@ func (sh *strictHandler) RotateEncryptionKeys(w http.ResponseWriter, r *http.Req
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RotateEncryptionKeysResponseObject); ok {
 		if err := validResponse.VisitRotateEncryptionKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListPlugins operation middleware
+func (sh *strictHandler) ListPlugins(w http.ResponseWriter, r *http.Request, params ListPluginsParams) {
+	var request ListPluginsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPlugins(ctx, request.(ListPluginsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPlugins")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPluginsResponseObject); ok {
+		if err := validResponse.VisitListPluginsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// InstallPlugin operation middleware
+func (sh *strictHandler) InstallPlugin(w http.ResponseWriter, r *http.Request) {
+	var request InstallPluginRequestObject
+
+	var body InstallPluginJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.InstallPlugin(ctx, request.(InstallPluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "InstallPlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(InstallPluginResponseObject); ok {
+		if err := validResponse.VisitInstallPluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UploadPlugin operation middleware
+func (sh *strictHandler) UploadPlugin(w http.ResponseWriter, r *http.Request, params UploadPluginParams) {
+	var request UploadPluginRequestObject
+
+	request.Params = params
+
+	if reader, err := r.MultipartReader(); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode multipart body: %w", err))
+		return
+	} else {
+		request.Body = reader
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UploadPlugin(ctx, request.(UploadPluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UploadPlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UploadPluginResponseObject); ok {
+		if err := validResponse.VisitUploadPluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemovePlugin operation middleware
+func (sh *strictHandler) RemovePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request RemovePluginRequestObject
+
+	request.Plugin = plugin
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemovePlugin(ctx, request.(RemovePluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemovePlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemovePluginResponseObject); ok {
+		if err := validResponse.VisitRemovePluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPlugin operation middleware
+func (sh *strictHandler) GetPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request GetPluginRequestObject
+
+	request.Plugin = plugin
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPlugin(ctx, request.(GetPluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPluginResponseObject); ok {
+		if err := validResponse.VisitGetPluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DisablePlugin operation middleware
+func (sh *strictHandler) DisablePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request DisablePluginRequestObject
+
+	request.Plugin = plugin
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DisablePlugin(ctx, request.(DisablePluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DisablePlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DisablePluginResponseObject); ok {
+		if err := validResponse.VisitDisablePluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EnablePlugin operation middleware
+func (sh *strictHandler) EnablePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request EnablePluginRequestObject
+
+	request.Plugin = plugin
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EnablePlugin(ctx, request.(EnablePluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnablePlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EnablePluginResponseObject); ok {
+		if err := validResponse.VisitEnablePluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RollbackPlugin operation middleware
+func (sh *strictHandler) RollbackPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request RollbackPluginRequestObject
+
+	request.Plugin = plugin
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RollbackPlugin(ctx, request.(RollbackPluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RollbackPlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RollbackPluginResponseObject); ok {
+		if err := validResponse.VisitRollbackPluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpgradePlugin operation middleware
+func (sh *strictHandler) UpgradePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request UpgradePluginRequestObject
+
+	request.Plugin = plugin
+
+	var body UpgradePluginJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpgradePlugin(ctx, request.(UpgradePluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpgradePlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpgradePluginResponseObject); ok {
+		if err := validResponse.VisitUpgradePluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VerifyPlugin operation middleware
+func (sh *strictHandler) VerifyPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request VerifyPluginRequestObject
+
+	request.Plugin = plugin
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyPlugin(ctx, request.(VerifyPluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyPlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VerifyPluginResponseObject); ok {
+		if err := validResponse.VisitVerifyPluginResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -35,6 +35,7 @@ type Config struct {
 	Connections  Connections
 	BaseURL      string // under which browsers reach the API
 	Store        Store
+	Plugins      Plugins
 	StorePublic  bool    // the store may be read without a credential
 	Logins       Logins  // nil: the server has no accounts of its own
 	Limiter      Limiter // nil: nothing is counted
@@ -69,7 +70,7 @@ func New(c Config) (*API, error) {
 	closing, cancel := context.WithCancel(context.Background())
 	s := &server{
 		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, users: c.Users, keys: c.Keys, integrations: c.Integrations, connections: c.Connections, baseURL: strings.TrimRight(c.BaseURL, "/"), origins: c.Origins, logins: c.Logins,
-		store: c.Store, storePublic: c.StorePublic, away: c.Away,
+		store: c.Store, plugins: c.Plugins, storePublic: c.StorePublic, away: c.Away,
 		blocks: &blockList{source: c.Blocks}, closing: closing,
 	}
 
@@ -117,6 +118,7 @@ type server struct {
 	origins      []string
 	logins       Logins
 	store        Store
+	plugins      Plugins
 	storePublic  bool
 	away         func(error) bool
 	closing      context.Context

@@ -86,6 +86,10 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, res
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	return c.send(request, result)
+}
+
+func (c *client) send(request *http.Request, result any) error {
 	response, err := c.http.Do(request)
 	if err != nil {
 		return c.unreachable(err)
@@ -99,7 +103,7 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, res
 		return failure(response.StatusCode, raw)
 	}
 	if err := json.Unmarshal(raw, result); err != nil {
-		return fmt.Errorf("read the server's answer to %s %s: %w", method, path, err)
+		return fmt.Errorf("read the server's answer to %s %s: %w", request.Method, request.URL.Path, err)
 	}
 	return nil
 }

@@ -17,9 +17,17 @@ import (
 )
 
 type pluginCommand struct {
-	New  pluginNew  `cmd:"" help:"Begin a plugin: a folder with one block that builds, is tested and runs."`
-	Test pluginTest `cmd:"" help:"Test a plugin in any language against the protocol, and its blocks by their examples."`
-	Docs pluginDocs `cmd:"" help:"Print or write a reference of all blocks, made from the plugins themselves."`
+	New      pluginNew      `cmd:"" help:"Begin a plugin: a folder with one block that builds, is tested and runs."`
+	Test     pluginTest     `cmd:"" help:"Test a plugin in any language against the protocol, and its blocks by their examples."`
+	Install  pluginInstall  `cmd:"" help:"Install a plugin, or another version of it, also while the server runs."`
+	List     pluginList     `cmd:"" help:"List the plugins and how they fare."`
+	Enable   pluginEnable   `cmd:"" help:"Start a plugin that is disabled."`
+	Disable  pluginDisable  `cmd:"" help:"Take the blocks of a plugin away, and stop it when it has finished what it began."`
+	Upgrade  pluginUpgrade  `cmd:"" help:"Install what a plugin's source has now; when that fails, the version before serves on."`
+	Rollback pluginRollback `cmd:"" help:"Go back to the version that was installed before."`
+	Remove   pluginRemove   `cmd:"" help:"Remove a plugin that was installed."`
+	Verify   pluginVerify   `cmd:"" help:"Compare the files of plugins with what was installed."`
+	Docs     pluginDocs     `cmd:"" help:"Print or write a reference of all blocks, made from the plugins themselves."`
 }
 
 type pluginDocs struct {

@@ -49,6 +49,7 @@ type Settings struct {
 
 	PluginDirs       []string `placeholder:"DIR" help:"Where plugins are found; plugins beside the binary and in the data folder unless set."`
 	PluginUserIDs    UserIDs  `name:"plugin-user-ids" default:"2000000000-2000065535" help:"Users that plugins run as where the server is root."`
+	PluginKeys       []string `placeholder:"FILE" help:"Files with public keys (PEM) that plugins may be signed with."`
 	PluginSignatures string   `enum:"require,warn,off" default:"warn" help:"What an unsigned plugin gets: require, warn or off."`
 
 	RateLimitGeneral   Limit `default:"100" help:"Requests a minute and user; 0 is off."`

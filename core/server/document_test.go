@@ -46,7 +46,7 @@ func TestAnswersKeepToTheDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, i := withGitHub(t, "PATCHBAY_LOCAL_ACCOUNTS=true", "PATCHBAY_ADMIN_USERS="+alice, "PATCHBAY_STORE_PUBLIC=true", "PATCHBAY_LOG_LEVEL=info")
+	_, i := withGitHub(t, "PATCHBAY_LOCAL_ACCOUNTS=true", "PATCHBAY_ADMIN_USERS="+alice, "PATCHBAY_STORE_PUBLIC=true", "PATCHBAY_ALLOW_PRIVATE_ADDRESSES=127.0.0.0/8", "PATCHBAY_LOG_LEVEL=info")
 	f := &fuzzer{
 		instance: i, checker: checker, answered: map[string]map[int]int{},
 		values: &values{Rand: rand.New(rand.NewPCG(seed, 0)), known: map[string][]string{}},
@@ -135,6 +135,8 @@ func (f *fuzzer) restock() {
 		f.known["username"] = []string{"ada"}
 		f.known["provider"] = []string{"github"}
 		f.known["timezone"] = []string{"Europe/Berlin"}
+		f.known["plugin"] = []string{"good"}
+		f.known["source"] = []string{"oci://" + servePlugin(f.t) + "/plugins/good:1.0.0"}
 		f.password = "correct horse battery staple"
 		f.known["password"] = []string{f.password}
 		f.known["current_password"], f.known["new_password"] = f.known["password"], f.known["password"]
@@ -149,6 +151,12 @@ func (f *fuzzer) restock() {
 		return id
 	}
 	f.restocks++
+	if status, _ := f.call(alice, "GET", "/api/v2/admin/plugins/good", nil); status != 200 || f.restocks == 1 {
+		// Of two versions it can go back to one.
+		for _, version := range []string{"0.9.0", "1.0.0"} {
+			made("POST", "/api/v2/admin/plugins", fmt.Sprintf(`{"source":%q,"consent":true}`, strings.Replace(f.known["source"][0], "1.0.0", version, 1)), "name")
+		}
+	}
 	graphs := make([]string, 2)
 	for n := len(graphs) - 1; n >= 0; n-- {
 		graphs[n] = f.create([]byte(`{"name":"Through","nodes":[{"id":"in","block_id":"` + inputBlock + `","input_default":{"name":"Value","value":1}},` +
@@ -416,7 +424,7 @@ func (f *fuzzer) body(o operation) (body []byte, contentType string) {
 		return nil, ""
 	}
 	if media := o.RequestBody.Value.Content.Get("multipart/form-data"); media != nil {
-		return f.form()
+		return f.form(o)
 	}
 	media := o.RequestBody.Value.Content.Get("application/json")
 	good, contentType := f.of(media.Schema.Value, "", 0), "application/json"
@@ -448,7 +456,14 @@ func (f *fuzzer) example(members map[string]any) json.RawMessage {
 	return encoded(members)
 }
 
-func (f *fuzzer) form() (body []byte, contentType string) {
+func (f *fuzzer) form(o operation) (body []byte, contentType string) {
+	if f.good && o.OperationID == "uploadPlugin" {
+		archive, err := os.ReadFile(pluginArchive(f.t, "good", "1.0.0"))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		return fileForm("file", "good.tar.gz", "application/gzip", string(archive))
+	}
 	if f.good {
 		return fileForm("file", "a.txt", "text/plain", "hello")
 	}

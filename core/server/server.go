@@ -34,6 +34,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/limit"
 	"github.com/patchbay-io/patchbay/core/oauth"
 	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/plugin/install"
 	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/store"
@@ -60,7 +61,10 @@ type Server struct {
 	db        *bun.DB
 	files     *file.Store
 	egress    *egress.Transport
+	installed *install.Store
 	plugins   *plugin.Host
+	fetcher   *egress.Transport
+	installer *install.Service
 	execution *execution.Service
 	bus       *event.Bus // nil with a database of our own, where nobody else is
 	accounts  *account.Service
@@ -200,8 +204,14 @@ func connections(concurrency int) int { return min(64, 16+concurrency/8) }
 
 func (s *Server) startPlugins(ctx context.Context) error {
 	var err error
+	if s.installed, err = install.Open(s.settings.DataDir); err != nil {
+		return err
+	}
 	s.plugins, err = plugin.New(plugin.Config{
-		Dirs:       s.settings.PluginDirs,
+		Dirs:       ownPlugins(s.settings),
+		Disabled:   s.installed.Disabled(),
+		Installed:  s.installed.Enabled(),
+		Advice:     s.installed.Advice,
 		RuntimeDir: s.data.part("run"),
 		UserIDs:    isolation.Range(s.settings.PluginUserIDs),
 		Private:    []string{s.settings.DataDir},
@@ -235,7 +245,11 @@ func (s *Server) startPlugins(ctx context.Context) error {
 
 func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Service, error) {
 	shared := &sharing{}
-	graphs := graph.NewService(graph.NewStore(s.db, followers{}), s.plugins, shared)
+	stored := graph.NewStore(s.db, followers{})
+	if err := s.openInstaller(stored); err != nil {
+		return nil, err
+	}
+	graphs := graph.NewService(stored, s.plugins, shared)
 	graphs.CheckWith(s.vault)
 	uses, err := exclusive.New(ctx, s.db, id, s.log)
 	if err != nil {
@@ -300,7 +314,7 @@ func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Servic
 		},
 		Logger: s.log.Named("api"), Audit: s.audit(), Authenticator: s.auth,
 		Library: s.library,
-		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Users: s.accounts, Keys: s.accounts, Integrations: s.vault, Connections: s.oauth, BaseURL: s.baseURL(), Store: s.store, StorePublic: s.settings.StorePublic,
+		Graphs:  graphs, Blocks: s.plugins, Executions: s.execution, Files: s.files, Users: s.accounts, Keys: s.accounts, Integrations: s.vault, Connections: s.oauth, BaseURL: s.baseURL(), Store: s.store, StorePublic: s.settings.StorePublic, Plugins: s.installer,
 		Away: postgres.Away, Proxies: prefixes(s.settings.TrustedProxies),
 		MaxBody: int64(s.settings.MaxBody), Origins: s.settings.CORSOrigins,
 		Subscribe: func(ctx context.Context, user, id string, after int64) (ws.Subscription, error) {
@@ -421,6 +435,10 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 	if s.files != nil {
 		s.files.Close()
+	}
+	if s.installer != nil {
+		s.installer.Close()
+		s.fetcher.Close()
 	}
 	if s.plugins != nil {
 		s.plugins.Close()

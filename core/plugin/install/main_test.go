@@ -139,7 +139,7 @@ func (f *fixture) stage(text string) *Package {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	p, err := f.Stage(context.Background(), source, "")
+	p, err := f.Stage(context.Background(), source, Fetch{})
 	if err != nil {
 		f.t.Fatal(err)
 	}

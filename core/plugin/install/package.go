@@ -116,7 +116,10 @@ func (s *Store) unpack(ctx context.Context, source Source, fetch Fetch, p *Packa
 	if fetch.Digest != "" && fetch.Digest != p.Digest {
 		return fmt.Errorf("its digest is %s, not %s", p.Digest, fetch.Digest)
 	}
-	if fetch.Signatures != Off || fetch.Demanded {
+	switch {
+	case fetch.Verified != "" && fetch.Digest != "":
+		p.SignedBy = fetch.Verified
+	case fetch.Signatures != Off || fetch.Demanded:
 		if p.SignedBy, err = verifySignature(archive, sum.Sum(nil), signatures, fetch.Keys); err != nil {
 			return err
 		}

@@ -103,35 +103,45 @@ func (s *Service) plugin(l *lock, name string, statuses map[string]plugin.Status
 
 // Asked is what somebody consents to.
 type Asked struct {
-	Name, Version, Description string
-	Source, Digest, SignedBy   string
-	Size                       int64
-	Permissions                plugin.Permissions
-	Settings                   []plugin.ManifestSetting
+	Name        string                   `json:"name"`
+	Version     string                   `json:"version"`
+	Description string                   `json:"description"`
+	Source      string                   `json:"source"`
+	Digest      string                   `json:"digest"`
+	SignedBy    string                   `json:"signed_by"` // empty: it is unsigned
+	Size        int64                    `json:"size"`      // bytes of all files
+	Permissions plugin.Permissions       `json:"permissions"`
+	Settings    []plugin.ManifestSetting `json:"settings"`
 	// Credentials are nil where the manifest does not speak of them.
-	Credentials []plugin.ManifestCredential
+	Credentials []plugin.ManifestCredential `json:"credentials"`
 	// Replaces is the version that is installed, Granted what that was granted; empty: none is.
-	Replaces string
-	Granted  *plugin.Permissions
+	Replaces string              `json:"replaces,omitempty"`
+	Granted  *plugin.Permissions `json:"granted,omitempty"`
 }
 
-// Ask says what installing a package means.
-func (s *Service) Ask(p *Package) Asked { return s.ask(s.Store.current.Load().Plugins[p.Name], p) }
-
 func (s *Service) ask(old *Entry, p *Package) Asked {
-	a := Asked{
-		Name: p.Name, Version: p.Version, Description: p.Description, Source: p.Source, Digest: p.Digest, SignedBy: p.SignedBy,
-		Size: p.Size, Permissions: p.Permissions, Settings: p.Settings, Credentials: p.Credentials,
-	}
+	a := p.Asks()
 	if old != nil {
 		a.Replaces, a.Granted = old.Version, &old.Permissions
 	}
 	return a
 }
 
-// needsConsent says whether a package is or has more than what is installed.
+// Asks is what a package asks for.
+func (p *Package) Asks() Asked {
+	return Asked{
+		Name: p.Name, Version: p.Version, Description: p.Description, Source: p.Source, Digest: p.Digest, SignedBy: p.SignedBy,
+		Size: p.Size, Permissions: p.Permissions, Settings: p.Settings, Credentials: p.Credentials,
+	}
+}
+
+// NeedsConsent says whether a package asks for more than was granted to what is installed, or is not signed as that is.
+func (p *Package) NeedsConsent(granted *plugin.Permissions, signedBy string) bool {
+	return granted == nil || !granted.Covers(p.Permissions) || p.SignedBy != signedBy && signedBy != ""
+}
+
 func needsConsent(old *Entry, p *Package) bool {
-	return old == nil || !old.Permissions.Covers(p.Permissions) || p.SignedBy != old.SignedBy && (p.SignedBy == "" || old.SignedBy != "")
+	return old == nil || p.NeedsConsent(&old.Permissions, old.SignedBy)
 }
 
 // ConsentError says that somebody must consent to what a package asks for.

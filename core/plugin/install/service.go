@@ -100,9 +100,7 @@ func (s *Service) lock(ctx context.Context) error {
 func (s *Service) unlock() { s.changing <- struct{}{} }
 
 // Stage fetches a package, as Store.Stage does.
-func (s *Service) Stage(ctx context.Context, source Source, digest string) (*Package, error) {
-	fetch := s.Fetch
-	fetch.Digest = digest
+func (s *Service) Stage(ctx context.Context, source Source, fetch Fetch) (*Package, error) {
 	p, err := s.Store.Stage(ctx, source, fetch)
 	if err != nil && ctx.Err() == nil {
 		return nil, &BadPackage{err}
@@ -130,6 +128,9 @@ func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugi
 		Version: p.Version, Source: p.Source, Digest: p.Digest, Files: p.Files, Permissions: p.Permissions, Enabled: old == nil || old.Enabled,
 		SignedBy: p.SignedBy, InstalledAt: time.Now().UTC().Truncate(time.Second), Previous: before(old, p.Version),
 	}
+	if old != nil && old.Digest == p.Digest && old.Permissions.Covers(p.Permissions) && s.intact(ctx, p.Name, old) {
+		return s.find(p.Name) // it is there
+	}
 	at, err := s.Store.place(p)
 	if err != nil {
 		return nil, err
@@ -145,6 +146,14 @@ func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugi
 	s.prune(p.Name)
 	s.log.Info("plugin installed", "plugin", p.Name, "version", p.Version, "source", p.Source, "digest", p.Digest, "signed_by", p.SignedBy)
 	return s.find(p.Name)
+}
+
+// intact says that a plugin is as it was installed, and runs if it is to.
+func (s *Service) intact(ctx context.Context, name string, e *Entry) bool {
+	if flaws, err := s.Store.verify(ctx, name, e); err != nil || len(flaws) > 0 {
+		return false
+	}
+	return !e.Enabled || s.Offline || s.runs(name)
 }
 
 // before is the version that an entry goes back to when another takes its place.

@@ -189,6 +189,9 @@ func TestTamperedFileIsNotStarted(t *testing.T) {
 			t.Fatal(err)
 		}
 		f = start(t, f.data)
+		if p, err := f.Plugin("good"); err != nil || p.State == plugin.Ready || !strings.Contains(p.Error, "installed") {
+			t.Errorf("%s: %+v %v", name, p, err)
+		}
 		flaws, err := f.Verify(ctx, "good")
 		if err != nil || len(flaws) != 1 || flaws[0].Problem != name {
 			t.Errorf("%s: %v %v", name, flaws, err)

@@ -46,6 +46,8 @@ type Fetch struct {
 	Demanded bool
 	// Credential gives what a registry asks for; nil: nothing.
 	Credential auth.CredentialFunc
+	// Verified is the fingerprint of a key whose signature of the archive with this Digest has been verified.
+	Verified string
 	// Digest, unless empty, is what the archive's must be.
 	Digest   string
 	Progress Progress
@@ -74,7 +76,7 @@ func ParseSource(text, signature string) (Source, error) {
 		case err == nil:
 			return s, fmt.Errorf("%s is no file and no folder", text)
 		case looksLikeReference(text):
-			s.kind = ociSource
+			s.kind, s.text = ociSource, "oci://"+text
 			return s, nil
 		default:
 			return s, fmt.Errorf("find the plugin: %w", err)

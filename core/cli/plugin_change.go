@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/patchbay-io/patchbay/core/config"
+)
+
+type pluginList struct {
+	accountConnection
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run is patchbay plugin list.
+func (c pluginList) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return managePlugins(ctx, settings, c.accountConnection, t, func(m pluginManager) error {
+		all, err := m.list(ctx)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			encoder := json.NewEncoder(t.out)
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(all)
+		}
+		w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "PLUGIN\tVERSION\tSTATE\tBLOCKS\tBEFORE\tSIGNED\tFROM")
+		for _, v := range all {
+			from, signed := "the server", "-"
+			if !v.Own {
+				from, signed = value(v.Source), "unsigned"
+				if v.SignedBy != nil {
+					signed = (*v.SignedBy)[:min(len(*v.SignedBy), 19)]
+				}
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", v.Name, v.Version, v.State, v.Blocks, cmp.Or(value(v.Previous), "-"), signed, printable(from))
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		for _, v := range all {
+			if v.Error != nil {
+				fmt.Fprintf(t.out, "%s: %s\n", v.Name, printable(*v.Error))
+			}
+		}
+		return nil
+	})
+}
+
+// pluginNamed is a command about one plugin.
+type pluginNamed struct {
+	accountConnection
+	Plugin string `arg:"" help:"Name of the plugin."`
+}
+
+func (c pluginNamed) change(ctx context.Context, settings *config.Settings, t terminal, how string) error {
+	return managePlugins(ctx, settings, c.accountConnection, t, func(m pluginManager) error {
+		v, err := m.change(ctx, c.Plugin, how)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(t.out, "%s %s is %s\n", v.Name, v.Version, v.fares()); err != nil {
+			return err
+		}
+		if how == "disable" {
+			return v.UsedBy.show(t.out)
+		}
+		return nil
+	})
+}
+
+type pluginEnable struct{ pluginNamed }
+
+// Run is patchbay plugin enable.
+func (c pluginEnable) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return c.change(ctx, settings, t, "enable")
+}
+
+type pluginDisable struct{ pluginNamed }
+
+// Run is patchbay plugin disable.
+func (c pluginDisable) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return c.change(ctx, settings, t, "disable")
+}
+
+type pluginRollback struct{ pluginNamed }
+
+// Run is patchbay plugin rollback.
+func (c pluginRollback) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return c.change(ctx, settings, t, "rollback")
+}
+
+type pluginRemove struct {
+	pluginNamed
+	Yes bool `short:"y" help:"Consent to the removal also where agents use the plugin."`
+}
+
+// Run is patchbay plugin remove.
+func (c pluginRemove) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return managePlugins(ctx, settings, c.accountConnection, t, func(m pluginManager) error {
+		v, err := m.get(ctx, c.Plugin)
+		if err != nil {
+			return err
+		}
+		if err := v.UsedBy.show(t.out); err != nil {
+			return err
+		}
+		if (v.UsedBy == nil || v.UsedBy.Total > 0) && !v.Own && !c.Yes {
+			if err := t.consent(os.Stdin, "Remove it all the same? The agents stay, and cannot run."); err != nil {
+				return err
+			}
+		}
+		if err := m.remove(ctx, c.Plugin); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(t.out, "%s %s is removed\n", v.Name, v.Version)
+		return err
+	})
+}
+
+// show names the agents that use a plugin.
+func (u *pluginUse) show(w io.Writer) error {
+	if u == nil {
+		_, err := fmt.Fprintln(w, "which agents use its blocks is not known, since the database cannot be asked")
+		return err
+	}
+	if u.Total == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "%d agents use its blocks:\n", u.Total)
+	for _, g := range u.Graphs {
+		fmt.Fprintf(w, "  %s  %s (of user %s)\n", g.ID, printable(g.Name), printable(g.User))
+	}
+	if more := u.Total - len(u.Graphs); more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
+	return nil
+}
+
+type pluginVerify struct {
+	accountConnection
+	Plugins []string `arg:"" optional:"" name:"plugin" help:"Plugins to verify; all that are installed unless named."`
+}
+
+// Run is patchbay plugin verify. It ends with an error if any file is not what was installed.
+func (c pluginVerify) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return managePlugins(ctx, settings, c.accountConnection, t, func(m pluginManager) error {
+		names, flawed := c.Plugins, 0
+		if len(names) == 0 {
+			all, err := m.list(ctx)
+			if err != nil {
+				return err
+			}
+			for _, v := range all {
+				if !v.Own {
+					names = append(names, v.Name)
+				}
+			}
+		}
+		for _, name := range names {
+			flaws, err := m.verify(ctx, name)
+			if err != nil {
+				return err
+			}
+			if len(flaws) == 0 {
+				fmt.Fprintf(t.out, "%s: as it was installed\n", name)
+				continue
+			}
+			flawed++
+			for _, flaw := range flaws {
+				fmt.Fprintf(t.out, "%s: %s: %s\n", name, printable(flaw.File), flaw.Problem)
+			}
+		}
+		if flawed > 0 {
+			return fmt.Errorf("%d plugins are not what was installed; installing the same version again repairs them", flawed)
+		}
+		return nil
+	})
+}

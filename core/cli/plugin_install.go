@@ -1,0 +1,254 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/plugin/install"
+	"github.com/patchbay-io/patchbay/core/server"
+)
+
+// pluginTrust is what commands that bring a package share.
+type pluginTrust struct {
+	Yes       bool     `short:"y" help:"Consent to what the plugin asks for."`
+	Key       []string `placeholder:"FILE" help:"Public key (PEM) of which a signature is demanded."`
+	Signature string   `placeholder:"FILE|URL" help:"The archive's signature by cosign, where it does not lie beside it."`
+	Digest    string   `placeholder:"sha256:…" help:"What the archive's digest must be."`
+}
+
+type pluginInstall struct {
+	accountConnection
+	pluginTrust
+	Source string `arg:"" help:"A folder, a .tar.gz, an https:// URL or an OCI reference (oci://registry/name:tag)."`
+}
+
+// Run is patchbay plugin install.
+func (c pluginInstall) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return c.bring(ctx, settings, t, c.accountConnection, "", c.Source)
+}
+
+type pluginUpgrade struct {
+	accountConnection
+	pluginTrust
+	Plugin string `arg:"" help:"Name of the plugin."`
+	Source string `arg:"" optional:"" help:"As for install; where the plugin came from unless given."`
+}
+
+// Run is patchbay plugin upgrade.
+func (c pluginUpgrade) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return c.bring(ctx, settings, t, c.accountConnection, c.Plugin, c.Source)
+}
+
+// bring fetches and verifies a package here, shows what it asks for, and hands it over once there is consent: so the
+// server need not be trusted with registries' passwords, and nothing is fetched twice.
+func (c pluginTrust) bring(ctx context.Context, settings *config.Settings, t terminal, to accountConnection, name, text string) error {
+	var current *pluginView
+	if name != "" {
+		err := managePlugins(ctx, settings, to, t, func(m pluginManager) (err error) {
+			current, err = m.get(ctx, name)
+			return err
+		})
+		switch {
+		case err != nil:
+			return err
+		case current.Own:
+			return fmt.Errorf("the plugin %s belongs to the server and is upgraded with it", name)
+		case text == "" && !strings.ContainsAny(value(current.Source), "/"):
+			return fmt.Errorf("it is not known where the plugin %s came from; name a source", name)
+		}
+		text = cmp.Or(text, value(current.Source))
+	}
+	source, err := install.ParseSource(text, c.Signature)
+	if err != nil {
+		return err
+	}
+	p, done, err := c.stage(ctx, settings, t, source)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if name != "" && p.Name != name {
+		return fmt.Errorf("%s is the plugin %s, not %s", source, p.Name, name)
+	}
+	return managePlugins(ctx, settings, to, t, func(m pluginManager) error {
+		if current == nil {
+			if current, err = m.get(ctx, p.Name); err != nil && !isAbsent(err) {
+				return err
+			}
+		}
+		showAsked(t.out, p.Asks(), current, settings.PluginSignatures)
+		if needs := current == nil || p.NeedsConsent(current.Permissions, value(current.SignedBy)); needs && !c.Yes {
+			if err := t.consent(os.Stdin, "Install it?"); err != nil {
+				return err
+			}
+		}
+		view, err := m.order(ctx, p, c, source)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(t.out, "%s %s is installed: %s\n", view.Name, view.Version, view.fares())
+		return err
+	})
+}
+
+func value(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// stage fetches a package into a folder that done removes.
+func (c pluginTrust) stage(ctx context.Context, settings *config.Settings, t terminal, source install.Source) (_ *install.Package, done func(), err error) {
+	fetch, closed, err := server.PluginFetch(settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer closed()
+	fetch.Digest, fetch.Demanded = c.Digest, len(c.Key) > 0
+	if fetch.Demanded {
+		if fetch.Keys, err = install.ReadKeys(c.Key); err != nil {
+			return nil, nil, err
+		}
+	}
+	if store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{}); err == nil { // what docker login has kept
+		fetch.Credential = credentials.Credential(store)
+	}
+	scratch, err := os.MkdirTemp("", "patchbay-plugin-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a folder to look into the plugin: %w", err)
+	}
+	bar := t.bar("fetch")
+	fetch.Progress = bar.set
+	p, err := install.Scratch(scratch).Stage(ctx, source, fetch)
+	bar.end()
+	if err != nil {
+		_ = os.RemoveAll(scratch)
+		return nil, nil, err
+	}
+	return p, func() { _ = os.RemoveAll(scratch) }, nil
+}
+
+// byteBar is a progress bar, silent unless there is a terminal.
+type byteBar struct {
+	progress *mpb.Progress
+	bar      *mpb.Bar
+}
+
+func (t terminal) bar(name string) *byteBar {
+	p := mpb.New(mpb.WithOutput(t.err), mpb.WithWidth(40))
+	return &byteBar{p, p.AddBar(0, mpb.PrependDecorators(decor.Name(name+" "), decor.CountersKibiByte("% .1f / % .1f")))}
+}
+
+func (b *byteBar) set(done, total int64) {
+	b.bar.SetTotal(total, false)
+	b.bar.SetCurrent(done)
+}
+
+func (b *byteBar) end() {
+	b.bar.Abort(false)
+	b.progress.Wait()
+}
+
+// consent asks a question, and gives an error unless the answer is yes.
+func (t terminal) consent(in io.Reader, question string) error {
+	fmt.Fprintf(t.err, "%s [y/N] ", question)
+	line, err := bufio.NewReader(io.LimitReader(in, 4096)).ReadString('\n')
+	switch answer := strings.ToLower(strings.TrimSpace(line)); {
+	case answer == "y" || answer == "yes":
+		return nil
+	case err != nil && answer == "":
+		fmt.Fprintln(t.err)
+		return fmt.Errorf("that needs consent, and nobody answers; --yes gives it")
+	}
+	return fmt.Errorf("nothing was changed")
+}
+
+// showAsked says what is about to be installed and what it asks for.
+func showAsked(w io.Writer, a install.Asked, current *pluginView, signatures string) {
+	fmt.Fprintf(w, "%s %s", a.Name, a.Version)
+	if a.Description != "" {
+		fmt.Fprintf(w, ": %s", printable(a.Description))
+	}
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(w, "\n  %-12s %s", what, printable(fmt.Sprintf(format, args...)))
+	}
+	line("from", "%s", a.Source)
+	line("digest", "%s, %.1f MiB unpacked", a.Digest, float64(a.Size)/(1<<20))
+	switch {
+	case a.SignedBy != "":
+		line("signed by", "%s", a.SignedBy)
+	case signatures != string(install.Off):
+		line("signed by", "nobody who is known: it may be anybody's")
+	}
+	if current != nil {
+		line("replaces", "%s", current.Version)
+	}
+	asks := func(what, format string, args ...any) { line(what, format, args...) }
+	fmt.Fprintf(w, "\nasks for")
+	none := true
+	for _, permission := range permissionsAsked(a.Permissions) {
+		asks(permission[0], "%s", permission[1])
+		none = false
+	}
+	for _, c := range a.Credentials {
+		text := c.Provider + ": " + strings.Join(c.Types, " or ")
+		if len(c.Scopes) > 0 {
+			text += ", scopes " + strings.Join(c.Scopes, " ")
+		}
+		asks("credentials", "%s", text)
+		none = false
+	}
+	for _, s := range a.Settings {
+		text := "PATCHBAY_PLUGIN_" + strings.ToUpper(a.Name+"_"+s.Name)
+		if s.Required {
+			text += " (required)"
+		}
+		if s.Description != "" {
+			text += ": " + s.Description
+		}
+		asks("setting", "%s", text)
+		none = false
+	}
+	if a.Credentials == nil {
+		asks("credentials", "its manifest does not say which")
+	} else if none {
+		fmt.Fprint(w, " nothing beyond what every plugin has")
+	}
+	fmt.Fprintln(w)
+}
+
+func permissionsAsked(p plugin.Permissions) (list [][2]string) {
+	add := func(what, text string) { list = append(list, [2]string{what, text}) }
+	if p.Network {
+		add("network", "connections of its own, past the server's guard")
+	}
+	for _, f := range p.Files {
+		if f.Write {
+			add("files", f.Path+" (read and write)")
+		} else {
+			add("files", f.Path+" (read)")
+		}
+	}
+	if len(p.Environment) > 0 {
+		add("environment", strings.Join(p.Environment, ", "))
+	}
+	if p.Memory != 0 {
+		add("memory", fmt.Sprintf("%d MiB", p.Memory))
+	}
+	if p.Processes != 0 {
+		add("processes", fmt.Sprint(p.Processes))
+	}
+	return list
+}

@@ -1,0 +1,178 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/egress"
+	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/plugin/install"
+	"github.com/patchbay-io/patchbay/core/postgres"
+)
+
+// maxPackage bounds in bytes what is fetched of a plugin.
+const maxPackage = 1 << 30
+
+// ownPlugins are the folders of plugins that belong to the server. What lies in the data folder was installed, and is
+// started by its entry in plugins.lock alone.
+func ownPlugins(s *config.Settings) []string {
+	return slices.DeleteFunc(slices.Clone(s.PluginDirs), func(dir string) bool {
+		path, err := filepath.Abs(dir)
+		return err == nil && path == filepath.Join(s.DataDir, "plugins")
+	})
+}
+
+// fetching is how packages of plugins are fetched.
+func fetching(s *config.Settings, t *egress.Transport) (install.Fetch, error) {
+	keys, err := install.ReadKeys(s.PluginKeys)
+	return install.Fetch{HTTP: t, Signatures: install.Policy(s.PluginSignatures), Keys: keys}, err
+}
+
+// openInstaller installs plugins for a server that runs.
+func (s *Server) openInstaller(graphs *graph.Store) error {
+	s.fetcher = egress.New(egress.Config{Allowed: prefixes(s.settings.AllowPrivateAddresses), MaxBody: maxPackage})
+	fetch, err := fetching(s.settings, s.fetcher)
+	if err != nil {
+		return err
+	}
+	s.installer = install.New(install.Config{
+		Store: s.installed, Host: s.plugins, Own: ownPlugins(s.settings), Fetch: fetch, Users: graphsUsing{graphs}, Logger: s.log.Named("plugin"),
+	})
+	return nil
+}
+
+// graphsUsing tells the installer of plugins who would miss one.
+type graphsUsing struct{ graphs *graph.Store }
+
+// UsersOf finds the graphs that use blocks.
+func (g graphsUsing) UsersOf(ctx context.Context, blocks []string, limit int) ([]install.Use, int, error) {
+	found, total, err := g.graphs.UsersOf(ctx, blocks, limit)
+	uses := make([]install.Use, len(found))
+	for i, use := range found {
+		uses[i] = install.Use{GraphID: use.GraphID, UserID: use.UserID, Name: use.Name}
+	}
+	return uses, total, err
+}
+
+// WithInstaller gives what installs plugins in the data folder of a server that does not run. A running server's data
+// folder is an *InUseError. Commands wait for each other.
+func WithInstaller(ctx context.Context, s *config.Settings, log hclog.Logger, use func(*install.Service) error) (err error) {
+	waiting := flock.New(filepath.Join(s.DataDir, "plugins", ".lock"), flock.SetPermissions(0o600))
+	if err := os.MkdirAll(filepath.Dir(waiting.Path()), 0o755); err != nil {
+		return fmt.Errorf("open the data folder: %w", err)
+	}
+	if _, err := waiting.TryLockContext(ctx, commandPause); err != nil {
+		return fmt.Errorf("wait for another command about plugins: %w", err)
+	}
+	defer func() { _ = waiting.Close() }()
+	data, err := openDataDir(s.DataDir)
+	if err != nil {
+		return err
+	}
+	defer data.close()
+	store, err := install.Open(s.DataDir)
+	if err != nil {
+		return err
+	}
+	// A host of its own starts what is installed once, to see whether it does.
+	run, err := os.MkdirTemp("", "patchbay-plugins-")
+	if err != nil {
+		return fmt.Errorf("make a folder for plugins to run in: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(run)) }()
+	host, err := plugin.New(plugin.Config{RuntimeDir: filepath.Join(run, "run"), Settings: s.PluginSettings, Builtin: block.Structural()})
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	if err := host.Start(ctx); err != nil {
+		return err
+	}
+	keys, err := install.ReadKeys(s.PluginKeys)
+	if err != nil {
+		return err
+	}
+	service := install.New(install.Config{
+		Store: store, Host: host, Offline: true, Own: ownPlugins(s), Logger: log,
+		Fetch: install.Fetch{Signatures: install.Policy(s.PluginSignatures), Keys: keys},
+		Users: graphsOffline{s, data, log},
+	})
+	defer service.Close()
+	return use(service)
+}
+
+const commandPause = 100 * time.Millisecond
+
+// graphsOffline asks the database that the server would have.
+type graphsOffline struct {
+	settings *config.Settings
+	data     *dataDir
+	log      hclog.Logger
+}
+
+// UsersOf finds the graphs that use blocks. There are none where no server has made a database yet.
+func (g graphsOffline) UsersOf(ctx context.Context, blocks []string, limit int) ([]install.Use, int, error) {
+	dsn := g.settings.DatabaseURL
+	if dsn == "" {
+		if _, err := os.Stat(g.data.part("postgres")); errors.Is(err, fs.ErrNotExist) {
+			return nil, 0, nil
+		}
+		pg, err := postgres.Start(ctx, postgres.Config{Dir: g.data.part("postgres"), Logger: g.log.Named("postgres")})
+		if err != nil {
+			return nil, 0, err
+		}
+		defer pg.Stop()
+		dsn = pg.DSN()
+	}
+	db, err := postgres.Open(dsn, 1)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = db.Close() }()
+	return graphsUsing{graph.NewStore(db, nil)}.UsersOf(ctx, blocks, limit)
+}
+
+// PluginFetch is how a command of the operator's fetches a package: from the host that he names, wherever that is, and
+// from wherever that sends it as the server would.
+func PluginFetch(s *config.Settings) (fetch install.Fetch, done func(), err error) {
+	guarded := egress.New(egress.Config{Allowed: prefixes(s.AllowPrivateAddresses), MaxBody: maxPackage})
+	anywhere := egress.New(egress.Config{Allowed: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, MaxBody: maxPackage})
+	fetch, err = fetching(s, guarded)
+	fetch.HTTP = &named{anywhere: anywhere, guarded: guarded}
+	return fetch, func() { guarded.Close(); anywhere.Close() }, err
+}
+
+// named lets the first host through, which somebody has typed.
+type named struct {
+	anywhere, guarded http.RoundTripper
+	mu                sync.Mutex
+	host              string
+}
+
+// RoundTrip makes a request.
+func (n *named) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	n.host = cmp.Or(n.host, r.URL.Host)
+	named := n.host == r.URL.Host
+	n.mu.Unlock()
+	if named {
+		return n.anywhere.RoundTrip(r)
+	}
+	return n.guarded.RoundTrip(r)
+}
