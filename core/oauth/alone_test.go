@@ -1,8 +1,8 @@
 package oauth
 
 import (
-	"sync"
-	"sync/atomic"
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -14,34 +14,22 @@ import (
 func TestSerialisedCredentialsAreUsedByOneRunAtATime(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	servers := []*Service{h.Service, h.server(h.Vault, uuid.New())}
-	a := &credential.Credential{ID: uuid.NewString(), Provider: "lonely"}
-	b := &credential.Credential{ID: uuid.NewString(), Provider: "lonely"}
-	var using, most atomic.Int32
-	var wait sync.WaitGroup
-	for i := range 8 {
-		wait.Go(func() {
-			all := []*credential.Credential{a, b, a} // the other way round too: nobody waits for ever
-			if i%3 == 0 {
-				all = []*credential.Credential{b, a}
-			}
-			release, err := servers[i%2].Alone(t.Context(), all)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if n := using.Add(1); n > most.Load() {
-				most.Store(n)
-			}
-			time.Sleep(time.Millisecond) // the use
-			using.Add(-1)
-			release()
-		})
+	other := h.server(h.Vault, uuid.New())
+	lonely := []*credential.Credential{{ID: uuid.NewString(), Provider: "lonely"}}
+	release, err := h.Alone(t.Context(), lonely)
+	if err != nil {
+		t.Fatal(err)
 	}
-	wait.Wait()
-	if most.Load() != 1 {
-		t.Errorf("%d used it at once", most.Load())
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := other.Alone(short, lonely); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("another server's run used it at the same time: %v", err)
 	}
+	release()
+	if release, err = other.Alone(t.Context(), lonely); err != nil {
+		t.Fatal(err)
+	}
+	release()
 }
 
 func TestFreeCredentialsAreShared(t *testing.T) {
