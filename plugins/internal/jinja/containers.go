@@ -57,20 +57,6 @@ func (e *engine) dictOf(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exe
 	return exec.AsValue(e.newDict(members, keys))
 }
 
-// each makes a list of what is looped over: keys of dictionaries in their order, characters of strings.
-func (e *engine) each(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if in.IsError() {
-		return in
-	}
-	if !isIterable(in) {
-		return exec.AsValue(fmt.Errorf("%s cannot be looped over", typeName(in)))
-	}
-	if in.IsDict() && params.First().IsTrue() {
-		return exec.AsValue(e.items(in))
-	}
-	return exec.AsValue(e.elements(in))
-}
-
 func isIterable(v *exec.Value) bool {
 	return isUndefined(v) || isText(v) || v.IsList() || v.IsDict() || v.Val.Kind() == reflect.Chan
 }

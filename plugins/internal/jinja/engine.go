@@ -45,11 +45,11 @@ func newEngine() *engine {
 	e.methods = noMethods()
 	e.globals = e.globalFunctions()
 	tags := map[string]parser.ControlStructureParser{}
-	for _, name := range []string{"autoescape", "do", "for", "if", "raw", "with"} {
+	for _, name := range []string{"autoescape", "do", "if", "raw", "with"} {
 		tags[name], _ = controls.All.Get(name)
 	}
 	tags["set"], tags["macro"], tags["call"], tags["block"] = e.parseSet, e.parseMacro, e.parseCall, e.parseBlock
-	tags["filter"] = e.parseFilter
+	tags["filter"], tags["for"] = e.parseFilter, e.parseFor
 	for name, why := range refusedTags {
 		tags[name] = refuse(name, why)
 	}
@@ -61,10 +61,6 @@ func newEngine() *engine {
 func (e *engine) render(format string, values json.RawMessage, escape bool) (text string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			if wrong, ok := r.(checkError); ok {
-				text, err = "", plain(wrong.error)
-				return
-			}
 			err = fmt.Errorf("the template cannot be rendered: %v", r)
 		}
 	}()

@@ -18,10 +18,10 @@ const maxRange = 100_000
 // random, which would make templates give different texts, and with our own in their place where Python differs.
 func (e *engine) allowedFilters() map[string]exec.FilterFunction {
 	filters := map[string]exec.FilterFunction{
-		printFilter: e.print, eachFilter: e.each, listFilter: e.listOf, tupleFilter: e.tupleOf, dictFilter: e.dictOf,
+		printFilter: e.print, listFilter: e.listOf, tupleFilter: e.tupleOf, dictFilter: e.dictOf,
 		operateFilter: e.operate, signFilter: e.sign, notFilter: e.not,
 		itemFilter: e.item, dotFilter: e.attributeOf, sliceFilter: e.slice, methodFilter: e.method,
-		truthFilter: truth, checkFilter: check, onlyFilter: only,
+		truthFilter: truth, loopFilter: callLoop, onlyFilter: only,
 		numberFilter: func(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
 			return exec.AsValue(parseNumber(in.String()))
 		},
@@ -62,13 +62,24 @@ func (e *engine) allowedFilters() map[string]exec.FilterFunction {
 // allowedTests are the library's, with our own in their place where Python differs.
 func (e *engine) allowedTests() map[string]exec.TestFunction {
 	tests := map[string]exec.TestFunction{}
-	for _, name := range []string{"boolean", "callable", "false", "filter", "lower", "mapping", "sameas", "test", "true", "upper"} {
+	for _, name := range []string{"boolean", "callable", "false", "lower", "mapping", "sameas", "true", "upper"} {
 		tests[name], _ = builtins.Tests.Get(name)
 	}
-	is := func(holds func(v *exec.Value) bool) exec.TestFunction {
-		return func(_ *exec.Context, in *exec.Value, _ *exec.VarArgs) (bool, error) { return holds(in), nil }
+	tests["filter"] = func(_ *exec.Context, in *exec.Value, _ *exec.VarArgs) (bool, error) {
+		return e.filters.Exists(in.String()), nil
 	}
-	tests["defined"] = is(func(v *exec.Value) bool { return !isUndefined(v) && !v.IsError() })
+	tests["test"] = func(_ *exec.Context, in *exec.Value, _ *exec.VarArgs) (bool, error) {
+		return e.tests.Exists(in.String()), nil
+	}
+	is := func(holds func(v *exec.Value) bool) exec.TestFunction {
+		return func(_ *exec.Context, in *exec.Value, _ *exec.VarArgs) (bool, error) {
+			if in.IsError() {
+				return false, in
+			}
+			return holds(in), nil
+		}
+	}
+	tests["defined"] = is(func(v *exec.Value) bool { return !isUndefined(v) })
 	tests["escaped"] = is(isMarkup)
 	tests["undefined"] = is(isUndefined)
 	tests["none"] = is(func(v *exec.Value) bool { return v.IsNil() && !isUndefined(v) })
@@ -120,17 +131,6 @@ func truth(_ *exec.Evaluator, in *exec.Value, _ *exec.VarArgs) *exec.Value {
 		return exec.AsValue(true)
 	}
 	return in
-}
-
-// checkError ends a template from where the library ignores errors.
-type checkError struct{ error }
-
-// check is the condition of a loop.
-func check(evaluator *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if in.IsError() {
-		panic(checkError{in})
-	}
-	return truth(evaluator, in, params)
 }
 
 // only takes the one element out of a literal list, as it is.

@@ -64,7 +64,7 @@ func (e *engine) mentions(v reflect.Value, found map[string]bool, seen map[uintp
 	case reflect.Interface:
 		e.mentions(v.Elem(), found, seen)
 	case reflect.Pointer:
-		if v.IsNil() || v.Type() == tokenType || seen[v.Pointer()] {
+		if v.IsNil() || v.Type() == tokenType || v.Type() == engineType || seen[v.Pointer()] {
 			return
 		}
 		seen[v.Pointer()] = true

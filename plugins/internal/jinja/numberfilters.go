@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -22,10 +23,15 @@ func absolute(c filterCall) (any, error) {
 	}
 }
 
+var errUndefined = errors.New("what is undefined is no number")
+
 func toInteger(c filterCall) (any, error) {
 	base, err := c.integerOr(1, "base", 10)
 	if err != nil {
 		return nil, err
+	}
+	if isUndefined(c.in) {
+		return nil, errUndefined
 	}
 	n, ok := numberOf(c.in)
 	if text := c.in.String(); isText(c.in) && len(text) < maxBits {
@@ -56,6 +62,9 @@ func toInteger(c filterCall) (any, error) {
 }
 
 func toFloat(c filterCall) (any, error) {
+	if isUndefined(c.in) {
+		return nil, errUndefined
+	}
 	if n, ok := numberOf(c.in); ok {
 		if f, err := n.float(); err == nil {
 			return f, nil

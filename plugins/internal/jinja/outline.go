@@ -168,7 +168,7 @@ func (o *outline) tag(p *expressions, lines string) {
 			o.out.WriteString("in " + o.reference(p.tuple(false, false, "recursive", "if"), lines))
 		}
 		if p.acceptName("if") {
-			o.out.WriteString(" if " + o.reference(filtered(p.expression(), checkFilter), ""))
+			o.out.WriteString(" if " + o.reference(p.expression(), ""))
 		}
 		if p.acceptName("recursive") {
 			o.out.WriteString(" recursive")

@@ -74,6 +74,11 @@ func (p *expressions) subscript(expression nodes.Expression, open token) nodes.E
 func (p *expressions) call(function nodes.Expression) nodes.Expression {
 	location := p.current().located()
 	args, kwargs := p.arguments()
+	if name, ok := function.(*nodes.Name); ok && name.Name.Val == loopName {
+		call := filtered(function, loopFilter, args...)
+		call.Filters[0].Kwargs = kwargs
+		return call
+	}
 	return &nodes.Call{Location: location, Func: function, Args: args, Kwargs: kwargs}
 }
 

@@ -12,7 +12,6 @@ import (
 // The engine's own filters. No template can spell their names.
 const (
 	printFilter   = "\x00print"   // what is printed
-	eachFilter    = "\x00each"    // what is looped over
 	nullFilter    = "\x00null"    // none
 	listFilter    = "\x00list"    // [1, 2]
 	tupleFilter   = "\x00tuple"   // (1, 2)
@@ -27,7 +26,7 @@ const (
 	methodFilter  = "\x00method"  // a.b(c)
 	onlyFilter    = "\x00only"    // what a literal list has one of
 	numberFilter  = "\x00number"  // an integer that fits no int
-	checkFilter   = "\x00check"   // for a in b if c
+	loopFilter    = "\x00loop"    // loop(a)
 )
 
 // rewriter puts the expressions of the engine in the place of the references to them, and the engine's own filters where
@@ -47,7 +46,7 @@ var (
 	literalType = reflect.TypeFor[*nodes.String]()
 	outputType  = reflect.TypeFor[*nodes.Output]()
 	ifType      = reflect.TypeFor[*controls.IfControlStructure]()
-	loopType    = reflect.TypeFor[*controls.ForControlStructure]()
+	engineType  = reflect.TypeFor[*engine]()
 )
 
 func (r *rewriter) walk(v reflect.Value) {
@@ -64,7 +63,7 @@ func (r *rewriter) walk(v reflect.Value) {
 		}
 		r.walk(v.Elem())
 	case reflect.Pointer:
-		if v.IsNil() || v.Type() == tokenType || r.seen[v.Pointer()] {
+		if v.IsNil() || v.Type() == tokenType || v.Type() == engineType || r.seen[v.Pointer()] {
 			return
 		}
 		r.seen[v.Pointer()] = true
@@ -78,9 +77,6 @@ func (r *rewriter) walk(v reflect.Value) {
 			for i, condition := range tag.Conditions {
 				tag.Conditions[i] = filtered(condition, truthFilter)
 			}
-		case loopType:
-			loop := v.Interface().(*controls.ForControlStructure)
-			loop.ObjectEvaluator = filtered(loop.ObjectEvaluator, eachFilter, &nodes.Bool{Val: loop.Value != ""})
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {

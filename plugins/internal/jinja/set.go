@@ -1,7 +1,6 @@
 package jinja
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/nikolalohinski/gonja/v2/exec"
@@ -14,48 +13,29 @@ import (
 type set struct {
 	engine   *engine
 	location *tokens.Token
-	targets  []target
+	target   target
 	value    nodes.Expression // of the body, its filters, nil without any
 	body     *nodes.Wrapper
 }
 
-// target is a name, or an attribute of a namespace.
-type target struct{ name, attribute string }
-
 func (e *engine) parseSet(p *parser.Parser, args *parser.Parser) (nodes.ControlStructure, error) {
 	s := &set{engine: e, location: p.Current()}
-	for {
-		name := args.Match(tokens.Name)
-		if name == nil {
-			return nil, args.Error("the name of a variable is expected", nil)
-		}
-		t := target{name: name.Val}
-		if args.Match(tokens.Dot) != nil {
-			attribute := args.Match(tokens.Name)
-			if attribute == nil {
-				return nil, args.Error("the name of an attribute is expected", nil)
-			}
-			t.attribute = attribute.Val
-		}
-		s.targets = append(s.targets, t)
-		if args.Match(tokens.Comma) == nil {
-			break
-		}
+	var err error
+	if s.target, err = parseTargets(args); err != nil {
+		return nil, err
 	}
 	isBody := args.Match(tokens.Assign) == nil
 	if !isBody || args.Match(tokens.Pipe) != nil {
-		var err error
 		if s.value, err = args.ParseExpression(); err != nil {
 			return nil, err
 		}
 	}
-	if !args.End() || isBody && len(s.targets) > 1 {
+	if !args.End() || isBody && s.target.parts != nil {
 		return nil, args.Error("expected '='", args.Current())
 	}
 	if !isBody {
 		return s, nil
 	}
-	var err error
 	s.body, _, err = p.WrapUntil("endset")
 	return s, err
 }
@@ -69,19 +49,7 @@ func (s *set) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
 	if err != nil {
 		return err
 	}
-	if len(s.targets) == 1 {
-		return s.targets[0].assign(r, value)
-	}
-	elements := s.engine.elements(value)
-	if !isIterable(value) || len(elements) != len(s.targets) {
-		return fmt.Errorf("set has %d names for %s of %d elements", len(s.targets), typeName(value), len(elements))
-	}
-	for i, t := range s.targets {
-		if err := t.assign(r, exec.AsValue(elements[i])); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.engine.assign(r, s.target, value)
 }
 
 func (s *set) evaluated(r *exec.Renderer) (*exec.Value, error) {
@@ -143,16 +111,4 @@ func (f *filterTag) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) er
 	}
 	_, err = io.WriteString(r.Output, f.engine.str(value))
 	return err
-}
-
-func (t target) assign(r *exec.Renderer, value *exec.Value) error {
-	if t.attribute == "" {
-		r.Environment.Context.Set(t.name, value.Interface())
-		return nil
-	}
-	found, _ := r.Environment.Context.Get(t.name)
-	if err := exec.ToValue(found).Set(exec.AsValue(t.attribute), value.Interface()); err != nil {
-		return fmt.Errorf("%s has no attributes that could be set", t.name)
-	}
-	return nil
 }

