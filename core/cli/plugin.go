@@ -19,6 +19,7 @@ import (
 type pluginCommand struct {
 	New      pluginNew      `cmd:"" help:"Begin a plugin: a folder with one block that builds, is tested and runs."`
 	Test     pluginTest     `cmd:"" help:"Test a plugin in any language against the protocol, and its blocks by their examples."`
+	Dev      pluginDev      `cmd:"" help:"Build a plugin whenever it is saved, and swap it in the running server."`
 	Install  pluginInstall  `cmd:"" help:"Install a plugin, or another version of it, also while the server runs."`
 	List     pluginList     `cmd:"" help:"List the plugins and how they fare."`
 	Enable   pluginEnable   `cmd:"" help:"Start a plugin that is disabled."`

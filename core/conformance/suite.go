@@ -251,11 +251,13 @@ func (s *suite) server() (string, error) {
 	if err := host.Start(s.ctx); err != nil {
 		return "", err
 	}
-	for _, status := range host.Plugins() {
-		if status.State != plugin.Ready {
-			return "", errors.New(status.Error)
-		}
-		return fmt.Sprintf("%s %s is accepted", status.Name, status.Version), nil
+	statuses := host.Plugins()
+	if len(statuses) == 0 {
+		return "", errors.New("the folder holds no plugin")
 	}
-	return "", errors.New("the folder holds no plugin")
+	status := statuses[0]
+	if status.State != plugin.Ready {
+		return "", errors.New(status.Error)
+	}
+	return fmt.Sprintf("%s %s is accepted", status.Name, status.Version), nil
 }
