@@ -127,6 +127,35 @@ func TestBlocksRunByThemselves(t *testing.T) {
 	}
 }
 
+// A server that stops lets a block that runs by itself have the grace period, and then answers for it.
+func TestAStopEndsBlocksByThemselves(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 1)
+	site := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(site.Close)
+	i := startInstance(t, "PATCHBAY_PLUGIN_DIRS="+plugins+","+casesPlugin(t), "PATCHBAY_ALLOW_PRIVATE_ADDRESSES=127.0.0.0/8", "PATCHBAY_SHUTDOWN_GRACE=100ms")
+	type answer struct {
+		status int
+		body   []byte
+		err    error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		status, body, err := i.try(alice, http.MethodPost, "/api/v2/builder/blocks/"+caseBlock(31)+"/execute", []byte(`{"script":[{"do":"hang","key":"`+site.URL+`"}]}`))
+		answered <- answer{status, body, err}
+	}()
+	<-asked
+	if code := i.terminate(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if a := <-answered; a.err != nil || a.status != http.StatusServiceUnavailable || !strings.Contains(string(a.body), `"UNAVAILABLE"`) {
+		t.Errorf("%d %s %v", a.status, a.body, a.err)
+	}
+}
+
 // API keys need the permission, and each run counts as an execution.
 func TestBlocksByThemselvesAreLimited(t *testing.T) {
 	t.Parallel()
