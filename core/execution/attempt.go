@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +33,7 @@ type attempt struct {
 	follow   *plugin.Follow       // what the plugin may begin by itself afterwards
 	begun    *plugin.Begun        // what it has begun, and may be this
 	services *hostservice.Attempt // nil: none
+	awake    atomic.Bool          // it has begun, or never will
 
 	mu        sync.Mutex
 	room      chan struct{} // closed when streamed outputs were taken
@@ -58,7 +61,7 @@ var errEnough = errors.New("the node execution has failed")
 // run answers how the attempt ended, as the machine is to be told; nil when nobody asks any more.
 func (a *attempt) run() any {
 	ctx, s := a.ctx, a.t.s
-	if !s.awaitLease(ctx) {
+	if !a.sleep() || !s.awaitLease(ctx) {
 		a.begun.Drop()
 		return nil
 	}
@@ -90,7 +93,13 @@ func (a *attempt) run() any {
 		a.services = s.config.Services.Open(ctx, who, traits.Streaming)
 		r.Services = a.services
 	}
-	result := s.runner.Run(ctx, r)
+	running := ctx
+	if timeout := a.c.exec.plan().limits.Timeout; timeout > 0 {
+		var cancel context.CancelFunc
+		running, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	result := s.runner.Run(running, r)
 	if a.services != nil {
 		ev.writes = a.services.End()
 		ev.release = a.services.Release()
@@ -103,6 +112,9 @@ func (a *attempt) run() any {
 	ev.stats = result.Stats
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if running.Err() != nil && a.problem == "" && (result.Err != nil || result.Crashed != nil) {
+		a.problem = fmt.Sprintf("the block ran longer than its timeout of %v", a.c.exec.plan().limits.Timeout)
+	}
 	if result.Crashed != nil && a.problem == "" {
 		ev.letGo() // it has written nothing
 		return crashEvent{run: ev.run, exec: ev.exec, attempt: ev.attempt, alone: result.Crashed.Alone, detail: result.Crashed.Detail}
@@ -117,6 +129,7 @@ func (a *attempt) run() any {
 		if ev.message == "" {
 			ev.message = "the block failed without a message"
 		}
+		ev.passing, ev.wish = passing(result.Err)
 	}
 	if result.Begun != nil {
 		return endedEvent{ev, result.Begun}
@@ -128,6 +141,33 @@ func (a *attempt) run() any {
 func (ev *doneEvent) letGo() {
 	if ev.release != nil {
 		ev.release()
+	}
+}
+
+// passing says whether a block that failed might not the next time, and how long a provider wants to be left alone.
+func passing(e *proto.Error) (bool, time.Duration) {
+	switch e.GetKind() {
+	case proto.ErrorKind_ERROR_KIND_RATE_LIMITED:
+		return true, time.Duration(min(max(e.GetRetryAfterMs(), 0), math.MaxInt32)) * time.Millisecond
+	case proto.ErrorKind_ERROR_KIND_TEMPORARY:
+		return true, 0
+	}
+	return false, 0
+}
+
+// sleep waits until the attempt may begin, and says whether it still may.
+func (a *attempt) sleep() bool {
+	pause := time.Until(a.c.notBefore)
+	if pause <= 0 {
+		return true
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return a.awake.CompareAndSwap(false, true)
+	case <-a.ctx.Done():
+		return false
 	}
 }
 

@@ -108,6 +108,7 @@ type command struct {
 	recorded    []output
 	isolated    bool
 	afterCommit bool // only when the unit is committed
+	notBefore   time.Time
 	// For loadChild:
 	retry *retry // what the child retries; nil: nothing
 }
@@ -138,6 +139,8 @@ type (
 		writes                []hostservice.Write
 		release               func() // of the key that it holds, after the commit; nil: none
 		failed                bool
+		passing               bool          // trying again may help
+		wish                  time.Duration // how long to wait before
 		message               string
 		plugin, pluginVersion string
 		stats                 map[string]int64
@@ -307,6 +310,9 @@ func (m *machine) row(r *run, kind rowKind, e *nodeExec, status Status) *row {
 		w.nodeExec = e.id
 		s := w.step
 		s.Node, s.Attempt, s.Charges, s.Deaths = uint32(e.node), e.attempt, e.charges, e.deaths
+		if s.Failures = e.failures; !e.retryAt.IsZero() {
+			s.RetryAt = e.retryAt.UnixMicro()
+		}
 		s.Plugin, s.PluginVersion, s.TakenOver, s.Stats = e.plugin, e.pluginVersion, e.takesOver(), e.stats
 		if !e.recorded {
 			e.recorded = true
@@ -403,7 +409,7 @@ func (m *machine) limitOf() int {
 func (m *machine) dispatch(e *nodeExec, afterCommit, isolated bool) {
 	m.unit.commands = append(m.unit.commands, command{
 		kind: runBlock, run: e.run, exec: e, attempt: e.attempt, block: e.runs(), input: e.blockInput(),
-		recorded: e.outputs, isolated: isolated, afterCommit: afterCommit,
+		recorded: e.outputs, isolated: isolated, afterCommit: afterCommit, notBefore: e.retryAt,
 	})
 }
 
@@ -435,6 +441,9 @@ func (m *machine) takeOutputs(r *run, e *nodeExec, outputs []output) {
 }
 
 func (m *machine) done(r *run, e *nodeExec, ev doneEvent) {
+	if ev.failed && ev.passing && m.retried(r, e, ev.wish) {
+		return
+	}
 	fresh, err := e.repeated(e.ownOutputs(ev.outputs))
 	if err == "" {
 		e.writes = ev.writes
@@ -518,6 +527,19 @@ func (m *machine) crashed(r *run, e *nodeExec, ev crashEvent) {
 		return
 	}
 	m.again(r, e, true)
+}
+
+// retried begins another attempt after one that failed, where the node wants that. What the failed one left is dropped,
+// as if it had been cut off.
+func (m *machine) retried(r *run, e *nodeExec, wish time.Duration) bool {
+	pause, ok := e.plan().limits.Pause(int(e.failures)+1, wish)
+	if !ok || e.runs().Traits.Once {
+		return false
+	}
+	e.failures++
+	e.retryAt = m.now.Add(pause)
+	m.again(r, e, false)
+	return true
 }
 
 // again records an attempt, a later one or one that is charged; it starts when that is committed.

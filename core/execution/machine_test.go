@@ -114,7 +114,11 @@ func drawGraph(t *rapid.T, loops bool) *graph.Graph {
 		} else if rapid.Bool().Draw(t, "without constant") {
 			constants = `{}`
 		}
-		g.Nodes = append(g.Nodes, graph.Node{ID: fmt.Sprintf("n%d", i), BlockID: id, InputDefault: json.RawMessage(constants)})
+		node := graph.Node{ID: fmt.Sprintf("n%d", i), BlockID: id, InputDefault: json.RawMessage(constants)}
+		if id == testBlockID(6) && rapid.Bool().Draw(t, "is tried again") {
+			node.Metadata = json.RawMessage(`{"execution":{"attempts":3}}`)
+		}
+		g.Nodes = append(g.Nodes, node)
 	}
 	for i := range rapid.IntRange(0, 2*n).Draw(t, "links") {
 		from, to := rapid.IntRange(0, n-1).Draw(t, "from"), rapid.IntRange(0, n-1).Draw(t, "to")
@@ -249,7 +253,7 @@ func (w *world) progress(i int, bySteps bool) {
 		return
 	}
 	w.running = slices.Delete(w.running, i, i+1)
-	w.commit(w.m.handle(w.tick(), doneEvent{run: w.root, exec: c.exec.id, attempt: c.attempt, outputs: outputs[done:], failed: failed != "", message: failed}))
+	w.commit(w.m.handle(w.tick(), doneEvent{run: w.root, exec: c.exec.id, attempt: c.attempt, outputs: outputs[done:], failed: failed != "", message: failed, passing: failed != ""}))
 }
 
 func (w *world) refolded() *machine {
@@ -312,7 +316,7 @@ func dump(r *run) string {
 		case e.state == execEnded:
 			state = "ended"
 		case e.startRecorded:
-			state = fmt.Sprintf("running attempt %d charges %d deaths %d", e.attempt, e.charges, e.deaths)
+			state = fmt.Sprintf("running attempt %d charges %d deaths %d failures %d until %d", e.attempt, e.charges, e.deaths, e.failures, e.retryAt.UnixMicro())
 		}
 		failure := e.failure
 		if e.charges >= maxCharges || e.deaths >= maxCharges {

@@ -30,6 +30,7 @@ type planNode struct {
 	outbound    []int // links that leave the node, in stored order
 	handlesFail bool  // its error pin is linked
 	ahead       *ahead
+	limits      graph.NodeLimits
 	skipped     bool // it does nothing: the execution lacks its credentials
 }
 
@@ -53,9 +54,10 @@ type planDocument struct {
 }
 
 type planDocumentNode struct {
-	ID           string `json:"id"`
-	BlockID      string `json:"block_id"`
-	InputDefault string `json:"input_default"`
+	ID           string            `json:"id"`
+	BlockID      string            `json:"block_id"`
+	InputDefault string            `json:"input_default"`
+	Limits       *graph.NodeLimits `json:"limits,omitempty"`
 }
 
 // newPlan snapshots g, whose blocks must all be known (graph.ValidateForRun has seen to that).
@@ -64,7 +66,11 @@ func newPlan(g *graph.Graph, blocks graph.Blocks) (*Plan, error) {
 	known := map[string]*block.Block{}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
-		doc.Nodes = append(doc.Nodes, planDocumentNode{n.ID, n.BlockID, string(n.InputDefault)})
+		limited := planDocumentNode{ID: n.ID, BlockID: n.BlockID, InputDefault: string(n.InputDefault)}
+		if l, err := n.Limits(); err == nil && l != (graph.NodeLimits{}) {
+			limited.Limits = &l
+		}
+		doc.Nodes = append(doc.Nodes, limited)
 		if known[n.BlockID] != nil {
 			continue
 		}
@@ -120,6 +126,9 @@ func compilePlan(text string, doc planDocument, blocks map[string]*block.Block) 
 			return nil, fmt.Errorf("plan lacks block %s of node %s", n.BlockID, n.ID)
 		}
 		p.nodes[i] = planNode{node: n, block: b, static: map[string]bool{}}
+		if l := doc.Nodes[i].Limits; l != nil {
+			p.nodes[i].limits = *l
+		}
 	}
 	for i, l := range doc.Links {
 		source, ok := index[l.SourceID]

@@ -96,6 +96,9 @@ func (r *run) apply(kind rowKind, pos int, seq int64, id uint32, status Status, 
 func (r *run) applyOwn(e *nodeExec, kind rowKind, status Status, s *journal.Step) {
 	e.recorded, e.state = true, execRunning
 	e.attempt, e.charges, e.deaths = s.Attempt, s.Charges, s.Deaths
+	if e.failures = s.Failures; s.RetryAt != 0 {
+		e.retryAt = time.UnixMicro(s.RetryAt).UTC()
+	}
 	e.startRecorded = e.startRecorded || s.Started
 	if s.StartedAt != 0 {
 		e.startedAt = time.UnixMicro(s.StartedAt).UTC()

@@ -94,8 +94,10 @@ type nodeExec struct {
 	delivered int
 
 	attempt               uint32
-	charges               uint32 // crashes of its plugin
-	deaths                uint32 // of the server, since it last recorded something
+	charges               uint32    // crashes of its plugin
+	deaths                uint32    // of the server, since it last recorded something
+	failures              uint32    // attempts that failed and might not the next time
+	retryAt               time.Time // before which no attempt begins
 	startedAt             time.Time
 	startRecorded         bool
 	recorded              bool           // a row of its own exists

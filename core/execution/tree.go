@@ -67,6 +67,7 @@ type tree struct {
 	bytes    int
 	kept     map[storedValue]struct{} // large values that are in the database
 	cancels  map[execKey]context.CancelFunc
+	asleep   map[execKey]*attempt // those that may wait until it is time for them
 	blocks   sync.WaitGroup
 	draining bool
 	told     *told       // what this process has seen of the root, from its start; nil when it is too much
@@ -104,7 +105,7 @@ func newTree(s *generation, root *run, m *machine, timezone string) *tree {
 	lingering.Stop()
 	return &tree{
 		s: s, root: root, m: m, timezone: timezone, wake: make(chan struct{}, 1), visible: visible, lingering: lingering,
-		kept: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{},
+		kept: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{}, asleep: map[execKey]*attempt{},
 	}
 }
 
@@ -341,6 +342,11 @@ func (t *tree) handle(ctx context.Context, ev any) {
 	switch ev := ev.(type) {
 	case drainEvent:
 		t.draining, t.m.draining = true, true
+		for key, a := range t.asleep {
+			if a.awake.CompareAndSwap(false, true) {
+				t.forget(key)
+			}
+		}
 		return
 	case streamedEvent:
 		// The outputs stay with their run until they are taken, so that the run feels it when they are not.
@@ -388,6 +394,7 @@ func (t *tree) forget(key execKey) {
 	if cancel := t.cancels[key]; cancel != nil {
 		cancel()
 		delete(t.cancels, key)
+		delete(t.asleep, key)
 	}
 }
 
@@ -549,7 +556,7 @@ func (t *tree) stored(ctx context.Context, w *row) (*journal.Step, error) {
 func withoutValues(s *journal.Step) *journal.Step {
 	return &journal.Step{
 		Node: s.Node, Attempt: s.Attempt, Started: s.Started, StartedAt: s.StartedAt, Inputs: s.Inputs, Moves: s.Moves, Error: s.Error,
-		Plugin: s.Plugin, PluginVersion: s.PluginVersion, Charges: s.Charges, Deaths: s.Deaths, Stats: s.Stats, Child: s.Child,
+		Plugin: s.Plugin, PluginVersion: s.PluginVersion, Charges: s.Charges, Deaths: s.Deaths, Failures: s.Failures, RetryAt: s.RetryAt, Stats: s.Stats, Child: s.Child,
 		TakenOver: s.TakenOver, CutOff: s.CutOff, ResultName: s.ResultName, FailureNode: s.FailureNode, Waiting: s.Waiting, WaitingTotal: s.WaitingTotal,
 	}
 }
@@ -596,6 +603,10 @@ func (t *tree) launch(ctx context.Context, c command) {
 	if c.exec.state != execRunning || c.exec.attempt != c.attempt {
 		return
 	}
+	sleeps := time.Now().Before(c.notBefore)
+	if sleeps && t.draining {
+		return // it is recorded: whoever goes on will wait for it
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	t.cancels[execKey{c.run.id, c.exec.id}] = cancel
 	if c.kind == loadChild {
@@ -620,6 +631,9 @@ func (t *tree) launch(ctx context.Context, c command) {
 	t.unseen = t.unseen || !c.afterCommit
 	a := newAttempt(ctx, t, c)
 	t.aim(a)
+	if sleeps {
+		t.asleep[execKey{c.run.id, c.exec.id}] = a
+	}
 	if t.lends && t.next == nil {
 		t.next = a
 		return

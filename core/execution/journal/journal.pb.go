@@ -186,6 +186,8 @@ type Step struct {
 	CutOff        bool                   `protobuf:"varint,19,opt,name=cut_off,json=cutOff,proto3" json:"cut_off,omitempty"`                                                           // it failed since it was cut off: what it did outside is not known
 	Stats         map[string]int64       `protobuf:"bytes,20,rep,name=stats,proto3" json:"stats,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what the block has counted
 	Deaths        uint32                 `protobuf:"varint,21,opt,name=deaths,proto3" json:"deaths,omitempty"`                                                                         // of the server, charged to the node execution since it last recorded something
+	Failures      uint32                 `protobuf:"varint,22,opt,name=failures,proto3" json:"failures,omitempty"`                                                                     // attempts that failed and might not the next time
+	RetryAt       int64                  `protobuf:"varint,23,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`                                                        // microseconds since 1970, before which the attempt after them does not begin
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -363,6 +365,20 @@ func (x *Step) GetStats() map[string]int64 {
 func (x *Step) GetDeaths() uint32 {
 	if x != nil {
 		return x.Deaths
+	}
+	return 0
+}
+
+func (x *Step) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Step) GetRetryAt() int64 {
+	if x != nil {
+		return x.RetryAt
 	}
 	return 0
 }
@@ -936,7 +952,7 @@ const file_journal_proto_rawDesc = "" +
 	"\tis_output\x18\x04 \x01(\bR\bisOutput\x12\x0e\n" +
 	"\x02at\x18\x05 \x01(\x03R\x02at\x12\x16\n" +
 	"\x06events\x18\x06 \x01(\rR\x06events\x12-\n" +
-	"\x04step\x18\a \x01(\v2\x19.patchbay.journal.v1.StepR\x04step\"\xaa\x06\n" +
+	"\x04step\x18\a \x01(\v2\x19.patchbay.journal.v1.StepR\x04step\"\xe1\x06\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\rR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
@@ -962,7 +978,9 @@ const file_journal_proto_rawDesc = "" +
 	"taken_over\x18\x12 \x01(\bR\ttakenOver\x12\x17\n" +
 	"\acut_off\x18\x13 \x01(\bR\x06cutOff\x12:\n" +
 	"\x05stats\x18\x14 \x03(\v2$.patchbay.journal.v1.Step.StatsEntryR\x05stats\x12\x16\n" +
-	"\x06deaths\x18\x15 \x01(\rR\x06deaths\x1a8\n" +
+	"\x06deaths\x18\x15 \x01(\rR\x06deaths\x12\x1a\n" +
+	"\bfailures\x18\x16 \x01(\rR\bfailures\x12\x19\n" +
+	"\bretry_at\x18\x17 \x01(\x03R\aretryAt\x1a8\n" +
 	"\n" +
 	"StatsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
