@@ -690,6 +690,10 @@ type ExecuteRequest struct {
 	// bring; what has one is not waited for. Nodes of nested agents may be named too.
 	NodesInputMasks map[string]Values `json:"nodes_input_masks,omitempty"`
 
+	// Priority Of the caller's executions that wait for a server, those of higher priority run first. Other users wait neither
+	// longer nor shorter for it.
+	Priority *int `json:"priority,omitempty"`
+
 	// Version The active version when missing or null.
 	Version *int `json:"version,omitempty"`
 }
@@ -1126,8 +1130,10 @@ type NodeDocument struct {
 	// InputDefault A value for each name; null is as good as none.
 	InputDefault *ValuesIfAny `json:"input_default,omitempty"`
 
-	// Metadata A value for each name; null is as good as none.
-	Metadata *ValuesIfAny `json:"metadata,omitempty"`
+	// Metadata What user interfaces keep. The member `execution` bounds how the block is run: `timeout` of one attempt in seconds,
+	// `attempts` of a block whose failure may pass (1 to 10), `backoff` before the second one in seconds, doubled before
+	// each further one.
+	Metadata *json.RawMessage `json:"metadata,omitempty"`
 }
 
 // NodeExecution Example: {"attempt":1,"block_id":"c0a8e994-ebf1-4a9c-a4d8-89d09c86741b","ended_at":"2024-01-15T10:30:00Z","error":null,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.1","input_data":{"name":"user_input","value":"Hello!"},"node_id":"node-1","output_data":{"result":["Hello!"]},"plugin":null,"started_at":"2024-01-15T10:30:00Z","stats":{},"status":"COMPLETED","taken_over":false}
@@ -11814,6 +11820,11 @@ type ListAccountsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListAccountsAnswer503Headers the declared response headers of an HTTP 503 response for ListAccounts
+type ListAccountsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListAccountsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11837,6 +11848,8 @@ type ListAccountsAnswer struct {
 	Headers401 *ListAccountsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListAccountsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListAccountsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -11921,6 +11934,11 @@ type CreateAccountAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// CreateAccountAnswer503Headers the declared response headers of an HTTP 503 response for CreateAccount
+type CreateAccountAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type CreateAccountAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11950,6 +11968,8 @@ type CreateAccountAnswer struct {
 	Headers401 *CreateAccountAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateAccountAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateAccountAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -12049,6 +12069,11 @@ type UpdateAccountAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UpdateAccountAnswer503Headers the declared response headers of an HTTP 503 response for UpdateAccount
+type UpdateAccountAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UpdateAccountAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12078,6 +12103,8 @@ type UpdateAccountAnswer struct {
 	Headers401 *UpdateAccountAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateAccountAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateAccountAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -12177,6 +12204,11 @@ type RotateEncryptionKeysAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RotateEncryptionKeysAnswer503Headers the declared response headers of an HTTP 503 response for RotateEncryptionKeys
+type RotateEncryptionKeysAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RotateEncryptionKeysAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12204,6 +12236,8 @@ type RotateEncryptionKeysAnswer struct {
 	Headers401 *RotateEncryptionKeysAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RotateEncryptionKeysAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RotateEncryptionKeysAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13396,6 +13430,11 @@ type ListAPIKeysAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListAPIKeysAnswer503Headers the declared response headers of an HTTP 503 response for ListAPIKeys
+type ListAPIKeysAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListAPIKeysAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13417,6 +13456,8 @@ type ListAPIKeysAnswer struct {
 	Headers401 *ListAPIKeysAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListAPIKeysAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListAPIKeysAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13496,6 +13537,11 @@ type CreateAPIKeyAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// CreateAPIKeyAnswer503Headers the declared response headers of an HTTP 503 response for CreateAPIKey
+type CreateAPIKeyAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type CreateAPIKeyAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13523,6 +13569,8 @@ type CreateAPIKeyAnswer struct {
 	Headers401 *CreateAPIKeyAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateAPIKeyAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateAPIKeyAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -13617,6 +13665,11 @@ type RevokeAPIKeyAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RevokeAPIKeyAnswer503Headers the declared response headers of an HTTP 503 response for RevokeAPIKey
+type RevokeAPIKeyAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RevokeAPIKeyAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13636,6 +13689,8 @@ type RevokeAPIKeyAnswer struct {
 	Headers401 *RevokeAPIKeyAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RevokeAPIKeyAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RevokeAPIKeyAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -13710,6 +13765,11 @@ type GetAPIKeyAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetAPIKeyAnswer503Headers the declared response headers of an HTTP 503 response for GetAPIKey
+type GetAPIKeyAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetAPIKeyAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13731,6 +13791,8 @@ type GetAPIKeyAnswer struct {
 	Headers401 *GetAPIKeyAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetAPIKeyAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetAPIKeyAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13810,6 +13872,11 @@ type UpdateAPIKeyAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UpdateAPIKeyAnswer503Headers the declared response headers of an HTTP 503 response for UpdateAPIKey
+type UpdateAPIKeyAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UpdateAPIKeyAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13839,6 +13906,8 @@ type UpdateAPIKeyAnswer struct {
 	Headers401 *UpdateAPIKeyAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateAPIKeyAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateAPIKeyAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13938,6 +14007,11 @@ type ActivateAPIKeyAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ActivateAPIKeyAnswer503Headers the declared response headers of an HTTP 503 response for ActivateAPIKey
+type ActivateAPIKeyAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ActivateAPIKeyAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13961,6 +14035,8 @@ type ActivateAPIKeyAnswer struct {
 	Headers401 *ActivateAPIKeyAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ActivateAPIKeyAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ActivateAPIKeyAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -14045,6 +14121,11 @@ type SuspendAPIKeyAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// SuspendAPIKeyAnswer503Headers the declared response headers of an HTTP 503 response for SuspendAPIKey
+type SuspendAPIKeyAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type SuspendAPIKeyAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14068,6 +14149,8 @@ type SuspendAPIKeyAnswer struct {
 	Headers401 *SuspendAPIKeyAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SuspendAPIKeyAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SuspendAPIKeyAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -14147,6 +14230,11 @@ type LogOutAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// LogOutAnswer503Headers the declared response headers of an HTTP 503 response for LogOut
+type LogOutAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type LogOutAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14166,6 +14254,8 @@ type LogOutAnswer struct {
 	JSON503 *Unavailable
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *LogOutAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *LogOutAnswer503Headers
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -14245,6 +14335,11 @@ type ChangePasswordAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ChangePasswordAnswer503Headers the declared response headers of an HTTP 503 response for ChangePassword
+type ChangePasswordAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ChangePasswordAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14272,6 +14367,8 @@ type ChangePasswordAnswer struct {
 	Headers401 *ChangePasswordAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ChangePasswordAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ChangePasswordAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -14366,6 +14463,11 @@ type RefreshSessionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RefreshSessionAnswer503Headers the declared response headers of an HTTP 503 response for RefreshSession
+type RefreshSessionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RefreshSessionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14391,6 +14493,8 @@ type RefreshSessionAnswer struct {
 	Headers401 *RefreshSessionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RefreshSessionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RefreshSessionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -14480,6 +14584,11 @@ type LogInAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// LogInAnswer503Headers the declared response headers of an HTTP 503 response for LogIn
+type LogInAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type LogInAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14505,6 +14614,8 @@ type LogInAnswer struct {
 	Headers401 *LogInAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *LogInAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *LogInAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -14599,6 +14710,11 @@ type ListBlocksAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListBlocksAnswer503Headers the declared response headers of an HTTP 503 response for ListBlocks
+type ListBlocksAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListBlocksAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14622,6 +14738,8 @@ type ListBlocksAnswer struct {
 	Headers401 *ListBlocksAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListBlocksAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListBlocksAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -14701,6 +14819,11 @@ type ExecuteBlockAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ExecuteBlockAnswer503Headers the declared response headers of an HTTP 503 response for ExecuteBlock
+type ExecuteBlockAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ExecuteBlockAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14728,6 +14851,8 @@ type ExecuteBlockAnswer struct {
 	Headers401 *ExecuteBlockAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ExecuteBlockAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ExecuteBlockAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -14822,6 +14947,11 @@ type ListGraphsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListGraphsAnswer503Headers the declared response headers of an HTTP 503 response for ListGraphs
+type ListGraphsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListGraphsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14843,6 +14973,8 @@ type ListGraphsAnswer struct {
 	Headers401 *ListGraphsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListGraphsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListGraphsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -14927,6 +15059,11 @@ type CreateGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// CreateGraphAnswer503Headers the declared response headers of an HTTP 503 response for CreateGraph
+type CreateGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type CreateGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -14954,6 +15091,8 @@ type CreateGraphAnswer struct {
 	Headers401 *CreateGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateGraphAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -15043,6 +15182,11 @@ type DeleteGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DeleteGraphAnswer503Headers the declared response headers of an HTTP 503 response for DeleteGraph
+type DeleteGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DeleteGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15064,6 +15208,8 @@ type DeleteGraphAnswer struct {
 	Headers401 *DeleteGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteGraphAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -15148,6 +15294,11 @@ type GetGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetGraphAnswer503Headers the declared response headers of an HTTP 503 response for GetGraph
+type GetGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15173,6 +15324,8 @@ type GetGraphAnswer struct {
 	Headers401 *GetGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetGraphAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -15262,6 +15415,11 @@ type UpdateGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UpdateGraphAnswer503Headers the declared response headers of an HTTP 503 response for UpdateGraph
+type UpdateGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UpdateGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15293,6 +15451,8 @@ type UpdateGraphAnswer struct {
 	Headers401 *UpdateGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateGraphAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -15397,6 +15557,11 @@ type ExecuteGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ExecuteGraphAnswer503Headers the declared response headers of an HTTP 503 response for ExecuteGraph
+type ExecuteGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ExecuteGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15428,6 +15593,8 @@ type ExecuteGraphAnswer struct {
 	Headers401 *ExecuteGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ExecuteGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ExecuteGraphAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -15532,6 +15699,11 @@ type ForkGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ForkGraphAnswer503Headers the declared response headers of an HTTP 503 response for ForkGraph
+type ForkGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ForkGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15557,6 +15729,8 @@ type ForkGraphAnswer struct {
 	Headers401 *ForkGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ForkGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ForkGraphAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -15641,6 +15815,11 @@ type ListGraphVersionsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListGraphVersionsAnswer503Headers the declared response headers of an HTTP 503 response for ListGraphVersions
+type ListGraphVersionsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListGraphVersionsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15664,6 +15843,8 @@ type ListGraphVersionsAnswer struct {
 	Headers401 *ListGraphVersionsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListGraphVersionsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListGraphVersionsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -15748,6 +15929,11 @@ type SetActiveGraphVersionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// SetActiveGraphVersionAnswer503Headers the declared response headers of an HTTP 503 response for SetActiveGraphVersion
+type SetActiveGraphVersionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type SetActiveGraphVersionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15777,6 +15963,8 @@ type SetActiveGraphVersionAnswer struct {
 	Headers401 *SetActiveGraphVersionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SetActiveGraphVersionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SetActiveGraphVersionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -15876,6 +16064,11 @@ type ListExecutionsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListExecutionsAnswer503Headers the declared response headers of an HTTP 503 response for ListExecutions
+type ListExecutionsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListExecutionsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15897,6 +16090,8 @@ type ListExecutionsAnswer struct {
 	Headers401 *ListExecutionsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListExecutionsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListExecutionsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -15976,6 +16171,11 @@ type DeleteExecutionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DeleteExecutionAnswer503Headers the declared response headers of an HTTP 503 response for DeleteExecution
+type DeleteExecutionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DeleteExecutionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15997,6 +16197,8 @@ type DeleteExecutionAnswer struct {
 	Headers401 *DeleteExecutionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteExecutionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteExecutionAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -16076,6 +16278,11 @@ type GetExecutionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetExecutionAnswer503Headers the declared response headers of an HTTP 503 response for GetExecution
+type GetExecutionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetExecutionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16097,6 +16304,8 @@ type GetExecutionAnswer struct {
 	Headers401 *GetExecutionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetExecutionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetExecutionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -16176,6 +16385,11 @@ type ListNodeExecutionsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListNodeExecutionsAnswer503Headers the declared response headers of an HTTP 503 response for ListNodeExecutions
+type ListNodeExecutionsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListNodeExecutionsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16199,6 +16413,8 @@ type ListNodeExecutionsAnswer struct {
 	Headers401 *ListNodeExecutionsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListNodeExecutionsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListNodeExecutionsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -16288,6 +16504,11 @@ type RetryExecutionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RetryExecutionAnswer503Headers the declared response headers of an HTTP 503 response for RetryExecution
+type RetryExecutionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RetryExecutionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16319,6 +16540,8 @@ type RetryExecutionAnswer struct {
 	Headers401 *RetryExecutionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RetryExecutionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RetryExecutionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -16418,6 +16641,11 @@ type StopExecutionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// StopExecutionAnswer503Headers the declared response headers of an HTTP 503 response for StopExecution
+type StopExecutionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type StopExecutionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16439,6 +16667,8 @@ type StopExecutionAnswer struct {
 	Headers401 *StopExecutionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *StopExecutionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *StopExecutionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -16518,6 +16748,11 @@ type ListFilesAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListFilesAnswer503Headers the declared response headers of an HTTP 503 response for ListFiles
+type ListFilesAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListFilesAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16539,6 +16774,8 @@ type ListFilesAnswer struct {
 	Headers401 *ListFilesAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListFilesAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListFilesAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -16618,6 +16855,11 @@ type UploadFileAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UploadFileAnswer503Headers the declared response headers of an HTTP 503 response for UploadFile
+type UploadFileAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UploadFileAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16643,6 +16885,8 @@ type UploadFileAnswer struct {
 	Headers401 *UploadFileAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UploadFileAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UploadFileAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -16732,6 +16976,11 @@ type DeleteFileAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DeleteFileAnswer503Headers the declared response headers of an HTTP 503 response for DeleteFile
+type DeleteFileAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DeleteFileAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16751,6 +17000,8 @@ type DeleteFileAnswer struct {
 	Headers401 *DeleteFileAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteFileAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteFileAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -16825,6 +17076,11 @@ type GetFileAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetFileAnswer503Headers the declared response headers of an HTTP 503 response for GetFile
+type GetFileAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetFileAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16846,6 +17102,8 @@ type GetFileAnswer struct {
 	Headers401 *GetFileAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetFileAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetFileAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -16937,6 +17195,11 @@ type DownloadFileAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DownloadFileAnswer503Headers the declared response headers of an HTTP 503 response for DownloadFile
+type DownloadFileAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DownloadFileAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16962,6 +17225,8 @@ type DownloadFileAnswer struct {
 	Headers401 *DownloadFileAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DownloadFileAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DownloadFileAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -17041,6 +17306,11 @@ type ListIntegrationsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListIntegrationsAnswer503Headers the declared response headers of an HTTP 503 response for ListIntegrations
+type ListIntegrationsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListIntegrationsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17062,6 +17332,8 @@ type ListIntegrationsAnswer struct {
 	Headers401 *ListIntegrationsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListIntegrationsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListIntegrationsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -17141,6 +17413,11 @@ type CreateIntegrationAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// CreateIntegrationAnswer503Headers the declared response headers of an HTTP 503 response for CreateIntegration
+type CreateIntegrationAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type CreateIntegrationAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17168,6 +17445,8 @@ type CreateIntegrationAnswer struct {
 	Headers401 *CreateIntegrationAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateIntegrationAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateIntegrationAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -17273,6 +17552,11 @@ type AuthorizeAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// AuthorizeAnswer503Headers the declared response headers of an HTTP 503 response for Authorize
+type AuthorizeAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type AuthorizeAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17304,6 +17588,8 @@ type AuthorizeAnswer struct {
 	Headers401 *AuthorizeAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *AuthorizeAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *AuthorizeAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -17404,6 +17690,11 @@ type FinishAuthorizationAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// FinishAuthorizationAnswer503Headers the declared response headers of an HTTP 503 response for FinishAuthorization
+type FinishAuthorizationAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type FinishAuthorizationAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17431,6 +17722,8 @@ type FinishAuthorizationAnswer struct {
 	Headers302 *FinishAuthorizationAnswer302Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *FinishAuthorizationAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *FinishAuthorizationAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -17520,6 +17813,11 @@ type FinishAuthorizationByTokenAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// FinishAuthorizationByTokenAnswer503Headers the declared response headers of an HTTP 503 response for FinishAuthorizationByToken
+type FinishAuthorizationByTokenAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type FinishAuthorizationByTokenAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17553,6 +17851,8 @@ type FinishAuthorizationByTokenAnswer struct {
 	Headers401 *FinishAuthorizationByTokenAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *FinishAuthorizationByTokenAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *FinishAuthorizationByTokenAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -17662,6 +17962,11 @@ type CreateOAuthTicketAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// CreateOAuthTicketAnswer503Headers the declared response headers of an HTTP 503 response for CreateOAuthTicket
+type CreateOAuthTicketAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type CreateOAuthTicketAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17689,6 +17994,8 @@ type CreateOAuthTicketAnswer struct {
 	Headers401 *CreateOAuthTicketAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateOAuthTicketAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateOAuthTicketAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -17780,6 +18087,11 @@ type ListProvidersAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListProvidersAnswer503Headers the declared response headers of an HTTP 503 response for ListProviders
+type ListProvidersAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListProvidersAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17801,6 +18113,8 @@ type ListProvidersAnswer struct {
 	Headers401 *ListProvidersAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListProvidersAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListProvidersAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -17885,6 +18199,11 @@ type DeleteIntegrationAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DeleteIntegrationAnswer503Headers the declared response headers of an HTTP 503 response for DeleteIntegration
+type DeleteIntegrationAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DeleteIntegrationAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17906,6 +18225,8 @@ type DeleteIntegrationAnswer struct {
 	Headers401 *DeleteIntegrationAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteIntegrationAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteIntegrationAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -17980,6 +18301,11 @@ type GetIntegrationAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetIntegrationAnswer503Headers the declared response headers of an HTTP 503 response for GetIntegration
+type GetIntegrationAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetIntegrationAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18001,6 +18327,8 @@ type GetIntegrationAnswer struct {
 	Headers401 *GetIntegrationAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetIntegrationAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetIntegrationAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18080,6 +18408,11 @@ type UpdateIntegrationAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UpdateIntegrationAnswer503Headers the declared response headers of an HTTP 503 response for UpdateIntegration
+type UpdateIntegrationAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UpdateIntegrationAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18107,6 +18440,8 @@ type UpdateIntegrationAnswer struct {
 	Headers401 *UpdateIntegrationAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateIntegrationAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateIntegrationAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18201,6 +18536,11 @@ type RefreshIntegrationAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RefreshIntegrationAnswer503Headers the declared response headers of an HTTP 503 response for RefreshIntegration
+type RefreshIntegrationAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RefreshIntegrationAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18230,6 +18570,8 @@ type RefreshIntegrationAnswer struct {
 	Headers401 *RefreshIntegrationAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RefreshIntegrationAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RefreshIntegrationAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18329,6 +18671,11 @@ type ListLibraryAgentsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListLibraryAgentsAnswer503Headers the declared response headers of an HTTP 503 response for ListLibraryAgents
+type ListLibraryAgentsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListLibraryAgentsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18350,6 +18697,8 @@ type ListLibraryAgentsAnswer struct {
 	Headers401 *ListLibraryAgentsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListLibraryAgentsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListLibraryAgentsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18429,6 +18778,11 @@ type AddLibraryAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// AddLibraryAgentAnswer503Headers the declared response headers of an HTTP 503 response for AddLibraryAgent
+type AddLibraryAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type AddLibraryAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18458,6 +18812,8 @@ type AddLibraryAgentAnswer struct {
 	Headers401 *AddLibraryAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *AddLibraryAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *AddLibraryAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18557,6 +18913,11 @@ type GetLibraryAgentByGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetLibraryAgentByGraphAnswer503Headers the declared response headers of an HTTP 503 response for GetLibraryAgentByGraph
+type GetLibraryAgentByGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetLibraryAgentByGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18580,6 +18941,8 @@ type GetLibraryAgentByGraphAnswer struct {
 	Headers401 *GetLibraryAgentByGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetLibraryAgentByGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetLibraryAgentByGraphAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18664,6 +19027,11 @@ type DeleteLibraryAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DeleteLibraryAgentAnswer503Headers the declared response headers of an HTTP 503 response for DeleteLibraryAgent
+type DeleteLibraryAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DeleteLibraryAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18683,6 +19051,8 @@ type DeleteLibraryAgentAnswer struct {
 	Headers401 *DeleteLibraryAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteLibraryAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteLibraryAgentAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -18757,6 +19127,11 @@ type GetLibraryAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetLibraryAgentAnswer503Headers the declared response headers of an HTTP 503 response for GetLibraryAgent
+type GetLibraryAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetLibraryAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18778,6 +19153,8 @@ type GetLibraryAgentAnswer struct {
 	Headers401 *GetLibraryAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetLibraryAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetLibraryAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18857,6 +19234,11 @@ type PatchLibraryAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// PatchLibraryAgentAnswer503Headers the declared response headers of an HTTP 503 response for PatchLibraryAgent
+type PatchLibraryAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type PatchLibraryAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18884,6 +19266,8 @@ type PatchLibraryAgentAnswer struct {
 	Headers401 *PatchLibraryAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PatchLibraryAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *PatchLibraryAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -18978,6 +19362,11 @@ type UpdateLibraryAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UpdateLibraryAgentAnswer503Headers the declared response headers of an HTTP 503 response for UpdateLibraryAgent
+type UpdateLibraryAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UpdateLibraryAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19005,6 +19394,8 @@ type UpdateLibraryAgentAnswer struct {
 	Headers401 *UpdateLibraryAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateLibraryAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateLibraryAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19099,6 +19490,11 @@ type ForkLibraryAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ForkLibraryAgentAnswer503Headers the declared response headers of an HTTP 503 response for ForkLibraryAgent
+type ForkLibraryAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ForkLibraryAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19122,6 +19518,8 @@ type ForkLibraryAgentAnswer struct {
 	Headers401 *ForkLibraryAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ForkLibraryAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ForkLibraryAgentAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -19206,6 +19604,11 @@ type GetUserAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetUserAnswer503Headers the declared response headers of an HTTP 503 response for GetUser
+type GetUserAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetUserAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19225,6 +19628,8 @@ type GetUserAnswer struct {
 	Headers401 *GetUserAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetUserAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetUserAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19299,6 +19704,11 @@ type UpdateUserAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UpdateUserAnswer503Headers the declared response headers of an HTTP 503 response for UpdateUser
+type UpdateUserAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UpdateUserAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19324,6 +19734,8 @@ type UpdateUserAnswer struct {
 	Headers401 *UpdateUserAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateUserAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateUserAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19413,6 +19825,11 @@ type FeatureStoreAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// FeatureStoreAgentAnswer503Headers the declared response headers of an HTTP 503 response for FeatureStoreAgent
+type FeatureStoreAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type FeatureStoreAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19440,6 +19857,8 @@ type FeatureStoreAgentAnswer struct {
 	Headers401 *FeatureStoreAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *FeatureStoreAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *FeatureStoreAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19534,6 +19953,11 @@ type ListAllSubmissionsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListAllSubmissionsAnswer503Headers the declared response headers of an HTTP 503 response for ListAllSubmissions
+type ListAllSubmissionsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListAllSubmissionsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19555,6 +19979,8 @@ type ListAllSubmissionsAnswer struct {
 	Headers401 *ListAllSubmissionsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListAllSubmissionsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListAllSubmissionsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19634,6 +20060,11 @@ type GetSubmittedGraphAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetSubmittedGraphAnswer503Headers the declared response headers of an HTTP 503 response for GetSubmittedGraph
+type GetSubmittedGraphAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetSubmittedGraphAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19655,6 +20086,8 @@ type GetSubmittedGraphAnswer struct {
 	Headers401 *GetSubmittedGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetSubmittedGraphAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetSubmittedGraphAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19734,6 +20167,11 @@ type ReviewSubmissionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ReviewSubmissionAnswer503Headers the declared response headers of an HTTP 503 response for ReviewSubmission
+type ReviewSubmissionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ReviewSubmissionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19763,6 +20201,8 @@ type ReviewSubmissionAnswer struct {
 	Headers401 *ReviewSubmissionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ReviewSubmissionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ReviewSubmissionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19862,6 +20302,11 @@ type ListStoreAgentsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListStoreAgentsAnswer503Headers the declared response headers of an HTTP 503 response for ListStoreAgents
+type ListStoreAgentsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListStoreAgentsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19883,6 +20328,8 @@ type ListStoreAgentsAnswer struct {
 	Headers401 *ListStoreAgentsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListStoreAgentsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListStoreAgentsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -19962,6 +20409,11 @@ type GetStoreAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetStoreAgentAnswer503Headers the declared response headers of an HTTP 503 response for GetStoreAgent
+type GetStoreAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetStoreAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19983,6 +20435,8 @@ type GetStoreAgentAnswer struct {
 	Headers401 *GetStoreAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetStoreAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetStoreAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20062,6 +20516,11 @@ type ListStoreReviewsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListStoreReviewsAnswer503Headers the declared response headers of an HTTP 503 response for ListStoreReviews
+type ListStoreReviewsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListStoreReviewsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20085,6 +20544,8 @@ type ListStoreReviewsAnswer struct {
 	Headers401 *ListStoreReviewsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListStoreReviewsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListStoreReviewsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20169,6 +20630,11 @@ type RateStoreAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RateStoreAgentAnswer503Headers the declared response headers of an HTTP 503 response for RateStoreAgent
+type RateStoreAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RateStoreAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20196,6 +20662,8 @@ type RateStoreAgentAnswer struct {
 	Headers401 *RateStoreAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RateStoreAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RateStoreAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20290,6 +20758,11 @@ type GetStoreAgentBySlugAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetStoreAgentBySlugAnswer503Headers the declared response headers of an HTTP 503 response for GetStoreAgentBySlug
+type GetStoreAgentBySlugAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetStoreAgentBySlugAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20311,6 +20784,8 @@ type GetStoreAgentBySlugAnswer struct {
 	Headers401 *GetStoreAgentBySlugAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetStoreAgentBySlugAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetStoreAgentBySlugAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20390,6 +20865,11 @@ type ListCreatorsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListCreatorsAnswer503Headers the declared response headers of an HTTP 503 response for ListCreators
+type ListCreatorsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListCreatorsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20411,6 +20891,8 @@ type ListCreatorsAnswer struct {
 	Headers401 *ListCreatorsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListCreatorsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListCreatorsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20490,6 +20972,11 @@ type GetCreatorAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetCreatorAnswer503Headers the declared response headers of an HTTP 503 response for GetCreator
+type GetCreatorAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetCreatorAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20511,6 +20998,8 @@ type GetCreatorAnswer struct {
 	Headers401 *GetCreatorAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetCreatorAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetCreatorAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20590,6 +21079,11 @@ type DownloadStoreAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DownloadStoreAgentAnswer503Headers the declared response headers of an HTTP 503 response for DownloadStoreAgent
+type DownloadStoreAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DownloadStoreAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20611,6 +21105,8 @@ type DownloadStoreAgentAnswer struct {
 	Headers401 *DownloadStoreAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DownloadStoreAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DownloadStoreAgentAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20690,6 +21186,11 @@ type GetStoreProfileAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetStoreProfileAnswer503Headers the declared response headers of an HTTP 503 response for GetStoreProfile
+type GetStoreProfileAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetStoreProfileAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20711,6 +21212,8 @@ type GetStoreProfileAnswer struct {
 	Headers401 *GetStoreProfileAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetStoreProfileAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetStoreProfileAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20790,6 +21293,11 @@ type SetStoreProfileAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// SetStoreProfileAnswer503Headers the declared response headers of an HTTP 503 response for SetStoreProfile
+type SetStoreProfileAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type SetStoreProfileAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20817,6 +21325,8 @@ type SetStoreProfileAnswer struct {
 	Headers401 *SetStoreProfileAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SetStoreProfileAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SetStoreProfileAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -20911,6 +21421,11 @@ type ListSubmissionsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListSubmissionsAnswer503Headers the declared response headers of an HTTP 503 response for ListSubmissions
+type ListSubmissionsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListSubmissionsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20932,6 +21447,8 @@ type ListSubmissionsAnswer struct {
 	Headers401 *ListSubmissionsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListSubmissionsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListSubmissionsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -21011,6 +21528,11 @@ type SubmitAgentAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// SubmitAgentAnswer503Headers the declared response headers of an HTTP 503 response for SubmitAgent
+type SubmitAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type SubmitAgentAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -21040,6 +21562,8 @@ type SubmitAgentAnswer struct {
 	Headers401 *SubmitAgentAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SubmitAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SubmitAgentAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -21139,6 +21663,11 @@ type WithdrawSubmissionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// WithdrawSubmissionAnswer503Headers the declared response headers of an HTTP 503 response for WithdrawSubmission
+type WithdrawSubmissionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type WithdrawSubmissionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -21160,6 +21689,8 @@ type WithdrawSubmissionAnswer struct {
 	Headers401 *WithdrawSubmissionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *WithdrawSubmissionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *WithdrawSubmissionAnswer503Headers
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -21239,6 +21770,11 @@ type GetSubmissionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetSubmissionAnswer503Headers the declared response headers of an HTTP 503 response for GetSubmission
+type GetSubmissionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetSubmissionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -21260,6 +21796,8 @@ type GetSubmissionAnswer struct {
 	Headers401 *GetSubmissionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetSubmissionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetSubmissionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -21339,6 +21877,11 @@ type EditSubmissionAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// EditSubmissionAnswer503Headers the declared response headers of an HTTP 503 response for EditSubmission
+type EditSubmissionAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type EditSubmissionAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -21368,6 +21911,8 @@ type EditSubmissionAnswer struct {
 	Headers401 *EditSubmissionAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *EditSubmissionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EditSubmissionAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -23439,6 +23984,16 @@ func ParseListAccountsAnswer(rsp *http.Response) (*ListAccountsAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListAccountsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -23579,6 +24134,16 @@ func ParseCreateAccountAnswer(rsp *http.Response) (*CreateAccountAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateAccountAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -23719,6 +24284,16 @@ func ParseUpdateAccountAnswer(rsp *http.Response) (*UpdateAccountAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateAccountAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -23852,6 +24427,16 @@ func ParseRotateEncryptionKeysAnswer(rsp *http.Response) (*RotateEncryptionKeysA
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RotateEncryptionKeysAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25182,6 +25767,16 @@ func ParseListAPIKeysAnswer(rsp *http.Response) (*ListAPIKeysAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListAPIKeysAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25315,6 +25910,16 @@ func ParseCreateAPIKeyAnswer(rsp *http.Response) (*CreateAPIKeyAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateAPIKeyAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25423,6 +26028,16 @@ func ParseRevokeAPIKeyAnswer(rsp *http.Response) (*RevokeAPIKeyAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RevokeAPIKeyAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25535,6 +26150,16 @@ func ParseGetAPIKeyAnswer(rsp *http.Response) (*GetAPIKeyAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetAPIKeyAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25675,6 +26300,16 @@ func ParseUpdateAPIKeyAnswer(rsp *http.Response) (*UpdateAPIKeyAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateAPIKeyAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25794,6 +26429,16 @@ func ParseActivateAPIKeyAnswer(rsp *http.Response) (*ActivateAPIKeyAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ActivateAPIKeyAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25913,6 +26558,16 @@ func ParseSuspendAPIKeyAnswer(rsp *http.Response) (*SuspendAPIKeyAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SuspendAPIKeyAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26018,6 +26673,16 @@ func ParseLogOutAnswer(rsp *http.Response) (*LogOutAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers LogOutAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26154,6 +26819,16 @@ func ParseChangePasswordAnswer(rsp *http.Response) (*ChangePasswordAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ChangePasswordAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26280,6 +26955,16 @@ func ParseRefreshSessionAnswer(rsp *http.Response) (*RefreshSessionAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RefreshSessionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26406,6 +27091,16 @@ func ParseLogInAnswer(rsp *http.Response) (*LogInAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers LogInAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26531,6 +27226,16 @@ func ParseListBlocksAnswer(rsp *http.Response) (*ListBlocksAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListBlocksAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26664,6 +27369,16 @@ func ParseExecuteBlockAnswer(rsp *http.Response) (*ExecuteBlockAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ExecuteBlockAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26776,6 +27491,16 @@ func ParseListGraphsAnswer(rsp *http.Response) (*ListGraphsAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListGraphsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -26912,6 +27637,16 @@ func ParseCreateGraphAnswer(rsp *http.Response) (*CreateGraphAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27027,6 +27762,16 @@ func ParseDeleteGraphAnswer(rsp *http.Response) (*DeleteGraphAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27156,6 +27901,16 @@ func ParseGetGraphAnswer(rsp *http.Response) (*GetGraphAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27306,6 +28061,16 @@ func ParseUpdateGraphAnswer(rsp *http.Response) (*UpdateGraphAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27456,6 +28221,16 @@ func ParseExecuteGraphAnswer(rsp *http.Response) (*ExecuteGraphAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ExecuteGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27585,6 +28360,16 @@ func ParseForkGraphAnswer(rsp *http.Response) (*ForkGraphAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ForkGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27704,6 +28489,16 @@ func ParseListGraphVersionsAnswer(rsp *http.Response) (*ListGraphVersionsAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListGraphVersionsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27844,6 +28639,16 @@ func ParseSetActiveGraphVersionAnswer(rsp *http.Response) (*SetActiveGraphVersio
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SetActiveGraphVersionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -27956,6 +28761,16 @@ func ParseListExecutionsAnswer(rsp *http.Response) (*ListExecutionsAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListExecutionsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28071,6 +28886,16 @@ func ParseDeleteExecutionAnswer(rsp *http.Response) (*DeleteExecutionAnswer, err
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteExecutionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28183,6 +29008,16 @@ func ParseGetExecutionAnswer(rsp *http.Response) (*GetExecutionAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetExecutionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28302,6 +29137,16 @@ func ParseListNodeExecutionsAnswer(rsp *http.Response) (*ListNodeExecutionsAnswe
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListNodeExecutionsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28452,6 +29297,16 @@ func ParseRetryExecutionAnswer(rsp *http.Response) (*RetryExecutionAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RetryExecutionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28564,6 +29419,16 @@ func ParseStopExecutionAnswer(rsp *http.Response) (*StopExecutionAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers StopExecutionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28676,6 +29541,16 @@ func ParseListFilesAnswer(rsp *http.Response) (*ListFilesAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListFilesAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28802,6 +29677,16 @@ func ParseUploadFileAnswer(rsp *http.Response) (*UploadFileAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UploadFileAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -28910,6 +29795,16 @@ func ParseDeleteFileAnswer(rsp *http.Response) (*DeleteFileAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteFileAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -29022,6 +29917,16 @@ func ParseGetFileAnswer(rsp *http.Response) (*GetFileAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetFileAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -29171,6 +30076,16 @@ func ParseDownloadFileAnswer(rsp *http.Response) (*DownloadFileAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DownloadFileAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -29283,6 +30198,16 @@ func ParseListIntegrationsAnswer(rsp *http.Response) (*ListIntegrationsAnswer, e
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListIntegrationsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -29416,6 +30341,16 @@ func ParseCreateIntegrationAnswer(rsp *http.Response) (*CreateIntegrationAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateIntegrationAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -29579,6 +30514,16 @@ func ParseAuthorizeAnswer(rsp *http.Response) (*AuthorizeAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers AuthorizeAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -29725,6 +30670,16 @@ func ParseFinishAuthorizationAnswer(rsp *http.Response) (*FinishAuthorizationAns
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers FinishAuthorizationAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -29879,6 +30834,16 @@ func ParseFinishAuthorizationByTokenAnswer(rsp *http.Response) (*FinishAuthoriza
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers FinishAuthorizationByTokenAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30007,6 +30972,16 @@ func ParseCreateOAuthTicketAnswer(rsp *http.Response) (*CreateOAuthTicketAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateOAuthTicketAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30119,6 +31094,16 @@ func ParseListProvidersAnswer(rsp *http.Response) (*ListProvidersAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListProvidersAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30237,6 +31222,16 @@ func ParseDeleteIntegrationAnswer(rsp *http.Response) (*DeleteIntegrationAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteIntegrationAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30349,6 +31344,16 @@ func ParseGetIntegrationAnswer(rsp *http.Response) (*GetIntegrationAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetIntegrationAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30482,6 +31487,16 @@ func ParseUpdateIntegrationAnswer(rsp *http.Response) (*UpdateIntegrationAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateIntegrationAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30622,6 +31637,16 @@ func ParseRefreshIntegrationAnswer(rsp *http.Response) (*RefreshIntegrationAnswe
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RefreshIntegrationAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30734,6 +31759,16 @@ func ParseListLibraryAgentsAnswer(rsp *http.Response) (*ListLibraryAgentsAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListLibraryAgentsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30874,6 +31909,16 @@ func ParseAddLibraryAgentAnswer(rsp *http.Response) (*AddLibraryAgentAnswer, err
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers AddLibraryAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -30993,6 +32038,16 @@ func ParseGetLibraryAgentByGraphAnswer(rsp *http.Response) (*GetLibraryAgentByGr
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetLibraryAgentByGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31101,6 +32156,16 @@ func ParseDeleteLibraryAgentAnswer(rsp *http.Response) (*DeleteLibraryAgentAnswe
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteLibraryAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31213,6 +32278,16 @@ func ParseGetLibraryAgentAnswer(rsp *http.Response) (*GetLibraryAgentAnswer, err
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetLibraryAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31346,6 +32421,16 @@ func ParsePatchLibraryAgentAnswer(rsp *http.Response) (*PatchLibraryAgentAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers PatchLibraryAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31479,6 +32564,16 @@ func ParseUpdateLibraryAgentAnswer(rsp *http.Response) (*UpdateLibraryAgentAnswe
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateLibraryAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31598,6 +32693,16 @@ func ParseForkLibraryAgentAnswer(rsp *http.Response) (*ForkLibraryAgentAnswer, e
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ForkLibraryAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31703,6 +32808,16 @@ func ParseGetUserAnswer(rsp *http.Response) (*GetUserAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetUserAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31829,6 +32944,16 @@ func ParseUpdateUserAnswer(rsp *http.Response) (*UpdateUserAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateUserAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -31962,6 +33087,16 @@ func ParseFeatureStoreAgentAnswer(rsp *http.Response) (*FeatureStoreAgentAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers FeatureStoreAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32074,6 +33209,16 @@ func ParseListAllSubmissionsAnswer(rsp *http.Response) (*ListAllSubmissionsAnswe
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListAllSubmissionsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32186,6 +33331,16 @@ func ParseGetSubmittedGraphAnswer(rsp *http.Response) (*GetSubmittedGraphAnswer,
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetSubmittedGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32326,6 +33481,16 @@ func ParseReviewSubmissionAnswer(rsp *http.Response) (*ReviewSubmissionAnswer, e
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ReviewSubmissionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32438,6 +33603,16 @@ func ParseListStoreAgentsAnswer(rsp *http.Response) (*ListStoreAgentsAnswer, err
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListStoreAgentsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32550,6 +33725,16 @@ func ParseGetStoreAgentAnswer(rsp *http.Response) (*GetStoreAgentAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetStoreAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32669,6 +33854,16 @@ func ParseListStoreReviewsAnswer(rsp *http.Response) (*ListStoreReviewsAnswer, e
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListStoreReviewsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32802,6 +33997,16 @@ func ParseRateStoreAgentAnswer(rsp *http.Response) (*RateStoreAgentAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RateStoreAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -32914,6 +34119,16 @@ func ParseGetStoreAgentBySlugAnswer(rsp *http.Response) (*GetStoreAgentBySlugAns
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetStoreAgentBySlugAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33026,6 +34241,16 @@ func ParseListCreatorsAnswer(rsp *http.Response) (*ListCreatorsAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListCreatorsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33138,6 +34363,16 @@ func ParseGetCreatorAnswer(rsp *http.Response) (*GetCreatorAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetCreatorAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33250,6 +34485,16 @@ func ParseDownloadStoreAgentAnswer(rsp *http.Response) (*DownloadStoreAgentAnswe
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DownloadStoreAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33362,6 +34607,16 @@ func ParseGetStoreProfileAnswer(rsp *http.Response) (*GetStoreProfileAnswer, err
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetStoreProfileAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33495,6 +34750,16 @@ func ParseSetStoreProfileAnswer(rsp *http.Response) (*SetStoreProfileAnswer, err
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SetStoreProfileAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33607,6 +34872,16 @@ func ParseListSubmissionsAnswer(rsp *http.Response) (*ListSubmissionsAnswer, err
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListSubmissionsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33747,6 +35022,16 @@ func ParseSubmitAgentAnswer(rsp *http.Response) (*SubmitAgentAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SubmitAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33862,6 +35147,16 @@ func ParseWithdrawSubmissionAnswer(rsp *http.Response) (*WithdrawSubmissionAnswe
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers WithdrawSubmissionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -33974,6 +35269,16 @@ func ParseGetSubmissionAnswer(rsp *http.Response) (*GetSubmissionAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetSubmissionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -34114,6 +35419,16 @@ func ParseEditSubmissionAnswer(rsp *http.Response) (*EditSubmissionAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers EditSubmissionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil

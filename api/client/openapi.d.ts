@@ -2895,7 +2895,14 @@ export interface components {
             id?: string | null;
             block_id: string;
             input_default?: components["schemas"]["ValuesIfAny"];
-            metadata?: components["schemas"]["ValuesIfAny"];
+            /**
+             * @description What user interfaces keep. The member `execution` bounds how the block is run: `timeout` of one attempt in seconds,
+             *     `attempts` of a block whose failure may pass (1 to 10), `backoff` before the second one in seconds, doubled before
+             *     each further one.
+             */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
         };
         LinkDocument: {
             /** @description Unique within the graph; made when missing. */
@@ -3137,6 +3144,12 @@ export interface components {
             } | null;
             /** @description The active version when missing or null. */
             version?: number | null;
+            /**
+             * @description Of the caller's executions that wait for a server, those of higher priority run first. Other users wait neither
+             *     longer nor shorter for it.
+             * @default 0
+             */
+            priority: number | null;
             credentials_inputs?: components["schemas"]["CredentialsInputs"];
         };
         /**
@@ -4393,10 +4406,10 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Too many requests in this minute. */
+        /** @description Too many requests in this minute, or too many of the caller's executions that wait to be run. */
         RateLimited: {
             headers: {
-                /** @description Seconds until the next window. */
+                /** @description Seconds until the next window, or until it is worth trying again. */
                 "Retry-After"?: number;
                 "X-RateLimit-Limit": components["headers"]["RateLimitLimit"];
                 "X-RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
@@ -4542,9 +4555,11 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The server or its database cannot answer at the moment; the same request may succeed later. */
+        /** @description The server or its database cannot answer at the moment, or too much waits to be run; the same request may succeed later. */
         Unavailable: {
             headers: {
+                /** @description Seconds until it is worth trying again, where that is known. */
+                "Retry-After"?: number;
                 [name: string]: unknown;
             };
             content: {

@@ -191,6 +191,20 @@ func (e *envelope) number(name string) int {
 	return int(n)
 }
 
+// between is a member that must be an integer within bounds, however it is written; 0 where it is missing or null.
+func (e *envelope) between(name string, least, most int) int {
+	value, ok := e.members[name]
+	if !ok || jsonscan.KindOf(value) == jsonscan.Null {
+		return 0
+	}
+	var n float64
+	if err := json.Unmarshal(value, &n); err != nil || n != math.Trunc(n) || n < float64(least) || n > float64(most) {
+		e.wrong[name] = fmt.Sprintf("must be an integer from %d to %d", least, most)
+		return 0
+	}
+	return int(n)
+}
+
 // text is a member that must be a string that is not empty; empty where it is missing or null.
 func (e *envelope) text(name string) string {
 	value, ok := e.members[name]

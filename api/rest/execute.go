@@ -70,7 +70,8 @@ func retryRequest(body []byte) (execution.RetryRequest, error) {
 	return r, e.problem()
 }
 
-// executionRequest reads {"input_data" or "inputs", "nodes_input_masks", "version", "credentials_inputs"}; no body is no inputs.
+// executionRequest reads {"input_data" or "inputs", "nodes_input_masks", "version", "priority", "credentials_inputs"}; no
+// body is no inputs.
 func executionRequest(body []byte) (execution.Request, error) {
 	r := execution.Request{Inputs: json.RawMessage("{}")}
 	if len(body) == 0 {
@@ -97,7 +98,7 @@ func executionRequest(body []byte) (execution.Request, error) {
 			e.wrong[masks+"."+jsonscan.Unquote(node)] = "must be an object, not " + jsonscan.KindOf(pins).String()
 		}
 	}
-	r.Version, r.Credentials = e.number("version"), e.credentials()
+	r.Version, r.Priority, r.Credentials = e.number("version"), e.between("priority", -10, 10), e.credentials()
 	return r, e.problem()
 }
 

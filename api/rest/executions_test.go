@@ -105,6 +105,21 @@ func TestExecuteBodies(t *testing.T) {
 			t.Errorf("%s: %+v", body, got)
 		}
 	}
+	for body, want := range map[string]int{`{"priority":null}`: 0, `{"priority":-10}`: -10, `{"priority":3e0}`: 3} {
+		expect(t, f.do("POST", executePath, body), 200)
+		if got := f.requests[len(f.requests)-1]; got.Priority != want {
+			t.Errorf("%s: %d", body, got.Priority)
+		}
+	}
+	f.errs["execute"] = &execution.Busy{User: true, After: 5 * time.Second}
+	if w := f.do("POST", executePath, ""); w.Code != 429 || w.Header().Get("Retry-After") != "5" || !strings.Contains(w.Body.String(), `"RATE_LIMITED"`) {
+		t.Errorf("a user of whom too much waits: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	f.errs["execute"] = &execution.Busy{After: 5 * time.Second}
+	if w := f.do("POST", executePath, ""); w.Code != 503 || w.Header().Get("Retry-After") != "5" || !strings.Contains(w.Body.String(), `"UNAVAILABLE"`) {
+		t.Errorf("where too much waits: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	delete(f.errs, "execute")
 	for body, want := range map[string]string{`{"nodes_input_masks":null}`: "", `{"nodes_input_masks":{"n":{"p":1e400}}}`: `{"n":{"p":1e400}}`} {
 		expect(t, f.do("POST", executePath, body), 200)
 		if got := f.requests[len(f.requests)-1]; string(got.Masks) != want {
@@ -125,6 +140,8 @@ func TestExecuteBodies(t *testing.T) {
 		`{"input_data":{},"inputs":{}}`:         `"inputs":"is another name`,
 		`{"input_data":{},"input_data":{}}`:     `"input_data":"is given more than once"`,
 		`{"version":"1"}`:                       `"version":"must be an integer from 1"`,
+		`{"priority":11}`:                       `"priority":"must be an integer from -10 to 10"`,
+		`{"priority":0.5}`:                      `"priority":"must be an integer from -10 to 10"`,
 		`{"version":0}`:                         `"version":`,
 		`{"version":-1}`:                        `"version":`,
 		`{"version":1.5}`:                       `"version":`,
