@@ -12332,6 +12332,11 @@ type ListPluginsAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// ListPluginsAnswer503Headers the declared response headers of an HTTP 503 response for ListPlugins
+type ListPluginsAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type ListPluginsAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12353,6 +12358,8 @@ type ListPluginsAnswer struct {
 	Headers401 *ListPluginsAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListPluginsAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListPluginsAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -12432,6 +12439,11 @@ type InstallPluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// InstallPluginAnswer503Headers the declared response headers of an HTTP 503 response for InstallPlugin
+type InstallPluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type InstallPluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12459,6 +12471,8 @@ type InstallPluginAnswer struct {
 	Headers401 *InstallPluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *InstallPluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *InstallPluginAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -12553,6 +12567,11 @@ type UploadPluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UploadPluginAnswer503Headers the declared response headers of an HTTP 503 response for UploadPlugin
+type UploadPluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UploadPluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12580,6 +12599,8 @@ type UploadPluginAnswer struct {
 	Headers401 *UploadPluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UploadPluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UploadPluginAnswer503Headers
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -12674,6 +12695,11 @@ type RemovePluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RemovePluginAnswer503Headers the declared response headers of an HTTP 503 response for RemovePlugin
+type RemovePluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RemovePluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12697,6 +12723,8 @@ type RemovePluginAnswer struct {
 	Headers401 *RemovePluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RemovePluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RemovePluginAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -12781,6 +12809,11 @@ type GetPluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// GetPluginAnswer503Headers the declared response headers of an HTTP 503 response for GetPlugin
+type GetPluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type GetPluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12802,6 +12835,8 @@ type GetPluginAnswer struct {
 	Headers401 *GetPluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetPluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetPluginAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -12881,6 +12916,11 @@ type DisablePluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// DisablePluginAnswer503Headers the declared response headers of an HTTP 503 response for DisablePlugin
+type DisablePluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type DisablePluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12904,6 +12944,8 @@ type DisablePluginAnswer struct {
 	Headers401 *DisablePluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DisablePluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DisablePluginAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -12988,6 +13030,11 @@ type EnablePluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// EnablePluginAnswer503Headers the declared response headers of an HTTP 503 response for EnablePlugin
+type EnablePluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type EnablePluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13011,6 +13058,8 @@ type EnablePluginAnswer struct {
 	Headers401 *EnablePluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *EnablePluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EnablePluginAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13095,6 +13144,11 @@ type RollbackPluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// RollbackPluginAnswer503Headers the declared response headers of an HTTP 503 response for RollbackPlugin
+type RollbackPluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type RollbackPluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13118,6 +13172,8 @@ type RollbackPluginAnswer struct {
 	Headers401 *RollbackPluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RollbackPluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RollbackPluginAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13202,6 +13258,11 @@ type UpgradePluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// UpgradePluginAnswer503Headers the declared response headers of an HTTP 503 response for UpgradePlugin
+type UpgradePluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type UpgradePluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13231,6 +13292,8 @@ type UpgradePluginAnswer struct {
 	Headers401 *UpgradePluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpgradePluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpgradePluginAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -13330,6 +13393,11 @@ type VerifyPluginAnswer429Headers struct {
 	XRateLimitReset     *int
 }
 
+// VerifyPluginAnswer503Headers the declared response headers of an HTTP 503 response for VerifyPlugin
+type VerifyPluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
 type VerifyPluginAnswer struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -13351,6 +13419,8 @@ type VerifyPluginAnswer struct {
 	Headers401 *VerifyPluginAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *VerifyPluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *VerifyPluginAnswer503Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -24549,6 +24619,16 @@ func ParseListPluginsAnswer(rsp *http.Response) (*ListPluginsAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListPluginsAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -24682,6 +24762,16 @@ func ParseInstallPluginAnswer(rsp *http.Response) (*InstallPluginAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers InstallPluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -24815,6 +24905,16 @@ func ParseUploadPluginAnswer(rsp *http.Response) (*UploadPluginAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UploadPluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -24934,6 +25034,16 @@ func ParseRemovePluginAnswer(rsp *http.Response) (*RemovePluginAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RemovePluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25046,6 +25156,16 @@ func ParseGetPluginAnswer(rsp *http.Response) (*GetPluginAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetPluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25165,6 +25285,16 @@ func ParseDisablePluginAnswer(rsp *http.Response) (*DisablePluginAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DisablePluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25284,6 +25414,16 @@ func ParseEnablePluginAnswer(rsp *http.Response) (*EnablePluginAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers EnablePluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25403,6 +25543,16 @@ func ParseRollbackPluginAnswer(rsp *http.Response) (*RollbackPluginAnswer, error
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RollbackPluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25543,6 +25693,16 @@ func ParseUpgradePluginAnswer(rsp *http.Response) (*UpgradePluginAnswer, error) 
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpgradePluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -25655,6 +25815,16 @@ func ParseVerifyPluginAnswer(rsp *http.Response) (*VerifyPluginAnswer, error) {
 			headers.XRateLimitReset = &value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers VerifyPluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
