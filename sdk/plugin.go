@@ -116,11 +116,55 @@ type Manifest struct {
 	AutoMTLS    bool        `json:"auto_mtls"`
 	Description string      `json:"description,omitempty"`
 	Permissions Permissions `json:"permissions,omitzero"`
+	// Settings and Credentials repeat what the plugin describes, for whoever is asked to install it.
+	Settings    []ManifestSetting    `json:"settings,omitempty"`
+	Credentials []ManifestCredential `json:"credentials"`
+}
+
+// ManifestSetting is a setting of the plugin.
+type ManifestSetting struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Required    bool   `json:"required,omitempty"`
+	Secret      bool   `json:"secret,omitempty"`
+}
+
+// ManifestCredential is what the plugin's blocks take of the credentials of one provider, all together.
+type ManifestCredential struct {
+	Provider string   `json:"provider"`
+	Types    []string `json:"types"`
+	Scopes   []string `json:"scopes,omitempty"`
 }
 
 func (p Plugin) manifest() Manifest {
-	return Manifest{
+	m := Manifest{
 		Name: p.Name, Version: p.Version, Protocol: proto.Version, AutoMTLS: true, Description: p.Description,
-		Permissions: p.Permissions,
+		Permissions: p.Permissions, Credentials: []ManifestCredential{},
 	}
+	for _, s := range p.settings() {
+		m.Settings = append(m.Settings, ManifestSetting{s.Name, s.Description, s.Required, s.Secret})
+	}
+	described, err := p.Describe()
+	if err != nil {
+		return m // serving it says what is wrong
+	}
+	for _, block := range described.GetBlocks() {
+		for _, field := range block.GetCredentials() {
+			for _, provider := range field.GetProviders() {
+				m.takes(provider, field.GetTypes(), field.GetScopes())
+			}
+		}
+	}
+	return m
+}
+
+// takes adds what a pin for credentials takes.
+func (m *Manifest) takes(provider string, types, scopes []string) {
+	i := slices.IndexFunc(m.Credentials, func(c ManifestCredential) bool { return c.Provider == provider })
+	if i < 0 {
+		i = len(m.Credentials)
+		m.Credentials = append(m.Credentials, ManifestCredential{Provider: provider})
+	}
+	c := &m.Credentials[i]
+	c.Types, c.Scopes = union(c.Types, types), union(c.Scopes, scopes)
 }

@@ -9,11 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/plugin"
-	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/core/reference"
+	"github.com/patchbay-io/patchbay/core/server"
 )
 
 type pluginCommand struct {
@@ -75,9 +74,11 @@ func describePlugins(ctx context.Context, settings *config.Settings, names []str
 		return nil, fmt.Errorf("make a folder for plugins to run in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(run)) }()
-	host, err := plugin.New(plugin.Config{
-		Dirs: settings.PluginDirs, RuntimeDir: filepath.Join(run, "run"), UserIDs: isolation.Range(settings.PluginUserIDs), Settings: settings.PluginSettings, Builtin: block.Structural(),
-	})
+	found, err := server.PluginsOf(settings, filepath.Join(run, "run"))
+	if err != nil {
+		return nil, err
+	}
+	host, err := plugin.New(found)
 	if err != nil {
 		return nil, err
 	}

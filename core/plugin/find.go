@@ -81,8 +81,8 @@ type found struct {
 }
 
 // find looks through dirs, and then at what is installed. A folder that is not there holds no plugins; one that cannot
-// be read is an error. One that has a manifest is a plugin itself, whatever its name: what an author's build made. A plugin that another folder has already offered is broken, as is one that could not be started
-// as it lies there.
+// be read is an error. One that has a manifest is a plugin itself, whatever its name: what an author's build made. A plugin that
+// another folder has already offered is broken, as is one that could not be started as it lies there.
 func find(dirs, disabled []string, installed []Installation) (plugins []found, broken []Status, err error) {
 	seen := make(map[string]string)
 	add := func(i Installation) {
@@ -106,7 +106,9 @@ func find(dirs, disabled []string, installed []Installation) (plugins []found, b
 			return nil, nil, fmt.Errorf("find plugins: %w", err)
 		}
 		if name := named(dir); name != "" {
-			add(Installation{Name: name, Folder: dir})
+			if !slices.Contains(disabled, name) {
+				add(Installation{Name: name, Folder: dir})
+			}
 			continue
 		}
 		entries, err := os.ReadDir(dir)

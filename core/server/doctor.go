@@ -20,7 +20,6 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/plugin"
-	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
@@ -219,7 +218,11 @@ func diagnosePlugins(s *config.Settings) []Finding {
 		return []Finding{{Fail, "plugins", err.Error(), "let this user have temporary files"}}
 	}
 	defer func() { _ = os.RemoveAll(run) }()
-	host, err := plugin.New(plugin.Config{Dirs: s.PluginDirs, RuntimeDir: filepath.Join(run, "run"), UserIDs: isolation.Range(s.PluginUserIDs)})
+	config, err := PluginsOf(s, filepath.Join(run, "run"))
+	if err != nil {
+		return []Finding{{Fail, "plugins", err.Error(), ""}}
+	}
+	host, err := plugin.New(config)
 	if err != nil {
 		return []Finding{{Fail, "plugins", err.Error(), ""}}
 	}
@@ -233,7 +236,7 @@ func diagnosePlugins(s *config.Settings) []Finding {
 		}
 		findings = append(findings, Finding{Fail, "plugin " + p.Name, p.Error, "build or install it anew, or remove " + p.Path})
 	}
-	all := Finding{OK, "plugins", fmt.Sprintf("%d that can be started, in %s", good, strings.Join(s.PluginDirs, ", ")), ""}
+	all := Finding{OK, "plugins", fmt.Sprintf("%d that can be started, in %s", good, strings.Join(append(config.Dirs, filepath.Join(s.DataDir, "plugins")), ", ")), ""}
 	if good == 0 {
 		all.Level, all.Advice = Warn, "build them (make build), or name their folder with PATCHBAY_PLUGIN_DIRS"
 	}

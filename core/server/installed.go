@@ -23,6 +23,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/plugin/install"
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
@@ -36,6 +37,23 @@ func ownPlugins(s *config.Settings) []string {
 		path, err := filepath.Abs(dir)
 		return err == nil && path == filepath.Join(s.DataDir, "plugins")
 	})
+}
+
+// PluginsOf is how a host finds the plugins of a server on these settings, which may run meanwhile.
+func PluginsOf(s *config.Settings, runtimeDir string) (plugin.Config, error) {
+	store, err := install.Read(s.DataDir)
+	if err != nil {
+		return plugin.Config{}, err
+	}
+	return hosting(s, store, runtimeDir), nil
+}
+
+func hosting(s *config.Settings, store *install.Store, runtimeDir string) plugin.Config {
+	return plugin.Config{
+		Dirs: ownPlugins(s), Disabled: store.Disabled(), Installed: store.Enabled(), Advice: store.Advice,
+		RuntimeDir: runtimeDir, UserIDs: isolation.Range(s.PluginUserIDs), Private: []string{s.DataDir},
+		Settings: s.PluginSettings, Builtin: block.Structural(),
+	}
 }
 
 // fetching is how packages of plugins are fetched.
@@ -90,13 +108,15 @@ func WithInstaller(ctx context.Context, s *config.Settings, log hclog.Logger, us
 	if err != nil {
 		return err
 	}
-	// A host of its own starts what is installed once, to see whether it does.
+	// A host of its own starts once what is installed, to see whether it does.
 	run, err := os.MkdirTemp("", "patchbay-plugins-")
 	if err != nil {
 		return fmt.Errorf("make a folder for plugins to run in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(run)) }()
-	host, err := plugin.New(plugin.Config{RuntimeDir: filepath.Join(run, "run"), Settings: s.PluginSettings, Builtin: block.Structural()})
+	c := hosting(s, store, filepath.Join(run, "run"))
+	c.Dirs, c.Installed = nil, nil
+	host, err := plugin.New(c)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/patchbay-io/patchbay/api/rest"
 	"github.com/patchbay-io/patchbay/api/ws"
 	"github.com/patchbay-io/patchbay/core/account"
-	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/egress"
@@ -35,7 +34,6 @@ import (
 	"github.com/patchbay-io/patchbay/core/oauth"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/plugin/install"
-	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/store"
 )
@@ -207,18 +205,9 @@ func (s *Server) startPlugins(ctx context.Context) error {
 	if s.installed, err = install.Open(s.settings.DataDir); err != nil {
 		return err
 	}
-	s.plugins, err = plugin.New(plugin.Config{
-		Dirs:       ownPlugins(s.settings),
-		Disabled:   s.installed.Disabled(),
-		Installed:  s.installed.Enabled(),
-		Advice:     s.installed.Advice,
-		RuntimeDir: s.data.part("run"),
-		UserIDs:    isolation.Range(s.settings.PluginUserIDs),
-		Private:    []string{s.settings.DataDir},
-		Settings:   s.settings.PluginSettings,
-		Builtin:    block.Structural(),
-		Logger:     s.log,
-	})
+	c := hosting(s.settings, s.installed, s.data.part("run"))
+	c.Logger = s.log
+	s.plugins, err = plugin.New(c)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,10 @@ func (s *Service) List() []Plugin {
 		names[name] = true
 	}
 	for _, dir := range s.Own {
+		if m, err := plugin.Inspect(dir); err == nil {
+			names[m.Name] = true
+			continue
+		}
 		entries, _ := os.ReadDir(dir) // a folder that is not there has none
 		for _, e := range entries {
 			if s.own(e.Name()) != "" {

@@ -348,6 +348,9 @@ func (s *Service) own(name string) string {
 		return ""
 	}
 	for _, dir := range s.Own {
+		if m, err := plugin.Inspect(dir); err == nil && m.Name == name { // the folder is a plugin itself
+			return dir
+		}
 		folder := filepath.Join(dir, name)
 		if _, err := os.Stat(filepath.Join(folder, plugin.ManifestName)); err == nil {
 			return folder

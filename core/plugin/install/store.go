@@ -30,14 +30,21 @@ type Store struct {
 // asidePrefix marks what was replaced and may still be used by a process.
 const asidePrefix = ".aside-"
 
-// Open reads what is installed in a data folder, and removes what an interrupted installation has left.
-func Open(data string) (*Store, error) {
+// Read reads what is installed in a data folder, which may be somebody else's.
+func Read(data string) (*Store, error) {
 	s := &Store{folder: filepath.Join(data, "plugins"), path: filepath.Join(data, LockName), limits: defaultLimits}
 	l, err := readLock(s.path)
+	s.current.Store(l)
+	return s, err
+}
+
+// Open reads what is installed in a data folder, and removes what an interrupted installation has left.
+func Open(data string) (*Store, error) {
+	s, err := Read(data)
 	if err != nil {
 		return nil, err
 	}
-	s.current.Store(l)
+	l := s.current.Load()
 	entries, err := os.ReadDir(s.folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("look through the installed plugins: %w", err)
