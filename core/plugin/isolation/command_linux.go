@@ -114,6 +114,9 @@ func (p *Process) Admit(pid int) error {
 			return err
 		}
 	}
+	if p.group != nil && p.group.lazy() {
+		p.greed = watchGreed(p.group)
+	}
 	if p.group == nil || !p.group.memory {
 		p.guard = watch(pid, p.spec)
 	}
@@ -167,6 +170,10 @@ func (p *Process) Close() (verdict string) {
 	p.files = nil
 	if p.plan != nil {
 		_ = p.plan.Close()
+	}
+	if p.greed != nil {
+		p.greed.close()
+		p.greed = nil
 	}
 	var met []string
 	if p.guard != nil {

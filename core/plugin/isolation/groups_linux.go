@@ -256,7 +256,7 @@ func (g *groups) make(name string, memory, processes int) (*group, error) {
 		made.folders[controller] = folder
 		for _, l := range limits(controller, g.unified[controller], memory, processes) {
 			err := os.WriteFile(filepath.Join(folder, l.file), []byte(l.value), 0o600)
-			if err != nil && (l.needed || !errors.Is(err, fs.ErrNotExist)) {
+			if err != nil && l.needed { // what is missing elsewhere cannot be created either
 				made.remove()
 				return nil, fmt.Errorf("limit a control group: %w", err)
 			}
@@ -290,8 +290,12 @@ func limits(controller string, unified bool, memory, processes int) []groupLimit
 	}
 }
 
+// add puts a process into the group, but for what is kept for greedy ones.
 func (g *group) add(pid int) error {
 	for _, folder := range distinct(g.folders) {
+		if folder == g.folders["cpu"] && g.lazy() {
+			continue
+		}
 		if err := join(folder, pid); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}

@@ -64,6 +64,7 @@ type Process struct {
 	search bool
 	group  *group // nil without control groups
 	guard  *watchdog
+	greed  *greed
 	plan   *os.File // the launcher's orders
 	files  []*os.File
 }

@@ -16,6 +16,7 @@ type System struct {
 type (
 	group    struct{}
 	watchdog struct{}
+	greed    struct{}
 )
 
 // Probe finds that nothing can be denied here.

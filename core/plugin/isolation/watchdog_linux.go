@@ -72,6 +72,7 @@ func (w *watchdog) run() {
 type stat struct {
 	pid, parent, group, threads int
 	resident                    int // bytes
+	time                        int // ticks of processors, 100 a second, its dead children's too
 	state                       byte
 }
 
@@ -89,6 +90,7 @@ func readStat(pid int) (stat, error) {
 	number := func(i int) int { n, _ := strconv.Atoi(string(fields[i])); return n }
 	return stat{
 		pid: pid, state: fields[0][0], parent: number(1), group: number(2), threads: number(17), resident: number(21) * os.Getpagesize(),
+		time: number(11) + number(12) + number(13) + number(14),
 	}, nil
 }
 
