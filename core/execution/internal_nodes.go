@@ -30,7 +30,7 @@ func (m *machine) runInternal(r *run, e *nodeExec) {
 		m.complete(r, e, nil)
 	case e.kind() == block.Agent:
 		e.state = execRunning
-		if r.depth+1 >= maxDepth {
+		if r.depth+1 > maxDepth {
 			m.fail(r, e, nil, fmt.Sprintf("agents are nested deeper than %d", maxDepth))
 			return
 		}

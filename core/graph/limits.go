@@ -48,7 +48,7 @@ func validateNesting(g *Graph, r *report) {
 				if sub == nil {
 					continue
 				}
-				if depth >= MaxNesting {
+				if depth > MaxNesting {
 					r.add(n.ID, "graph_id", "agents cannot be nested deeper than %d", MaxNesting)
 					continue
 				}

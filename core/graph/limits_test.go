@@ -64,8 +64,8 @@ func chained(n int, last string) []byte {
 func TestSubGraphsAreNestedAsDeepAsTheyRun(t *testing.T) {
 	t.Parallel()
 	s := serviceOf(t)
-	g, _, err := s.Create(t.Context(), "u", chained(MaxNesting-1, "top"), Options{}) // a cycle ends, or does not, when it runs
-	if err != nil || len(g.SubGraphs) != MaxNesting-1 {
+	g, _, err := s.Create(t.Context(), "u", chained(MaxNesting, "top"), Options{}) // a cycle ends, or does not, when it runs
+	if err != nil || len(g.SubGraphs) != MaxNesting {
 		t.Fatal(err)
 	}
 	if _, _, err := s.Update(t.Context(), "u", g.ID, chained(3, "s0"), Options{}); err != nil {
@@ -74,7 +74,7 @@ func TestSubGraphsAreNestedAsDeepAsTheyRun(t *testing.T) {
 	if whole, err := s.ForRun(t.Context(), "u", g.ID, 0); err != nil || len(whole.SubGraphs) != 3 {
 		t.Errorf("they are read as %v (%v)", whole, err)
 	}
-	deep := chained(MaxNesting, "s0")
+	deep := chained(MaxNesting+1, "s0")
 	for name, err := range map[string]error{
 		"create": third(s.Create(t.Context(), "u", deep, Options{})),
 		"import": third(s.Create(t.Context(), "u", deep, Options{AllowMissing: true})),
