@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -76,11 +77,30 @@ func check(m Manifest, d *proto.DescribeResponse) (*offer, error) {
 		}
 		ids[b.ID] = b.Name
 		o.blocks = append(o.blocks, b)
+		if provider := m.conceals(b); provider != "" {
+			bad("block %d (%q): it takes credentials of %q, which %s does not name", i+1, b.Name, provider, manifestName)
+		}
 	}
 	if len(wrong) > 0 {
 		return nil, permanent(fmt.Errorf("invalid description: %w", errors.Join(wrong...)))
 	}
 	return o, nil
+}
+
+// conceals is a provider of whose credentials a block takes some and the manifest, which speaks of them, says nothing:
+// somebody has consented to what that says.
+func (m Manifest) conceals(b *block.Block) string {
+	if m.Credentials == nil {
+		return ""
+	}
+	for _, field := range b.Credentials {
+		for _, provider := range field.Providers {
+			if !slices.ContainsFunc(m.Credentials, func(c ManifestCredential) bool { return c.Provider == provider }) {
+				return provider
+			}
+		}
+	}
+	return ""
 }
 
 func compile(m Manifest, d *proto.BlockDescription) (*block.Block, error) {

@@ -43,7 +43,7 @@ func pluginFolder(t *testing.T, name, version string) string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	manifest := fmt.Sprintf(`{"name":%q,"version":%q,"protocol":1,"credentials":[]}`, name, version)
+	manifest := fmt.Sprintf(`{"name":%q,"version":%q,"protocol":1,"credentials":[{"provider":"vendor"},{"provider":"other"}]}`, name, version)
 	if err := os.WriteFile(filepath.Join(dir, "plugin.json"), []byte(manifest), 0o644); err != nil {
 		t.Fatal(err)
 	}

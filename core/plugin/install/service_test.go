@@ -18,7 +18,7 @@ import (
 func TestInstalledPluginRunsAndIsWrittenDown(t *testing.T) {
 	t.Parallel()
 	f := start(t, t.TempDir())
-	asks := `,"permissions":{"network":true,"memory":2048},"settings":[{"name":"token","required":true}],"credentials":[{"provider":"github","types":["oauth2"]}]`
+	asks := `,"permissions":{"network":true,"memory":2048},"settings":[{"name":"token","required":true}],"credentials":[{"provider":"github","types":["oauth2"]},{"provider":"vendor"},{"provider":"other"}]`
 	source := archive(t, "good", "1.2.0", asks)
 	_, err := f.Install(context.Background(), f.stage(source), false)
 	asked, ok := errors.AsType[*ConsentError](err)
@@ -239,6 +239,18 @@ func TestNamesOfTheServersOwnPluginsAreTaken(t *testing.T) {
 	}
 	if _, err := f.Install(ctx, f.stage(folder(t, "good", "2.0.0", "")), true); err == nil || !strings.Contains(err.Error(), "plugin twin offers") {
 		t.Errorf("blocks of another plugin: %v", err)
+	}
+	if got := f.files(); len(got) > 0 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+func TestPluginThatTakesMoreCredentialsThanItSaysIsRefused(t *testing.T) {
+	t.Parallel()
+	f := start(t, t.TempDir())
+	_, err := f.Install(context.Background(), f.stage(folder(t, "good", "1.0.0", `,"credentials":[]`)), true)
+	if err == nil || !strings.Contains(err.Error(), `credentials of "vendor"`) {
+		t.Errorf("%v", err)
 	}
 	if got := f.files(); len(got) > 0 {
 		t.Errorf("left: %v", got)

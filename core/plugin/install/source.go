@@ -53,7 +53,19 @@ type Fetch struct {
 	Progress Progress
 }
 
-func (s Source) String() string { return s.text }
+// String is the source for people, logs and plugins.lock: without what follows a URL's path, which may be a secret.
+func (s Source) String() string {
+	if s.kind != urlSource {
+		return s.text
+	}
+	return withoutQuery(s.text)
+}
+
+func withoutQuery(text string) string {
+	text, _, _ = strings.Cut(text, "#")
+	text, _, _ = strings.Cut(text, "?")
+	return text
+}
 
 // Remote says that the source is no file of this machine.
 func (s Source) Remote() bool { return s.kind == urlSource || s.kind == ociSource }
@@ -222,8 +234,12 @@ func get(ctx context.Context, f Fetch, from string, to io.Writer, progress Progr
 	}
 	client := http.Client{Transport: f.HTTP, CheckRedirect: onlyHTTPS}
 	response, err := client.Do(request)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err // it names the whole URL
+	}
+	from = withoutQuery(from)
 	if err != nil {
-		return err
+		return fmt.Errorf("fetch %s: %w", from, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	switch {
