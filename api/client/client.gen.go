@@ -2610,7 +2610,7 @@ type ClientInterface interface {
 
 	// UpdateAccountWithBody Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. For administrators.
+	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2619,7 +2619,7 @@ type ClientInterface interface {
 
 	// UpdateAccount Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. For administrators.
+	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3700,7 +3700,7 @@ func (c *Client) CreateAccount(ctx context.Context, body CreateAccountJSONReques
 
 // UpdateAccountWithBody Update account
 //
-// Changes what the body names, and ends the sessions of the account. For administrators.
+// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3719,7 +3719,7 @@ func (c *Client) UpdateAccountWithBody(ctx context.Context, userId UserID, conte
 
 // UpdateAccount Update account
 //
-// Changes what the body names, and ends the sessions of the account. For administrators.
+// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10666,7 +10666,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateAccountWithBodyWithResponse Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. For administrators.
+	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10675,7 +10675,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateAccountWithResponse Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. For administrators.
+	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -22116,7 +22116,7 @@ func (c *ClientWithResponses) CreateAccountWithResponse(ctx context.Context, bod
 
 // UpdateAccountWithBodyWithResponse Update account
 //
-// Changes what the body names, and ends the sessions of the account. For administrators.
+// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -22131,7 +22131,7 @@ func (c *ClientWithResponses) UpdateAccountWithBodyWithResponse(ctx context.Cont
 
 // UpdateAccountWithResponse Update account
 //
-// Changes what the body names, and ends the sessions of the account. For administrators.
+// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -19,7 +19,7 @@ import (
 type Connections interface {
 	// All are the providers, in the order in which they are shown.
 	All() []*oauth.Provider
-	Ticket(ctx context.Context, user, provider string) (string, error)
+	Ticket(ctx context.Context, r oauth.Request) (string, error)
 	Redeem(ctx context.Context, provider, ticket string) (user string, err error)
 	Authorize(ctx context.Context, r oauth.Request) (*oauth.Authorization, error)
 	Connect(ctx context.Context, c oauth.Callback) (oauth.Connection, error)
@@ -60,7 +60,7 @@ func provider(p *oauth.Provider) Provider {
 
 // CreateOAuthTicket is POST /api/v2/integrations/oauth/{provider}/ticket.
 func (s *server) CreateOAuthTicket(ctx context.Context, r CreateOAuthTicketRequestObject) (CreateOAuthTicketResponseObject, error) {
-	ticket, err := s.connections.Ticket(ctx, auth.From(ctx).UserID, r.Provider)
+	ticket, err := s.connections.Ticket(ctx, requested(ctx, r.Provider, value(r.Params.Scopes), value(r.Params.ReturnTo)))
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +88,21 @@ func (s *server) Authorize(ctx context.Context, r AuthorizeRequestObject) (Autho
 
 // authorize begins to connect an account of the caller's, in the browser that gets the cookie.
 func (s *server) authorize(ctx context.Context, provider, scopes, returnTo string) (*oauth.Authorization, *http.Cookie, error) {
-	request := oauth.Request{User: auth.From(ctx).UserID, Provider: provider, ReturnTo: returnTo}
-	request.Scopes = strings.FieldsFunc(scopes, func(c rune) bool { return c == ',' || c == ' ' })
-	a, err := s.connections.Authorize(ctx, request)
+	a, err := s.connections.Authorize(ctx, requested(ctx, provider, scopes, returnTo))
 	if err != nil {
 		return nil, nil, err
 	}
 	cookie := s.stateCookie(provider, a.Cookie)
 	cookie.Value, cookie.MaxAge = a.Browser, int(a.Life/time.Second)
 	return a, cookie, nil
+}
+
+// requested is what the caller asks to be connected to.
+func requested(ctx context.Context, provider, scopes, returnTo string) oauth.Request {
+	return oauth.Request{
+		User: auth.From(ctx).UserID, Provider: provider, ReturnTo: returnTo,
+		Scopes: strings.FieldsFunc(scopes, func(c rune) bool { return c == ',' || c == ' ' }),
+	}
 }
 
 // stateCookie is the cookie that binds a browser to a state. It goes to the callback alone.

@@ -31,8 +31,8 @@ func (*connections) All() []*oauth.Provider {
 	}
 }
 
-func (c *connections) Ticket(_ context.Context, user, _ string) (string, error) {
-	return "ticket-of-" + user, c.err
+func (c *connections) Ticket(_ context.Context, r oauth.Request) (string, error) {
+	return "ticket-of-" + r.User, c.err
 }
 
 func (*connections) Redeem(_ context.Context, provider, ticket string) (string, error) {

@@ -57,13 +57,15 @@ func (h *Handler) credential(r *http.Request) (auth.Principal, error) {
 	return p, err
 }
 
-// allowsOrigin lets pages of the same host and of configured origins connect, and everything that is no page.
+// allowsOrigin lets pages of the same host and of configured origins connect, and everything that is no page. The port
+// does not count: the server has two itself, and whoever connects brings a token.
 func (h *Handler) allowsOrigin(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return true
 	}
-	if u, err := url.Parse(origin); err == nil && strings.EqualFold(u.Host, r.Host) {
+	here := url.URL{Host: r.Host}
+	if u, err := url.Parse(origin); err == nil && u.Hostname() != "" && strings.EqualFold(u.Hostname(), here.Hostname()) {
 		return true
 	}
 	for _, allowed := range h.Origins {

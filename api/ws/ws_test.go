@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -318,10 +319,11 @@ func TestOrigins(t *testing.T) {
 	t.Parallel()
 	f := serve(t, DefaultLimits, nil, "https://app.example.com", "https://*.example.org")
 	host := strings.TrimPrefix(f.url, "ws://")
+	name, port, _ := net.SplitHostPort(host)
 	for origin, ok := range map[string]bool{
 		"": true, "http://" + host: true, "https://app.example.com": true, "https://x.example.org": true, "HTTPS://App.Example.com": true,
 		"https://app.example.com.evil.net": false, "https://example.org": false, "null": false, "http://app.example.com": false,
-		"http://" + host + ".evil.net": false,
+		"http://" + host + ".evil.net": false, "http://" + name + ":1": true, "http://" + name + ".evil.net": false, "http://evil.net:" + port: false,
 	} {
 		header := http.Header{"Authorization": {"Bearer ann"}}
 		if origin != "" {

@@ -123,7 +123,8 @@ func (l *Logins) HasAdmin(ctx context.Context) (bool, error) {
 	return there, nil
 }
 
-// Change changes a login and ends its sessions, so that what it was before counts nowhere any more.
+// Change changes a login and ends its sessions, so that what it was before counts nowhere any more. While it is disabled
+// the keys of its user are refused too.
 func (l *Logins) Change(ctx context.Context, user string, c LoginChange) (*Login, error) {
 	var hash *string
 	if c.Password != nil {
@@ -145,6 +146,9 @@ func (l *Logins) Change(ctx context.Context, user string, c LoginChange) (*Login
 	}
 	if err != nil {
 		return nil, fmt.Errorf("change account: %w", err)
+	}
+	if c.Disabled != nil {
+		l.keys.dropAll() // a disabled account's keys are refused
 	}
 	return changed, l.endSessions(ctx, user)
 }

@@ -421,3 +421,29 @@ func FuzzVerifyKey(f *testing.F) {
 		}
 	})
 }
+
+// The keys of a disabled account are refused at once, and those of others are not.
+func TestADisabledAccountHasNoKeys(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.DB(t)
+	l := newLogins(t, db)
+	ann, err := l.Create(t.Context(), "ann@example.com", password, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, hers := mustCreate(t, l.Service, ann.UserID, named("hers", ExecuteGraph))
+	_, other := mustCreate(t, l.Service, "somebody", named("other", ExecuteGraph))
+	for _, disabled := range []bool{false, true, false} {
+		if _, err := l.Change(t.Context(), ann.UserID, LoginChange{Disabled: &disabled}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time from memory
+			if _, err := l.VerifyKey(t.Context(), hers); errors.Is(err, ErrRefused) != disabled {
+				t.Errorf("disabled: %t, the key: %v", disabled, err)
+			}
+			if _, err := l.VerifyKey(t.Context(), other); err != nil {
+				t.Errorf("somebody else's key: %v", err)
+			}
+		}
+	}
+}

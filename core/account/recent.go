@@ -50,6 +50,14 @@ func (r *recent[K, V]) put(mark int, key K, value V) {
 	}
 }
 
+// dropAll forgets everything, where what was changed may concern any of it.
+func (r *recent[K, V]) dropAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes++
+	r.entries.Purge()
+}
+
 // drop forgets what was changed. It comes after the change was committed.
 func (r *recent[K, V]) drop(key K) {
 	r.mu.Lock()

@@ -73,7 +73,8 @@ func (s *Service) findKey(ctx context.Context, digest Digest) (*Key, error) {
 	var email string
 	k, err := scanKey(s.db.QueryRowContext(ctx, `
 		SELECT `+keyColumns+`, coalesce((SELECT email FROM account WHERE account.id = api_key.user_id), '')
-		FROM api_key WHERE digest = ?`, digest.bytes()), &email) // api_key_digest_key
+		FROM api_key WHERE digest = ? AND NOT EXISTS (SELECT FROM login WHERE login.user_id = api_key.user_id AND is_disabled)`,
+		digest.bytes()), &email) // api_key_digest_key
 	if errors.Is(err, ErrNotFound) {
 		return nil, ErrRefused
 	}

@@ -3,6 +3,7 @@ package graph
 import (
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/patchbay-io/patchbay/core/block"
 )
@@ -13,6 +14,9 @@ const (
 	MaxNodes     = 10_000
 	MaxLinks     = 50_000
 	MaxSubGraphs = 1_000
+	// MaxName and MaxText bound names, and descriptions and instructions, in characters: lists show them.
+	MaxName = 1_000
+	MaxText = 100_000
 	// MaxNesting is how deep agents can be nested: one that is deeper never runs.
 	MaxNesting = 32
 )
@@ -25,6 +29,13 @@ func (d *decoder) counted(v json.RawMessage, path, what string, sum *int, limit 
 		return nil
 	}
 	return list
+}
+
+// bound refuses a text of more characters than limit.
+func (d *decoder) bound(path, text string, limit int) {
+	if len(text) > limit && utf8.RuneCountInString(text) > limit && !d.stored {
+		d.fields[path] = fmt.Sprintf("may have at most %d characters", limit)
+	}
 }
 
 // validateNesting refuses sub-graphs that are nested too deeply to be run on the shortest way to them. Agents may nest

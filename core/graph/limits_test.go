@@ -23,6 +23,9 @@ func TestGraphsHaveBounds(t *testing.T) {
 		"nodes":               {`{"name":"n","nodes":` + listing(MaxNodes+1, node) + `}`, "nodes", "at most 10000 nodes"},
 		"links":               {`{"graph":{"name":"n","links":` + listing(MaxLinks+1, link) + `}}`, "graph.links", "at most 50000 links"},
 		"sub-graphs":          {`{"name":"n","sub_graphs":` + listing(MaxSubGraphs+1, `{"name":"s"}`) + `}`, "sub_graphs", "at most 1000 sub-graphs"},
+		"name":                {`{"name":"` + strings.Repeat("é", MaxName+1) + `"}`, "name", "at most 1000 characters"},
+		"description":         {`{"name":"` + strings.Repeat("é", MaxName) + `","description":"` + strings.Repeat("d", MaxText+1) + `"}`, "description", "at most 100000 characters"},
+		"instructions":        {`{"name":"n","description":"` + strings.Repeat("d", MaxText) + `","instructions":"` + strings.Repeat("i", MaxText+1) + `"}`, "instructions", "at most 100000 characters"},
 		"nodes of sub-graphs": {`{"name":"n","nodes":` + listing(MaxNodes, node) + `,"sub_graphs":[` + sub + `]}`, "sub_graphs.0.nodes", "at most 10000 nodes"},
 	} {
 		t.Run(name, func(t *testing.T) {

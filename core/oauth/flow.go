@@ -49,16 +49,19 @@ type Callback struct {
 	User    string
 }
 
-// Ticket lets a browser without a token begin, once and for a short time.
-func (s *Service) Ticket(ctx context.Context, user, provider string) (string, error) {
-	if _, err := s.provider(provider); err != nil {
+// Ticket lets a browser without a token begin what Authorize would, once and for a short time.
+func (s *Service) Ticket(ctx context.Context, r Request) (string, error) {
+	if _, err := s.provider(r.Provider); err != nil {
+		return "", err
+	}
+	if err := r.check(); err != nil {
 		return "", err
 	}
 	ticket := random()
 	_, err := s.DB.ExecContext(ctx, `
 		WITH gone AS (DELETE FROM oauth_ticket WHERE expires_at < now())
 		INSERT INTO oauth_ticket (digest, user_id, provider, expires_at) VALUES (?, ?, ?, now() + ? * interval '1 second')`,
-		digest(ticket), user, provider, ticketLife.Seconds()) // oauth_ticket_by_end
+		digest(ticket), r.User, r.Provider, ticketLife.Seconds()) // oauth_ticket_by_end
 	if err != nil {
 		return "", fmt.Errorf("store ticket: %w", err)
 	}

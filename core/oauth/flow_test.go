@@ -189,7 +189,7 @@ func TestTicketsWorkOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	ticket := func() string {
-		text, err := h.Ticket(t.Context(), "ann", "forge")
+		text, err := h.Ticket(t.Context(), Request{User: "ann", Provider: "forge"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,13 @@ func TestTicketsWorkOnce(t *testing.T) {
 	if _, err := h.Redeem(t.Context(), "forge", late); !errors.Is(err, ErrTicket) {
 		t.Errorf("expired: %v", err)
 	}
-	if _, err := h.Ticket(t.Context(), "ann", "keys"); !errors.Is(err, ErrUnknown) {
+	for _, r := range []Request{{ReturnTo: "//evil.example"}, {Scopes: []string{"\n"}}} {
+		r.User, r.Provider = "ann", "forge"
+		if _, err := h.Ticket(t.Context(), r); !errors.As(err, new(*Refused)) {
+			t.Errorf("a ticket for %+v: %v", r, err)
+		}
+	}
+	if _, err := h.Ticket(t.Context(), Request{User: "ann", Provider: "keys"}); !errors.Is(err, ErrUnknown) {
 		t.Errorf("a provider without OAuth: %v", err)
 	}
 }
