@@ -188,6 +188,9 @@ func (v *Vault) List(ctx context.Context, user, provider string, offset, limit i
 	if limit == 0 {
 		limit = maxCredentials + 10 // see Add
 	}
+	if strings.ContainsRune(provider, 0) { // no text in Postgres has it
+		return nil, 0, nil
+	}
 	var total int
 	err := v.db.QueryRowContext(ctx, `SELECT count(*) FROM credential WHERE user_id = ? AND (provider = ? OR ? = '')`, user, provider, provider).Scan(&total)
 	if err != nil {

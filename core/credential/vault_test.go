@@ -143,6 +143,9 @@ func TestCredentialsAreTheirUsersAlone(t *testing.T) {
 			}
 		}
 	}
+	if list, total, err := v.List(ctx, "bob", "\x00", 0, 0); err != nil || total != 0 || len(list) != 0 {
+		t.Errorf("of no provider: %v %d %v", list, total, err)
+	}
 	if list, total, err := v.List(ctx, "bob", "", 0, 0); err != nil || total != 0 || len(list) != 0 {
 		t.Errorf("bob has %v %v", list, err)
 	}
