@@ -5,6 +5,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,6 +58,9 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(scratch)
+	if err := os.Chmod(scratch, 0o711); err != nil { // as root, plugins run as other users
+		return 1, err
+	}
 	if err := build(); err != nil {
 		return 1, err
 	}
@@ -64,6 +68,9 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer gates.close()
+	if err := os.Chmod(gates.path, 0o666); err != nil {
+		return 1, err
+	}
 	for _, name := range []string{effectPlugin, purePlugin} {
 		runtime, err := os.MkdirTemp("", "confrun")
 		if err != nil {
@@ -112,6 +119,16 @@ func install(dir, name string) error {
 	manifest, err := exec.Command(binary, "manifest").Output()
 	if err != nil {
 		return fmt.Errorf("manifest of %s: %w", name, err)
+	}
+	if name != textPlugin { // it talks to the test
+		var fields map[string]any
+		if err := json.Unmarshal(manifest, &fields); err != nil {
+			return fmt.Errorf("manifest of %s: %w", name, err)
+		}
+		fields["permissions"] = map[string]any{"network": true, "files": []any{map[string]any{"path": filepath.Join(scratch, "control"), "write": true}}}
+		if manifest, err = json.Marshal(fields); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(dir, "plugin.json"), manifest, 0o644)
 }
