@@ -2606,6 +2606,40 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
+        /**
+         * @example {
+         *       "name": "acme",
+         *       "version": "1.0.0",
+         *       "description": "Blocks for the services of Acme",
+         *       "is_own": false,
+         *       "is_enabled": true,
+         *       "state": "ready",
+         *       "error": null,
+         *       "blocks": 3,
+         *       "source": "oci://registry.example.com/plugins/acme:1.0.0",
+         *       "digest": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+         *       "signed_by": null,
+         *       "permissions": {
+         *         "network": true,
+         *         "files": [],
+         *         "environment": [],
+         *         "memory": 0,
+         *         "processes": 0
+         *       },
+         *       "installed_at": "2026-11-24T10:00:00Z",
+         *       "previous_version": null,
+         *       "used_by": {
+         *         "total": 1,
+         *         "graphs": [
+         *           {
+         *             "id": "7d9f2c1e-5b3a-4c6d-8e9f-0a1b2c3d4e5f",
+         *             "user_id": "2f1e0d9c-8b7a-4655-9443-322110ffeedd",
+         *             "name": "Orders"
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
         Plugin: {
             name: string;
             version: string;
@@ -2664,6 +2698,17 @@ export interface components {
             plugins: components["schemas"]["Plugin"][];
             pagination: components["schemas"]["Pagination"];
         };
+        /**
+         * @example {
+         *       "is_intact": false,
+         *       "flaws": [
+         *         {
+         *           "file": "acme",
+         *           "problem": "changed"
+         *         }
+         *       ]
+         *     }
+         */
         PluginVerification: {
             is_intact: boolean;
             flaws: {
