@@ -58,7 +58,7 @@ func (s *Service) VerifyDigest(ctx context.Context, digest Digest) (*Key, error)
 			return nil, err
 		}
 	}
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as the database keeps it
 	if k.Status != Active || k.ExpiresAt != nil && !k.ExpiresAt.After(now) {
 		return nil, ErrRefused
 	}
