@@ -2,6 +2,7 @@ package execution
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -374,30 +375,41 @@ func TestClaimsReadLittle(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		rows, err := conn.QueryContext(t.Context(), "EXPLAIN (ANALYZE, BUFFERS) "+claimStatement, gen.claimArguments(8, 2)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var plan strings.Builder
-		for rows.Next() {
-			var line string
-			if err := rows.Scan(&line); err != nil {
-				t.Fatal(err)
-			}
-			plan.WriteString(line + "\n")
+		lines := explain(t, conn, claimStatement, gen.claimArguments(8, 2))
+		for _, line := range lines {
 			if strings.Contains(line, "Scan") && strings.Contains(line, " on execution") && !allowed.MatchString(line) {
 				t.Errorf("where it is %s how much waits: %s", known, line)
 			}
 		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
+		plan := strings.Join(lines, "\n")
 		blocks := 0
-		for _, hit := range regexp.MustCompile(`shared hit=(\d+)`).FindAllStringSubmatch(plan.String(), 1) { // the first line counts all
+		for _, hit := range regexp.MustCompile(`shared hit=(\d+)`).FindAllStringSubmatch(plan, 1) { // the first line counts all
 			blocks, _ = strconv.Atoi(hit[1])
 		}
 		if blocks == 0 || blocks > 1000 {
-			t.Errorf("it reads %d blocks\n%s", blocks, &plan)
+			t.Errorf("it reads %d blocks\n%s", blocks, plan)
 		}
 	}
+}
+
+// explain runs a statement and gives what Postgres did for it.
+func explain(t *testing.T, conn *sql.Conn, statement string, args []any) []string {
+	t.Helper()
+	rows, err := conn.QueryContext(t.Context(), "EXPLAIN (ANALYZE, BUFFERS) "+statement, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
 }
