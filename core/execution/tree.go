@@ -178,6 +178,9 @@ func (t *tree) run(ctx context.Context) error {
 			t.end(t.flush(ctx))
 			t.turn.Unlock()
 		case <-ctx.Done():
+			t.turn.Lock()
+			t.over = true // answers of the writer that come now change nothing any more
+			t.turn.Unlock()
 			return context.Cause(ctx)
 		}
 	}
@@ -251,7 +254,10 @@ func (t *tree) releaseLater(ev doneEvent) {
 
 // releaseAll lets go what the attempts of a tree held whose ends are not known to be committed.
 func (t *tree) releaseAll() {
-	for _, release := range t.releases {
+	t.turn.Lock()
+	releases := t.releases
+	t.turn.Unlock()
+	for _, release := range releases {
 		release()
 	}
 	t.mu.Lock()
