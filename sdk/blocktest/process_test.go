@@ -358,7 +358,11 @@ func TestManifestAndHandStart(t *testing.T) {
 	if err := json.Unmarshal(out, &m); err != nil {
 		t.Fatal(err)
 	}
-	if want := (sdk.Manifest{Name: "trial", Version: "1.2.3", Protocol: 1, AutoMTLS: true, Description: "For tests"}); !reflect.DeepEqual(m, want) {
+	want := sdk.Manifest{
+		Name: "trial", Version: "1.2.3", Protocol: 1, AutoMTLS: true, Description: "For tests",
+		Settings: []sdk.ManifestSetting{{Name: "greeting"}}, Credentials: []sdk.ManifestCredential{},
+	}
+	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got %+v, want %+v", m, want)
 	}
 	command := exec.CommandContext(t.Context(), trial)
