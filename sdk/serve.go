@@ -57,7 +57,9 @@ func Serve(p Plugin) {
 		VersionedPlugins: map[int]goplugin.PluginSet{proto.Version: {proto.Kind: s}},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			s.grpc = grpc.NewServer(append(options,
-				grpc.MaxRecvMsgSize(proto.MaxMessage), grpc.MaxSendMsgSize(proto.MaxMessage))...)
+				grpc.MaxRecvMsgSize(proto.MaxMessage), grpc.MaxSendMsgSize(proto.MaxMessage),
+				// Windows of their own size: gRPC would look for a better one by a ping beside nearly every frame.
+				grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(4<<20))...)
 			return s.grpc
 		},
 		Logger: logger,
