@@ -690,8 +690,8 @@ type ExecuteRequest struct {
 	// bring; what has one is not waited for. Nodes of nested agents may be named too.
 	NodesInputMasks map[string]Values `json:"nodes_input_masks,omitempty"`
 
-	// Priority Of the caller's executions that wait for a server, those of higher priority run first. Other users wait neither
-	// longer nor shorter for it.
+	// Priority Of the caller's executions that wait for a server, those of higher priority run first; 0 when missing or null. Other
+	// users wait neither longer nor shorter for it.
 	Priority *int `json:"priority,omitempty"`
 
 	// Version The active version when missing or null.

@@ -3190,11 +3190,10 @@ export interface components {
             /** @description The active version when missing or null. */
             version?: number | null;
             /**
-             * @description Of the caller's executions that wait for a server, those of higher priority run first. Other users wait neither
-             *     longer nor shorter for it.
-             * @default 0
+             * @description Of the caller's executions that wait for a server, those of higher priority run first; 0 when missing or null. Other
+             *     users wait neither longer nor shorter for it.
              */
-            priority: number | null;
+            priority?: number | null;
             credentials_inputs?: components["schemas"]["CredentialsInputs"];
         };
         /**
