@@ -1864,6 +1864,9 @@ type ActiveVersion = ActiveVersionRequest
 // of an exported file are ignored.
 type GraphToStore = GraphDocument
 
+// StoreRating defines model for StoreRating.
+type StoreRating = StoreReviewRequest
+
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
 	// Email Only the account with this email.
@@ -2122,6 +2125,12 @@ type ListExecutionsParams struct {
 
 	// PageSize Entries a page.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+}
+
+// GetExecutionParams defines parameters for GetExecution.
+type GetExecutionParams struct {
+	// IncludeNodeExecutions With false `node_executions` is empty; `node_executions_total` still tells how many there are.
+	IncludeNodeExecutions *bool `form:"include_node_executions,omitempty" json:"include_node_executions,omitempty"`
 }
 
 // ListNodeExecutionsParams defines parameters for ListNodeExecutions.
@@ -2496,6 +2505,9 @@ type FeatureStoreAgentJSONRequestBody = FeatureRequest
 
 // ReviewSubmissionJSONRequestBody defines body for ReviewSubmission for application/json ContentType.
 type ReviewSubmissionJSONRequestBody = ReviewRequest
+
+// ReviewStoreAgentJSONRequestBody defines body for ReviewStoreAgent for application/json ContentType.
+type ReviewStoreAgentJSONRequestBody = StoreReviewRequest
 
 // RateStoreAgentJSONRequestBody defines body for RateStoreAgent for application/json ContentType.
 type RateStoreAgentJSONRequestBody = StoreReviewRequest
@@ -3096,7 +3108,7 @@ type ClientInterface interface {
 	// waits for inputs. `/nodes` has the rest.
 	//
 	// Corresponds with GET /api/v2/executions/{execution_id} (the `GetExecution` operationId).
-	GetExecution(ctx context.Context, executionId ExecutionID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetExecution(ctx context.Context, executionId ExecutionID, params *GetExecutionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNodeExecutions List node executions
 	//
@@ -3501,6 +3513,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v2/store/agents/{agent_id} (the `GetStoreAgent` operationId).
 	GetStoreAgent(ctx context.Context, agentId StoreAgentID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReviewStoreAgentWithBody Rate store agent
+	//
+	// Another name of `POST …/reviews`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+	ReviewStoreAgentWithBody(ctx context.Context, agentId StoreAgentID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReviewStoreAgent Rate store agent
+	//
+	// Another name of `POST …/reviews`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+	ReviewStoreAgent(ctx context.Context, agentId StoreAgentID, body ReviewStoreAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListStoreReviews List reviews
 	//
@@ -4696,8 +4726,8 @@ func (c *Client) DeleteExecution(ctx context.Context, executionId ExecutionID, r
 // waits for inputs. `/nodes` has the rest.
 //
 // Corresponds with GET /api/v2/executions/{execution_id} (the `GetExecution` operationId).
-func (c *Client) GetExecution(ctx context.Context, executionId ExecutionID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetExecutionRequest(c.Server, executionId)
+func (c *Client) GetExecution(ctx context.Context, executionId ExecutionID, params *GetExecutionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetExecutionRequest(c.Server, executionId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5552,6 +5582,44 @@ func (c *Client) ListStoreAgents(ctx context.Context, params *ListStoreAgentsPar
 // Corresponds with GET /api/v2/store/agents/{agent_id} (the `GetStoreAgent` operationId).
 func (c *Client) GetStoreAgent(ctx context.Context, agentId StoreAgentID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetStoreAgentRequest(c.Server, agentId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReviewStoreAgentWithBody Rate store agent
+//
+// Another name of `POST …/reviews`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+func (c *Client) ReviewStoreAgentWithBody(ctx context.Context, agentId StoreAgentID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReviewStoreAgentRequestWithBody(c.Server, agentId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReviewStoreAgent Rate store agent
+//
+// Another name of `POST …/reviews`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+func (c *Client) ReviewStoreAgent(ctx context.Context, agentId StoreAgentID, body ReviewStoreAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReviewStoreAgentRequest(c.Server, agentId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7925,7 +7993,7 @@ func NewDeleteExecutionRequest(server string, executionId ExecutionID) (*http.Re
 }
 
 // NewGetExecutionRequest constructs an http.Request for the GetExecution method
-func NewGetExecutionRequest(server string, executionId ExecutionID) (*http.Request, error) {
+func NewGetExecutionRequest(server string, executionId ExecutionID, params *GetExecutionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7948,6 +8016,33 @@ func NewGetExecutionRequest(server string, executionId ExecutionID) (*http.Reque
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.IncludeNodeExecutions != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "include_node_executions", *params.IncludeNodeExecutions, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -9950,6 +10045,53 @@ func NewGetStoreAgentRequest(server string, agentId StoreAgentID) (*http.Request
 	return req, nil
 }
 
+// NewReviewStoreAgentRequest calls the generic ReviewStoreAgent builder with application/json body
+func NewReviewStoreAgentRequest(server string, agentId StoreAgentID, body ReviewStoreAgentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReviewStoreAgentRequestWithBody(server, agentId, "application/json", bodyReader)
+}
+
+// NewReviewStoreAgentRequestWithBody constructs an http.Request for the ReviewStoreAgent method, with any body, and a specified content type
+func NewReviewStoreAgentRequestWithBody(server string, agentId StoreAgentID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/store/agents/%s/review", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListStoreReviewsRequest constructs an http.Request for the ListStoreReviews method
 func NewListStoreReviewsRequest(server string, agentId StoreAgentID, params *ListStoreReviewsParams) (*http.Request, error) {
 	var err error
@@ -11194,7 +11336,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v2/executions/{execution_id} (the `GetExecution` operationId).
-	GetExecutionWithResponse(ctx context.Context, executionId ExecutionID, reqEditors ...RequestEditorFn) (*GetExecutionAnswer, error)
+	GetExecutionWithResponse(ctx context.Context, executionId ExecutionID, params *GetExecutionParams, reqEditors ...RequestEditorFn) (*GetExecutionAnswer, error)
 
 	// ListNodeExecutionsWithResponse List node executions
 	//
@@ -11647,6 +11789,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v2/store/agents/{agent_id} (the `GetStoreAgent` operationId).
 	GetStoreAgentWithResponse(ctx context.Context, agentId StoreAgentID, reqEditors ...RequestEditorFn) (*GetStoreAgentAnswer, error)
+
+	// ReviewStoreAgentWithBodyWithResponse Rate store agent
+	//
+	// Another name of `POST …/reviews`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+	ReviewStoreAgentWithBodyWithResponse(ctx context.Context, agentId StoreAgentID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReviewStoreAgentAnswer, error)
+
+	// ReviewStoreAgentWithResponse Rate store agent
+	//
+	// Another name of `POST …/reviews`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+	ReviewStoreAgentWithResponse(ctx context.Context, agentId StoreAgentID, body ReviewStoreAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*ReviewStoreAgentAnswer, error)
 
 	// ListStoreReviewsWithResponse List reviews
 	//
@@ -15239,6 +15399,11 @@ func (r CreateGraphAnswer) ContentType() string {
 	return ""
 }
 
+// DeleteGraphAnswer204Headers the declared response headers of an HTTP 204 response for DeleteGraph
+type DeleteGraphAnswer204Headers struct {
+	XDeletedVersions *int
+}
+
 // DeleteGraphAnswer401Headers the declared response headers of an HTTP 401 response for DeleteGraph
 type DeleteGraphAnswer401Headers struct {
 	WWWAuthenticate *string
@@ -15274,6 +15439,8 @@ type DeleteGraphAnswer struct {
 	JSON500 *Internal
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Unavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteGraphAnswer204Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DeleteGraphAnswer401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -16364,6 +16531,8 @@ type GetExecutionAnswer struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NotFound
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *Invalid
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *RateLimited
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -16396,6 +16565,11 @@ func (r GetExecutionAnswer) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r GetExecutionAnswer) GetJSON404() *NotFound {
 	return r.JSON404
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r GetExecutionAnswer) GetJSON422() *Invalid {
+	return r.JSON422
 }
 
 // GetJSON429 returns the response for an HTTP 429 `application/json` response
@@ -20573,6 +20747,134 @@ func (r GetStoreAgentAnswer) ContentType() string {
 	return ""
 }
 
+// ReviewStoreAgentAnswer401Headers the declared response headers of an HTTP 401 response for ReviewStoreAgent
+type ReviewStoreAgentAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// ReviewStoreAgentAnswer429Headers the declared response headers of an HTTP 429 response for ReviewStoreAgent
+type ReviewStoreAgentAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// ReviewStoreAgentAnswer503Headers the declared response headers of an HTTP 503 response for ReviewStoreAgent
+type ReviewStoreAgentAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type ReviewStoreAgentAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StoreReview
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *Invalid
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ReviewStoreAgentAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ReviewStoreAgentAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ReviewStoreAgentAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON200() *StoreReview {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON422() *Invalid {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ReviewStoreAgentAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ReviewStoreAgentAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReviewStoreAgentAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReviewStoreAgentAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReviewStoreAgentAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListStoreReviewsAnswer401Headers the declared response headers of an HTTP 401 response for ListStoreReviews
 type ListStoreReviewsAnswer401Headers struct {
 	WWWAuthenticate *string
@@ -22950,8 +23252,8 @@ func (c *ClientWithResponses) DeleteExecutionWithResponse(ctx context.Context, e
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v2/executions/{execution_id} (the `GetExecution` operationId).
-func (c *ClientWithResponses) GetExecutionWithResponse(ctx context.Context, executionId ExecutionID, reqEditors ...RequestEditorFn) (*GetExecutionAnswer, error) {
-	rsp, err := c.GetExecution(ctx, executionId, reqEditors...)
+func (c *ClientWithResponses) GetExecutionWithResponse(ctx context.Context, executionId ExecutionID, params *GetExecutionParams, reqEditors ...RequestEditorFn) (*GetExecutionAnswer, error) {
+	rsp, err := c.GetExecution(ctx, executionId, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -23678,6 +23980,36 @@ func (c *ClientWithResponses) GetStoreAgentWithResponse(ctx context.Context, age
 		return nil, err
 	}
 	return ParseGetStoreAgentAnswer(rsp)
+}
+
+// ReviewStoreAgentWithBodyWithResponse Rate store agent
+//
+// Another name of `POST …/reviews`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+func (c *ClientWithResponses) ReviewStoreAgentWithBodyWithResponse(ctx context.Context, agentId StoreAgentID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReviewStoreAgentAnswer, error) {
+	rsp, err := c.ReviewStoreAgentWithBody(ctx, agentId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReviewStoreAgentAnswer(rsp)
+}
+
+// ReviewStoreAgentWithResponse Rate store agent
+//
+// Another name of `POST …/reviews`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v2/store/agents/{agent_id}/review (the `ReviewStoreAgent` operationId).
+func (c *ClientWithResponses) ReviewStoreAgentWithResponse(ctx context.Context, agentId StoreAgentID, body ReviewStoreAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*ReviewStoreAgentAnswer, error) {
+	rsp, err := c.ReviewStoreAgent(ctx, agentId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReviewStoreAgentAnswer(rsp)
 }
 
 // ListStoreReviewsWithResponse List reviews
@@ -27891,6 +28223,16 @@ func ParseDeleteGraphAnswer(rsp *http.Response) (*DeleteGraphAnswer, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteGraphAnswer204Headers
+		if values := rsp.Header.Values("X-Deleted-Versions"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Deleted-Versions", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XDeletedVersions = &value
+		}
+		response.Headers204 = &headers
 	case rsp.StatusCode == 401:
 		var headers DeleteGraphAnswer401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -29112,6 +29454,13 @@ func ParseGetExecutionAnswer(rsp *http.Response) (*GetExecutionAnswer, error) {
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest RateLimited
@@ -33897,6 +34246,149 @@ func ParseGetStoreAgentAnswer(rsp *http.Response) (*GetStoreAgentAnswer, error) 
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetStoreAgentAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReviewStoreAgentAnswer parses an HTTP response from a ReviewStoreAgentWithResponse call
+func ParseReviewStoreAgentAnswer(rsp *http.Response) (*ReviewStoreAgentAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReviewStoreAgentAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StoreReview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ReviewStoreAgentAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers ReviewStoreAgentAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ReviewStoreAgentAnswer503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -864,6 +864,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/store/agents/{agent_id}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
+                agent_id: components["parameters"]["StoreAgentID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rate store agent
+         * @description Another name of `POST …/reviews`.
+         */
+        post: operations["reviewStoreAgent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/store/agents/{username}/{slug}": {
         parameters: {
             query?: never;
@@ -2432,6 +2455,56 @@ export interface paths {
         get: operations["listProvidersExternal"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/external-api/v1/integrations/{provider}/oauth/initiate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to connect an account from another application
+         * @deprecated
+         * @description Gives the address at the provider where the user agrees. The provider sends the browser to `callback_url`, whose
+         *     page passes `code` and `state` on to `…/complete`. Its origin must be this server's or one of
+         *     `PATCHBAY_CORS_ORIGINS`, word for word.
+         */
+        post: operations["initiateOAuthExternal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/external-api/v1/integrations/{provider}/oauth/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Connect an account from another application
+         * @deprecated
+         * @description Stores the account that the user has agreed to connect, for the user who began.
+         */
+        post: operations["completeOAuthExternal"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4091,6 +4164,57 @@ export interface components {
             /** @description What the callback will bring; good for ten minutes, once. */
             state_token: string;
         };
+        InitiateOAuthExternal: {
+            callback_url: string;
+            /** @description What the account is to be used for, in the provider's words; the provider's default unless given. */
+            scopes?: string[] | null;
+            /** @description Comes back from `…/complete`, byte for byte; 8 KiB at most. */
+            state_metadata?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * @example {
+         *       "login_url": "https://github.com/login/oauth/authorize?client_id=…&state=…",
+         *       "state_token": "q2m3…",
+         *       "expires_at": "2024-01-15T10:40:00Z"
+         *     }
+         */
+        InitiatedOAuthExternal: {
+            login_url: string;
+            /** @description What the callback will bring; once. */
+            state_token: string;
+            /**
+             * Format: date-time
+             * @description Until when the state is good.
+             */
+            expires_at: string;
+        };
+        /**
+         * @example {
+         *       "credentials_id": "0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11",
+         *       "provider": "github",
+         *       "type": "oauth2",
+         *       "title": "GitHub (octocat)",
+         *       "scopes": [
+         *         "repo"
+         *       ],
+         *       "username": "octocat",
+         *       "state_metadata": {
+         *         "tab": 2
+         *       }
+         *     }
+         */
+        ConnectedOAuthExternal: {
+            credentials_id: string;
+            provider: string;
+            /** @enum {string} */
+            type: "oauth2";
+            title: string;
+            scopes: string[];
+            username: string | null;
+            state_metadata: components["schemas"]["Values"];
+        };
         /** @enum {string} */
         TypedCredentials: "api_key" | "user_password" | "host_scoped";
         /**
@@ -4772,6 +4896,17 @@ export interface components {
                  *     }
                  */
                 "application/json": components["schemas"]["APIKeyRequest"];
+            };
+        };
+        StoreRating: {
+            content: {
+                /**
+                 * @example {
+                 *       "score": 5,
+                 *       "comments": "Does what it says."
+                 *     }
+                 */
+                "application/json": components["schemas"]["StoreReviewRequest"];
             };
         };
         LibraryAgentChange: {
@@ -5878,6 +6013,8 @@ export interface operations {
             /** @description Deleted. */
             204: {
                 headers: {
+                    /** @description How many versions the graph had. */
+                    "X-Deleted-Versions"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -6196,7 +6333,10 @@ export interface operations {
     };
     getExecution: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With false `node_executions` is empty; `node_executions_total` still tells how many there are. */
+                include_node_executions?: boolean;
+            };
             header?: never;
             path: {
                 /** @description Identifier of the execution. */
@@ -6218,6 +6358,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -6671,17 +6812,39 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "score": 5,
-                 *       "comments": "Does what it says."
-                 *     }
-                 */
-                "application/json": components["schemas"]["StoreReviewRequest"];
+        requestBody: components["requestBodies"]["StoreRating"];
+        responses: {
+            /** @description The rating as kept. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoreReview"];
+                };
             };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
+    };
+    reviewStoreAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the agent in the store, of one of its approved versions or of its graph. */
+                agent_id: components["parameters"]["StoreAgentID"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["StoreRating"];
         responses: {
             /** @description The rating as kept. */
             200: {
@@ -9649,6 +9812,103 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    initiateOAuthExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "callback_url": "https://app.example.com/connected",
+                 *       "scopes": [
+                 *         "repo"
+                 *       ],
+                 *       "state_metadata": {
+                 *         "tab": 2
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["InitiateOAuthExternal"];
+            };
+        };
+        responses: {
+            /** @description Where to go. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InitiatedOAuthExternal"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    completeOAuthExternal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The provider's name. */
+                provider: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "4b1f…",
+                 *       "state_token": "q3Lx…"
+                 *     }
+                 */
+                "application/json": {
+                    code: string;
+                    state_token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The account. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectedOAuthExternal"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["NotConfigured"];
+            502: components["responses"]["Upstream"];
             503: components["responses"]["Unavailable"];
         };
     };

@@ -218,6 +218,19 @@ func (e *envelope) text(name string) string {
 	return s
 }
 
+// texts is a member that must be a list of strings; none where it is missing or null.
+func (e *envelope) texts(name string) []string {
+	value, ok := e.members[name]
+	if !ok || jsonscan.KindOf(value) == jsonscan.Null {
+		return nil
+	}
+	var list []string
+	if err := json.Unmarshal(value, &list); err != nil {
+		e.wrong[name] = "must be a list of strings"
+	}
+	return list
+}
+
 // refuse says of members that must not be there why.
 func (e *envelope) refuse(message string, names ...string) {
 	for _, name := range names {

@@ -64,6 +64,9 @@ func (s *server) GetExecution(ctx context.Context, r GetExecutionRequestObject) 
 	if err != nil {
 		return nil, err
 	}
+	if include := r.Params.IncludeNodeExecutions; include != nil && !*include {
+		d.NodeExecutions = func(func(*execution.NodeExecution, error) bool) {} // they are read as they are taken
+	}
 	return details{Details: d}, nil
 }
 

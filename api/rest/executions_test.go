@@ -69,6 +69,13 @@ func TestDetails(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	for query, all := range map[string]bool{"?include_node_executions=true": true, "?include_node_executions=false": false} {
+		got := expect(t, f.do("GET", "/api/v2/executions/e1"+query, ""), 200, `"outputs":{"out":[{"a":1}]}`, `"node_executions_total":1`)
+		if strings.Contains(got, `"node_executions":[]`) == all {
+			t.Errorf("%s: %s", query, got)
+		}
+	}
+	expect(t, f.do("GET", "/api/v2/executions/e1?include_node_executions=no", ""), 422, `"fields":{"include_node_executions":`)
 
 	d := f.runs["ann/e1"]
 	d.Error = &execution.Failure{Message: "no & <b>"}

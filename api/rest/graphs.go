@@ -31,7 +31,8 @@ type Graphs interface {
 	Versions(ctx context.Context, user, id string, offset, limit int) ([]graph.Summary, int, error)
 	// SetActive and Delete change nothing unless the latest version is one of expected; nil takes any.
 	SetActive(ctx context.Context, user, id string, version int, expected []int) (*graph.Summary, error)
-	Delete(ctx context.Context, user, id string, expected []int) error
+	// Delete tells how many versions the graph had.
+	Delete(ctx context.Context, user, id string, expected []int) (versions int, err error)
 }
 
 // ListGraphs is GET /api/v2/builder/graphs.
@@ -102,15 +103,20 @@ func (s *server) updateGraph(ctx context.Context, id string, allowMissing *Allow
 // DeleteGraph is DELETE /api/v2/builder/graphs/{graph_id}. The graph goes first, so that nothing new starts while what
 // runs is stopped.
 func (s *server) DeleteGraph(ctx context.Context, r DeleteGraphRequestObject) (DeleteGraphResponseObject, error) {
+	versions, err := s.deleteGraph(ctx, r.GraphId, r.Params.IfMatch)
+	return DeleteGraph204Response{Headers: DeleteGraph204ResponseHeaders{XDeletedVersions: &versions}}, err
+}
+
+func (s *server) deleteGraph(ctx context.Context, id string, match *IfMatch) (versions int, err error) {
 	user := auth.From(ctx).UserID
-	if err := s.graphs.Delete(ctx, user, r.GraphId, expectedVersions(r.Params.IfMatch)); err != nil {
-		return nil, err
+	if versions, err = s.graphs.Delete(ctx, user, id, expectedVersions(match)); err != nil {
+		return 0, err
 	}
 	// The client may leave now; half a stop would be worse than none.
-	if err := s.executions.StopGraph(context.WithoutCancel(ctx), user, r.GraphId); err != nil {
-		return nil, fmt.Errorf("stop executions of deleted graph %s: %w", r.GraphId, err)
+	if err := s.executions.StopGraph(context.WithoutCancel(ctx), user, id); err != nil {
+		return 0, fmt.Errorf("stop executions of deleted graph %s: %w", id, err)
 	}
-	return DeleteGraph204Response{}, nil
+	return versions, nil
 }
 
 // ListGraphVersions is GET /api/v2/builder/graphs/{graph_id}/versions.

@@ -33,8 +33,8 @@ func TestGraphsLifecycle(t *testing.T) {
 	expect(t, f.do("GET", "/api/v2/builder/graphs", ""), 200, `"pagination":{"page":1,"page_size":20,"total":2,"total_pages":1}`)
 	expect(t, f.do("GET", "/api/v2/builder/graphs?page=7&page_size=1", ""), 200, `"graphs":[]`, `"total":2`)
 	expect(t, f.do("GET", "/api/v2/builder/graphs", "", "Authorization", "Bearer bob"), 200, `"graphs":[]`, `"total":0,"total_pages":0`)
-	if got := f.do("DELETE", "/api/v2/builder/graphs/g1", ""); got.Code != 204 || got.Body.Len() != 0 {
-		t.Errorf("%d %s", got.Code, got.Body)
+	if got := f.do("DELETE", "/api/v2/builder/graphs/g1", ""); got.Code != 204 || got.Body.Len() != 0 || got.Header().Get("X-Deleted-Versions") != "2" {
+		t.Errorf("%d %s %v", got.Code, got.Body, got.Header())
 	}
 	if len(f.stopped) != 1 || f.stopped[0] != "g1" {
 		t.Errorf("stopped %v", f.stopped)

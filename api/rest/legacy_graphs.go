@@ -117,14 +117,8 @@ func (s *server) UpdateGraphV1(ctx context.Context, r UpdateGraphV1RequestObject
 
 // DeleteGraphV1 is DELETE /api/v1/graphs/{graph_id}, which tells how many versions went.
 func (s *server) DeleteGraphV1(ctx context.Context, r DeleteGraphV1RequestObject) (DeleteGraphV1ResponseObject, error) {
-	_, count, err := s.graphs.Versions(ctx, auth.From(ctx).UserID, r.GraphId, 0, 1)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := s.DeleteGraph(ctx, DeleteGraphRequestObject{GraphId: r.GraphId, Params: DeleteGraphParams(r.Params)}); err != nil {
-		return nil, err
-	}
-	return DeleteGraphV1200JSONResponse{VersionCounts: count}, nil
+	count, err := s.deleteGraph(ctx, r.GraphId, r.Params.IfMatch)
+	return DeleteGraphV1200JSONResponse{VersionCounts: count}, err
 }
 
 // ListGraphVersionsV1 is GET /api/v1/graphs/{graph_id}/versions.

@@ -54,6 +54,9 @@ func TestLegacyHasSuccessors(t *testing.T) {
 				continue
 			}
 			for _, name := range []string{"x-permission", "x-role", "x-limit", "x-needs", "x-audit", "x-body"} {
+				if name == "x-body" && next.RequestBody == nil {
+					continue
+				}
 				more := strings.HasPrefix(fmt.Sprint(operation.Extensions[name]), fmt.Sprint(next.Extensions[name], " and "))
 				if !more && !reflect.DeepEqual(operation.Extensions[name], next.Extensions[name]) {
 					t.Errorf("%s %s: %s is %v, that of its successor %v", method, path, name, operation.Extensions[name], next.Extensions[name])

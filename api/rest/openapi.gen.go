@@ -79,6 +79,21 @@ func (e BlockType) Valid() bool {
 	}
 }
 
+// Defines values for ConnectedOAuthExternalType.
+const (
+	ConnectedOAuthExternalTypeOauth2 ConnectedOAuthExternalType = "oauth2"
+)
+
+// Valid indicates whether the value is a known member of the ConnectedOAuthExternalType enum.
+func (e ConnectedOAuthExternalType) Valid() bool {
+	switch e {
+	case ConnectedOAuthExternalTypeOauth2:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CreatorOrder.
 const (
 	AgentRating CreatorOrder = "agent_rating"
@@ -682,6 +697,22 @@ type BlockV1 struct {
 	UiType       BlockType `json:"uiType"`
 }
 
+// ConnectedOAuthExternal Example: {"credentials_id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","provider":"github","scopes":["repo"],"state_metadata":{"tab":2},"title":"GitHub (octocat)","type":"oauth2","username":"octocat"}
+type ConnectedOAuthExternal struct {
+	CredentialsId string   `json:"credentials_id"`
+	Provider      string   `json:"provider"`
+	Scopes        []string `json:"scopes"`
+
+	// StateMetadata A value for each name.
+	StateMetadata Values                     `json:"state_metadata"`
+	Title         string                     `json:"title"`
+	Type          ConnectedOAuthExternalType `json:"type"`
+	Username      *string                    `json:"username"`
+}
+
+// ConnectedOAuthExternalType defines model for ConnectedOAuthExternal.Type.
+type ConnectedOAuthExternalType string
+
 // Creator Example: {"agent_rating":5,"agent_runs":0,"avatar_url":null,"description":"","is_featured":false,"links":[],"name":"ada","num_agents":1,"top_categories":["Productivity"],"username":"ada"}
 type Creator struct {
 	// AgentRating Mean of all ratings of the agents.
@@ -900,6 +931,19 @@ type GraphVersionList struct {
 	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
 	Pagination Pagination     `json:"pagination"`
 	Versions   []GraphSummary `json:"versions"`
+}
+
+// InitiateOAuthExternal defines model for InitiateOAuthExternal.
+type InitiateOAuthExternal = json.RawMessage
+
+// InitiatedOAuthExternal Example: {"expires_at":"2024-01-15T10:40:00Z","login_url":"https://github.com/login/oauth/authorize?client_id=…\u0026state=…","state_token":"q2m3…"}
+type InitiatedOAuthExternal struct {
+	// ExpiresAt Until when the state is good.
+	ExpiresAt time.Time `json:"expires_at"`
+	LoginUrl  string    `json:"login_url"`
+
+	// StateToken What the callback will bring; once.
+	StateToken string `json:"state_token"`
 }
 
 // Integration Example: {"created_at":"2024-01-15T10:30:00Z","expires_at":null,"host":null,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c29","is_default":false,"last_used_at":null,"needs_reauthorization":false,"provider":"openai","reauthorization_reason":null,"scopes":[],"title":"Mine","type":"api_key","updated_at":"2024-01-15T10:30:00Z","username":null}
@@ -1794,6 +1838,9 @@ type ActiveVersion = ActiveVersionRequest
 // of an exported file are ignored.
 type GraphToStore = GraphDocument
 
+// StoreRating defines model for StoreRating.
+type StoreRating = StoreReviewRequest
+
 // ListAPIKeysV1Params defines parameters for ListAPIKeysV1.
 type ListAPIKeysV1Params struct {
 	// Page Number of the page, from 1.
@@ -2181,6 +2228,12 @@ type ListExecutionsParams struct {
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
 
+// GetExecutionParams defines parameters for GetExecution.
+type GetExecutionParams struct {
+	// IncludeNodeExecutions With false `node_executions` is empty; `node_executions_total` still tells how many there are.
+	IncludeNodeExecutions *bool `form:"include_node_executions,omitempty" json:"include_node_executions,omitempty"`
+}
+
 // ListNodeExecutionsParams defines parameters for ListNodeExecutions.
 type ListNodeExecutionsParams struct {
 	// Page Number of the page, from 1.
@@ -2484,6 +2537,12 @@ type ExecuteGraphExternalParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteOAuthExternalJSONBody defines parameters for CompleteOAuthExternal.
+type CompleteOAuthExternalJSONBody struct {
+	Code       string `json:"code"`
+	StateToken string `json:"state_token"`
+}
+
 // ListStoreAgentsExternalParams defines parameters for ListStoreAgentsExternal.
 type ListStoreAgentsExternalParams struct {
 	// Search Words to search for.
@@ -2674,6 +2733,9 @@ type FeatureStoreAgentJSONRequestBody = FeatureRequest
 // ReviewSubmissionJSONRequestBody defines body for ReviewSubmission for application/json ContentType.
 type ReviewSubmissionJSONRequestBody = ReviewRequest
 
+// ReviewStoreAgentJSONRequestBody defines body for ReviewStoreAgent for application/json ContentType.
+type ReviewStoreAgentJSONRequestBody = StoreReviewRequest
+
 // RateStoreAgentJSONRequestBody defines body for RateStoreAgent for application/json ContentType.
 type RateStoreAgentJSONRequestBody = StoreReviewRequest
 
@@ -2705,6 +2767,16 @@ type ExecuteGraphExternalJSONRequestBody = ExecuteRequestExternal
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 type CreateCredentialsExternalJSONRequestBody = CredentialsRequestV1
+
+// CompleteOAuthExternalJSONRequestBody defines body for CompleteOAuthExternal for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type CompleteOAuthExternalJSONRequestBody CompleteOAuthExternalJSONBody
+
+// InitiateOAuthExternalJSONRequestBody defines body for InitiateOAuthExternal for application/json ContentType.
+//
+// Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+type InitiateOAuthExternalJSONRequestBody = InitiateOAuthExternal
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -2994,7 +3066,7 @@ type ServerInterface interface {
 	DeleteExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID)
 	// GetExecution Get execution details
 	// (GET /api/v2/executions/{execution_id})
-	GetExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID)
+	GetExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID, params GetExecutionParams)
 	// ListNodeExecutions List node executions
 	// (GET /api/v2/executions/{execution_id}/nodes)
 	ListNodeExecutions(w http.ResponseWriter, r *http.Request, executionId ExecutionID, params ListNodeExecutionsParams)
@@ -3100,6 +3172,9 @@ type ServerInterface interface {
 	// GetStoreAgent Get store agent
 	// (GET /api/v2/store/agents/{agent_id})
 	GetStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
+	// ReviewStoreAgent Rate store agent
+	// (POST /api/v2/store/agents/{agent_id}/review)
+	ReviewStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
 	// ListStoreReviews List reviews
 	// (GET /api/v2/store/agents/{agent_id}/reviews)
 	ListStoreReviews(w http.ResponseWriter, r *http.Request, agentId StoreAgentID, params ListStoreReviewsParams)
@@ -3184,6 +3259,16 @@ type ServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	DeleteCredentialsExternal(w http.ResponseWriter, r *http.Request, provider ProviderV1, integrationId IntegrationID)
+	// CompleteOAuthExternal Connect an account from another application
+	// (POST /external-api/v1/integrations/{provider}/oauth/complete)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CompleteOAuthExternal(w http.ResponseWriter, r *http.Request, provider ProviderName)
+	// InitiateOAuthExternal Begin to connect an account from another application
+	// (POST /external-api/v1/integrations/{provider}/oauth/initiate)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	InitiateOAuthExternal(w http.ResponseWriter, r *http.Request, provider ProviderName)
 	// GetUserExternal Get user
 	// (GET /external-api/v1/me)
 	//
@@ -5809,8 +5894,24 @@ func (siw *ServerInterfaceWrapper) GetExecution(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetExecutionParams
+
+	// ------------- Optional query parameter "include_node_executions" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "include_node_executions", r.URL.Query(), &params.IncludeNodeExecutions, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "include_node_executions"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "include_node_executions", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetExecution(w, r, executionId)
+		siw.Handler.GetExecution(w, r, executionId, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7306,6 +7407,32 @@ func (siw *ServerInterfaceWrapper) GetStoreAgent(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ReviewStoreAgent operation middleware
+func (siw *ServerInterfaceWrapper) ReviewStoreAgent(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "agent_id" -------------
+	var agentId StoreAgentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "agent_id", mux.Vars(r)["agent_id"], &agentId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "agent_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReviewStoreAgent(w, r, agentId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListStoreReviews operation middleware
 func (siw *ServerInterfaceWrapper) ListStoreReviews(w http.ResponseWriter, r *http.Request) {
 
@@ -8007,6 +8134,58 @@ func (siw *ServerInterfaceWrapper) DeleteCredentialsExternal(w http.ResponseWrit
 	handler.ServeHTTP(w, r)
 }
 
+// CompleteOAuthExternal operation middleware
+func (siw *ServerInterfaceWrapper) CompleteOAuthExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CompleteOAuthExternal(w, r, provider)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// InitiateOAuthExternal operation middleware
+func (siw *ServerInterfaceWrapper) InitiateOAuthExternal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "provider" -------------
+	var provider ProviderName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "provider", mux.Vars(r)["provider"], &provider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "provider", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.InitiateOAuthExternal(w, r, provider)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetUserExternal operation middleware
 func (siw *ServerInterfaceWrapper) GetUserExternal(w http.ResponseWriter, r *http.Request) {
 
@@ -8530,6 +8709,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/store/agents/{agent_id}/reviews", wrapper.RateStoreAgent).Methods(http.MethodPost)
 
+	r.HandleFunc(options.BaseURL+"/api/v2/store/agents/{agent_id}/review", wrapper.ReviewStoreAgent).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/store/agents/{username}/{slug}", wrapper.GetStoreAgentBySlug).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/store/listings/versions/{version_id}/graph/download", wrapper.DownloadStoreAgent).Methods(http.MethodGet)
@@ -8693,6 +8874,10 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/external-api/v1/store/creators/{username}", wrapper.GetCreatorExternal).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/providers", wrapper.ListProvidersExternal).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/{provider}/oauth/initiate", wrapper.InitiateOAuthExternal).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/{provider}/oauth/complete", wrapper.CompleteOAuthExternal).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/external-api/v1/integrations/credentials", wrapper.ListCredentialsExternal).Methods(http.MethodGet)
 
@@ -17987,10 +18172,18 @@ type DeleteGraphResponseObject interface {
 	VisitDeleteGraphResponse(w http.ResponseWriter) error
 }
 
+type DeleteGraph204ResponseHeaders struct {
+	XDeletedVersions *int
+}
+
 type DeleteGraph204Response struct {
+	Headers DeleteGraph204ResponseHeaders
 }
 
 func (response DeleteGraph204Response) VisitDeleteGraphResponse(w http.ResponseWriter) error {
+	if response.Headers.XDeletedVersions != nil {
+		w.Header().Set("X-Deleted-Versions", fmt.Sprint(*response.Headers.XDeletedVersions))
+	}
 	w.WriteHeader(204)
 	return nil
 }
@@ -19378,6 +19571,7 @@ func (response DeleteExecution503JSONResponse) VisitDeleteExecutionResponse(w ht
 
 type GetExecutionRequestObject struct {
 	ExecutionId ExecutionID `json:"execution_id"`
+	Params      GetExecutionParams
 }
 
 type GetExecutionResponseObject interface {
@@ -19439,6 +19633,20 @@ func (response GetExecution404JSONResponse) VisitGetExecutionResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExecution422JSONResponse struct{ InvalidJSONResponse }
+
+func (response GetExecution422JSONResponse) VisitGetExecutionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -24709,6 +24917,175 @@ func (response GetStoreAgent503JSONResponse) VisitGetStoreAgentResponse(w http.R
 	return err
 }
 
+type ReviewStoreAgentRequestObject struct {
+	AgentId StoreAgentID `json:"agent_id"`
+	Body    *ReviewStoreAgentJSONRequestBody
+}
+
+type ReviewStoreAgentResponseObject interface {
+	VisitReviewStoreAgentResponse(w http.ResponseWriter) error
+}
+
+type ReviewStoreAgent200JSONResponse StoreReview
+
+func (response ReviewStoreAgent200JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ReviewStoreAgent401JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ReviewStoreAgent403JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ReviewStoreAgent404JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ReviewStoreAgent413JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response ReviewStoreAgent415JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent422JSONResponse struct{ InvalidJSONResponse }
+
+func (response ReviewStoreAgent422JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ReviewStoreAgent429JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent500JSONResponse struct{ InternalJSONResponse }
+
+func (response ReviewStoreAgent500JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReviewStoreAgent503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ReviewStoreAgent503JSONResponse) VisitReviewStoreAgentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListStoreReviewsRequestObject struct {
 	AgentId StoreAgentID `json:"agent_id"`
 	Params  ListStoreReviewsParams
@@ -27815,6 +28192,414 @@ func (response DeleteCredentialsExternal503JSONResponse) VisitDeleteCredentialsE
 	return err
 }
 
+type CompleteOAuthExternalRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Body     *CompleteOAuthExternalJSONRequestBody
+}
+
+type CompleteOAuthExternalResponseObject interface {
+	VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error
+}
+
+type CompleteOAuthExternal200JSONResponse ConnectedOAuthExternal
+
+func (response CompleteOAuthExternal200JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CompleteOAuthExternal401JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CompleteOAuthExternal403JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response CompleteOAuthExternal404JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CompleteOAuthExternal409JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CompleteOAuthExternal413JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CompleteOAuthExternal415JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response CompleteOAuthExternal422JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CompleteOAuthExternal429JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response CompleteOAuthExternal500JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response CompleteOAuthExternal501JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response CompleteOAuthExternal502JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOAuthExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CompleteOAuthExternal503JSONResponse) VisitCompleteOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternalRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Body     *InitiateOAuthExternalJSONRequestBody
+}
+
+type InitiateOAuthExternalResponseObject interface {
+	VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error
+}
+
+type InitiateOAuthExternal200JSONResponse InitiatedOAuthExternal
+
+func (response InitiateOAuthExternal200JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response InitiateOAuthExternal401JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response InitiateOAuthExternal403JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response InitiateOAuthExternal404JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response InitiateOAuthExternal413JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response InitiateOAuthExternal415JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal422JSONResponse struct{ InvalidJSONResponse }
+
+func (response InitiateOAuthExternal422JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response InitiateOAuthExternal429JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal500JSONResponse struct{ InternalJSONResponse }
+
+func (response InitiateOAuthExternal500JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal501JSONResponse struct{ NotConfiguredJSONResponse }
+
+func (response InitiateOAuthExternal501JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(501)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal502JSONResponse struct{ UpstreamJSONResponse }
+
+func (response InitiateOAuthExternal502JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(502)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InitiateOAuthExternal503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response InitiateOAuthExternal503JSONResponse) VisitInitiateOAuthExternalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetUserExternalRequestObject struct {
 }
 
@@ -28815,6 +29600,9 @@ type StrictServerInterface interface {
 	// GetStoreAgent Get store agent
 	// (GET /api/v2/store/agents/{agent_id})
 	GetStoreAgent(ctx context.Context, request GetStoreAgentRequestObject) (GetStoreAgentResponseObject, error)
+	// ReviewStoreAgent Rate store agent
+	// (POST /api/v2/store/agents/{agent_id}/review)
+	ReviewStoreAgent(ctx context.Context, request ReviewStoreAgentRequestObject) (ReviewStoreAgentResponseObject, error)
 	// ListStoreReviews List reviews
 	// (GET /api/v2/store/agents/{agent_id}/reviews)
 	ListStoreReviews(ctx context.Context, request ListStoreReviewsRequestObject) (ListStoreReviewsResponseObject, error)
@@ -28899,6 +29687,16 @@ type StrictServerInterface interface {
 	//
 	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 	DeleteCredentialsExternal(ctx context.Context, request DeleteCredentialsExternalRequestObject) (DeleteCredentialsExternalResponseObject, error)
+	// CompleteOAuthExternal Connect an account from another application
+	// (POST /external-api/v1/integrations/{provider}/oauth/complete)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	CompleteOAuthExternal(ctx context.Context, request CompleteOAuthExternalRequestObject) (CompleteOAuthExternalResponseObject, error)
+	// InitiateOAuthExternal Begin to connect an account from another application
+	// (POST /external-api/v1/integrations/{provider}/oauth/initiate)
+	//
+	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	InitiateOAuthExternal(ctx context.Context, request InitiateOAuthExternalRequestObject) (InitiateOAuthExternalResponseObject, error)
 	// GetUserExternal Get user
 	// (GET /external-api/v1/me)
 	//
@@ -31038,10 +31836,11 @@ func (sh *strictHandler) DeleteExecution(w http.ResponseWriter, r *http.Request,
 }
 
 // GetExecution operation middleware
-func (sh *strictHandler) GetExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID) {
+func (sh *strictHandler) GetExecution(w http.ResponseWriter, r *http.Request, executionId ExecutionID, params GetExecutionParams) {
 	var request GetExecutionRequestObject
 
 	request.ExecutionId = executionId
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetExecution(ctx, request.(GetExecutionRequestObject))
@@ -32052,6 +32851,39 @@ func (sh *strictHandler) GetStoreAgent(w http.ResponseWriter, r *http.Request, a
 	}
 }
 
+// ReviewStoreAgent operation middleware
+func (sh *strictHandler) ReviewStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID) {
+	var request ReviewStoreAgentRequestObject
+
+	request.AgentId = agentId
+
+	var body ReviewStoreAgentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReviewStoreAgent(ctx, request.(ReviewStoreAgentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReviewStoreAgent")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReviewStoreAgentResponseObject); ok {
+		if err := validResponse.VisitReviewStoreAgentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListStoreReviews operation middleware
 func (sh *strictHandler) ListStoreReviews(w http.ResponseWriter, r *http.Request, agentId StoreAgentID, params ListStoreReviewsParams) {
 	var request ListStoreReviewsRequestObject
@@ -32670,6 +33502,72 @@ func (sh *strictHandler) DeleteCredentialsExternal(w http.ResponseWriter, r *htt
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DeleteCredentialsExternalResponseObject); ok {
 		if err := validResponse.VisitDeleteCredentialsExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CompleteOAuthExternal operation middleware
+func (sh *strictHandler) CompleteOAuthExternal(w http.ResponseWriter, r *http.Request, provider ProviderName) {
+	var request CompleteOAuthExternalRequestObject
+
+	request.Provider = provider
+
+	var body CompleteOAuthExternalJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteOAuthExternal(ctx, request.(CompleteOAuthExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteOAuthExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CompleteOAuthExternalResponseObject); ok {
+		if err := validResponse.VisitCompleteOAuthExternalResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// InitiateOAuthExternal operation middleware
+func (sh *strictHandler) InitiateOAuthExternal(w http.ResponseWriter, r *http.Request, provider ProviderName) {
+	var request InitiateOAuthExternalRequestObject
+
+	request.Provider = provider
+
+	var body InitiateOAuthExternalJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.InitiateOAuthExternal(ctx, request.(InitiateOAuthExternalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "InitiateOAuthExternal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(InitiateOAuthExternalResponseObject); ok {
+		if err := validResponse.VisitInitiateOAuthExternalResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

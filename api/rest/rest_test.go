@@ -187,17 +187,18 @@ func (m *memory) SetActive(ctx context.Context, user, id string, version int, ex
 	return &graph.Summary{ID: id, Version: version, CreatedAt: at, UpdatedAt: at}, nil
 }
 
-func (m *memory) Delete(_ context.Context, user, id string, expected []int) error {
+func (m *memory) Delete(_ context.Context, user, id string, expected []int) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.graphs[user+"/"+id]; !ok {
-		return graph.ErrNotFound
+	versions := len(m.graphs[user+"/"+id])
+	if versions == 0 {
+		return 0, graph.ErrNotFound
 	}
-	if expected != nil && !slices.Contains(expected, len(m.graphs[user+"/"+id])) {
-		return graph.ErrConflict
+	if expected != nil && !slices.Contains(expected, versions) {
+		return 0, graph.ErrConflict
 	}
 	delete(m.graphs, user+"/"+id)
-	return nil
+	return versions, nil
 }
 
 func (m *memory) Blocks() []*block.Block { return m.blocks }

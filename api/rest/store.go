@@ -113,18 +113,29 @@ func (s *server) ListStoreReviews(ctx context.Context, r ListStoreReviewsRequest
 
 // RateStoreAgent is POST /api/v2/store/agents/{agent_id}/reviews.
 func (s *server) RateStoreAgent(ctx context.Context, r RateStoreAgentRequestObject) (RateStoreAgentResponseObject, error) {
-	score := r.Body.Score
+	review, err := s.rate(ctx, r.AgentId, r.Body)
+	return RateStoreAgent200JSONResponse(review), err
+}
+
+// ReviewStoreAgent is POST /api/v2/store/agents/{agent_id}/review.
+func (s *server) ReviewStoreAgent(ctx context.Context, r ReviewStoreAgentRequestObject) (ReviewStoreAgentResponseObject, error) {
+	review, err := s.rate(ctx, r.AgentId, r.Body)
+	return ReviewStoreAgent200JSONResponse(review), err
+}
+
+func (s *server) rate(ctx context.Context, agent string, r *StoreReviewRequest) (StoreReview, error) {
+	score := r.Score
 	if score == nil {
-		score = r.Body.Rating
+		score = r.Rating
 	}
 	if score == nil {
-		return nil, problem.Field("score", "a value is required")
+		return StoreReview{}, problem.Field("score", "a value is required")
 	}
-	review, err := s.store.Rate(ctx, auth.From(ctx).UserID, r.AgentId, *score, firstOf(r.Body.Comments))
+	review, err := s.store.Rate(ctx, auth.From(ctx).UserID, agent, *score, firstOf(r.Comments))
 	if err != nil {
-		return nil, err
+		return StoreReview{}, err
 	}
-	return RateStoreAgent200JSONResponse(storeReview(review)), nil
+	return storeReview(review), nil
 }
 
 // ListCreators is GET /api/v2/store/creators.

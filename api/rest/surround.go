@@ -22,7 +22,7 @@ var (
 	allowedHeaders = []string{"Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Prefer", "If-Match", "If-None-Match", "If-Range", "X-Request-Id"}
 	exposedHeaders = []string{
 		"Allow", "Content-Disposition", "Content-Encoding", "Content-Range", "Accept-Ranges", "Deprecation", "ETag", "Link", "Location", "Preference-Applied", "Retry-After",
-		"WWW-Authenticate", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-Id", "X-Token-Revoked", "X-Total-Count",
+		"WWW-Authenticate", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-Id", "X-Deleted-Versions", "X-Token-Revoked", "X-Total-Count",
 	}
 )
 
@@ -62,6 +62,14 @@ func Identified(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Secured tells browsers to come by HTTPS alone, for a year. What else is at the host is not this server's affair.
+func Secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		next.ServeHTTP(w, r)
 	})
 }

@@ -156,13 +156,13 @@ func TestPublishedVersionsAreThereForThoseWhoMayUseThem(t *testing.T) {
 	if _, _, err := s.Create(t.Context(), "carol", []byte(fmt.Sprintf(nesting, "Mine", outer.ID)), Options{}); err == nil {
 		t.Error("somebody else nests it")
 	}
-	if err := s.Delete(t.Context(), "bob", outer.ID, nil); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Delete(t.Context(), "bob", outer.ID, nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("bob deletes it: %v", err)
 	}
 
 	// It stays when its author deletes it, but not for her.
 	for _, id := range []string{outer.ID, inner.ID} {
-		if err := s.Delete(t.Context(), "ada", id, nil); err != nil {
+		if _, err := s.Delete(t.Context(), "ada", id, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

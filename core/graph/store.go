@@ -190,32 +190,29 @@ func listQueries(user, search string) (total, page string, args []any) {
 	return `SELECT count(*) FROM ` + matching, columns + matching + order + `LIMIT ?2 OFFSET ?3`, []any{user, search}
 }
 
-// Delete removes a graph and all its versions. The latest one must be one of expected, or it is ErrConflict; nil takes any.
-func (s *Store) Delete(ctx context.Context, user, graphID string, expected []int) error {
+// Delete removes a graph and all its versions, and tells how many these were. The latest one must be one of expected, or
+// it is ErrConflict; nil takes any.
+func (s *Store) Delete(ctx context.Context, user, graphID string, expected []int) (versions int, err error) {
 	id, ok := parseID(graphID)
 	if !ok {
-		return ErrNotFound
+		return 0, ErrNotFound
 	}
 	defer s.cache.drop(id)
-	return s.inTx(ctx, "delete graph", func(ctx context.Context, tx bun.Tx) error {
-		if expected != nil {
-			h, err := lock(ctx, tx, user, id, "FOR UPDATE")
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(expected, h.Latest) {
-				return ErrConflict
-			}
-		}
-		res, err := tx.ExecContext(ctx, `DELETE FROM graph WHERE id = ? AND user_id = ?`, id, user)
+	err = s.inTx(ctx, "delete graph", func(ctx context.Context, tx bun.Tx) error {
+		h, err := lock(ctx, tx, user, id, "FOR UPDATE")
 		if err != nil {
 			return err
 		}
-		if err := foundOne(res); err != nil {
+		if expected != nil && !slices.Contains(expected, h.Latest) {
+			return ErrConflict
+		}
+		versions = h.Latest // they are numbered without gaps
+		if _, err := tx.ExecContext(ctx, `DELETE FROM graph WHERE id = ?`, id); err != nil {
 			return err
 		}
 		return s.follower.GraphDeleted(ctx, tx, user, id)
 	})
+	return versions, err
 }
 
 // state finds what changes of a graph.

@@ -85,7 +85,7 @@ func TestVersions(t *testing.T) {
 	if _, err := s.SetActive(ctx, "u", g.ID, 2, []int{1, 2}); !errors.Is(err, ErrConflict) {
 		t.Errorf("activated for one who has not seen the latest: %v", err)
 	}
-	if err := s.Delete(ctx, "u", g.ID, []int{1}); !errors.Is(err, ErrConflict) {
+	if _, err := s.Delete(ctx, "u", g.ID, []int{1}); !errors.Is(err, ErrConflict) {
 		t.Errorf("deleted for one who has not seen the latest: %v", err)
 	}
 	if active, err := s.SetActive(ctx, "u", g.ID, 2, nil); err != nil || active.Version != 2 || active.Name != "One" || !active.CreatedAt.Equal(g.CreatedAt) {
@@ -170,7 +170,7 @@ func TestNobodyElsesGraphIsThere(t *testing.T) {
 				"Fork":      fork(ctx, s, user, id),
 				"ForRun":    second(s.ForRun(ctx, user, id, 1)),
 				"SetActive": second(s.SetActive(ctx, user, id, 1, nil)),
-				"Delete":    s.Delete(ctx, user, id, nil),
+				"Delete":    second(s.Delete(ctx, user, id, nil)),
 				"Update":    update(ctx, s, user, id),
 			} {
 				if !errors.Is(err, ErrNotFound) {
@@ -251,8 +251,11 @@ func TestDelete(t *testing.T) {
 	if _, err := s.Get(t.Context(), "u", g.ID, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(t.Context(), "u", g.ID, nil); err != nil {
+	if _, _, err := s.Update(t.Context(), "u", g.ID, []byte(fmt.Sprintf(one, "2")), Options{}); err != nil {
 		t.Fatal(err)
+	}
+	if n, err := s.Delete(t.Context(), "u", g.ID, nil); err != nil || n != 2 {
+		t.Fatalf("%d versions went: %v", n, err)
 	}
 	if _, err := s.Get(t.Context(), "u", g.ID, 1); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the cache still has it: %v", err)
@@ -336,7 +339,7 @@ func TestSubGraphs(t *testing.T) {
 		t.Errorf("the export of another user: %v", err)
 	}
 	// Their own node still leads to their own graph; without it, running is refused.
-	if err := s.Delete(ctx, "u", whole.SubGraphs[0].ID, nil); err != nil {
+	if _, err := s.Delete(ctx, "u", whole.SubGraphs[0].ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	if whole, err = s.ForRun(ctx, "u", g.ID, 0); err != nil {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -27,6 +28,9 @@ type Request struct {
 	Provider string
 	Scopes   []string // empty: the provider's default ones
 	ReturnTo string   // path of this server's to which the browser goes in the end; empty: none
+	// Callback is where another application takes the browser back, and Metadata what it wants to know then; empty: this
+	// server does. Whether the application may is for the caller to say.
+	Callback, Metadata string
 }
 
 // Authorization is what the user's browser goes on with.
@@ -106,7 +110,7 @@ func (s *Service) Authorize(ctx context.Context, r Request) (*Authorization, err
 		challenge = base64.RawURLEncoding.EncodeToString(digest(verifier))
 	}
 	result, err := s.ask(ctx, r.User, &proto.ProviderCall{Provider: r.Provider, Operation: &proto.ProviderCall_AuthorizationUrl{
-		AuthorizationUrl: &proto.AuthorizationUrl{RedirectUri: s.callback(r.Provider), State: a.State, Scopes: scopes, CodeChallenge: challenge},
+		AuthorizationUrl: &proto.AuthorizationUrl{RedirectUri: cmp.Or(r.Callback, s.callback(r.Provider)), State: a.State, Scopes: scopes, CodeChallenge: challenge},
 	}})
 	if err != nil {
 		return nil, err
@@ -115,7 +119,7 @@ func (s *Service) Authorize(ctx context.Context, r Request) (*Authorization, err
 	if u, err := url.Parse(a.URL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
 		return nil, &Upstream{p.DisplayName + " has no address to which a browser could go"}
 	}
-	sealed, err := s.Vault.Seal(r.User, sealedAs(r.Provider, a.State), &credential.Secret{Password: verifier})
+	sealed, err := s.Vault.Seal(r.User, sealedAs(r.Provider, a.State), &credential.Secret{Password: verifier, Headers: map[string]string{sealedCallback: r.Callback, sealedMetadata: r.Metadata}})
 	if err != nil {
 		return nil, fmt.Errorf("seal the verifier: %w", err)
 	}
@@ -200,6 +204,7 @@ type Connection struct {
 	User       string                 // whose state it was: beside an error too, once that is known
 	Credential *credential.Credential // nil beside an error
 	ReturnTo   string
+	Metadata   string // of the request, as it was
 }
 
 // Connect exchanges a code and stores the account, once. The state is spent whatever comes of it.
@@ -223,7 +228,7 @@ func (s *Service) Connect(ctx context.Context, c Callback) (Connection, error) {
 		s.log.Warn("a state was changed, or sealed under a key that is lost", "provider", c.Provider, "error", err)
 		return Connection{}, wrongState()
 	}
-	connection := Connection{User: st.User, ReturnTo: st.ReturnTo}
+	connection := Connection{User: st.User, ReturnTo: st.ReturnTo, Metadata: secret.Headers[sealedMetadata]}
 	switch {
 	case c.Error == ReasonDenied:
 		return connection, &Refused{Reason: ReasonDenied, Message: "the account was not connected: its owner did not allow it"}
@@ -236,7 +241,7 @@ func (s *Service) Connect(ctx context.Context, c Callback) (Connection, error) {
 		}
 		return connection, &Refused{Reason: reason, Message: "the account was not connected: " + p.DisplayName + " refused with " + reason}
 	}
-	exchange := &proto.ExchangeCode{Code: c.Code, RedirectUri: s.callback(c.Provider), Scopes: st.Scopes}
+	exchange := &proto.ExchangeCode{Code: c.Code, RedirectUri: cmp.Or(secret.Headers[sealedCallback], s.callback(c.Provider)), Scopes: st.Scopes}
 	if p.OAuth.PKCE {
 		exchange.CodeVerifier = secret.Password
 	}
@@ -333,6 +338,12 @@ func digest(text string) []byte {
 func Cookie(state string) string {
 	return "patchbay_oauth_" + hex.EncodeToString(digest("cookie " + state)[:8])
 }
+
+// Names of what is sealed for a state, beside the verifier.
+const (
+	sealedCallback = "callback"
+	sealedMetadata = "metadata"
+)
 
 // sealedAs names what is sealed for a state.
 func sealedAs(provider, state string) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,13 +27,14 @@ const maxHeaderBytes = 64 << 10
 type front struct {
 	rest, ws   net.Listener // the same when both settings name one address
 	api, socks late
+	secure     bool         // browsers reach it by HTTPS
 	servers    []*http.Server
 	failed     chan error
 	group      errgroup.Group
 }
 
 func openFront(s *config.Settings) (*front, error) {
-	f := &front{failed: make(chan error, 2)}
+	f := &front{secure: strings.HasPrefix(s.BaseURL, "https://"), failed: make(chan error, 2)}
 	var err error
 	if f.rest, err = listen(s.Addr, "PATCHBAY_ADDR"); err != nil {
 		return nil, err
@@ -119,6 +121,9 @@ func (f *front) refuse(why string) {
 }
 
 func (f *front) start(l net.Listener, handler http.Handler, log hclog.Logger) {
+	if f.secure {
+		handler = rest.Secured(handler)
+	}
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,

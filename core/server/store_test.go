@@ -144,6 +144,9 @@ func TestStore(t *testing.T) {
 	}
 	i.store(bob, "POST", "agents/"+graph+"/reviews", `{"score":2}`, 200)
 	i.store(bob, "POST", "agents/"+graph+"/reviews", `{"rating":4,"comments":"better"}`, 200)
+	i.store(bob, "POST", "agents/"+graph+"/review", `{"score":4,"comments":"better"}`, 200)
+	i.store(bob, "POST", "agents/"+graph+"/review", `{}`, 422)
+	i.store(alice, "POST", "agents/"+graph+"/review", `{"score":4}`, 403)
 	if d := i.store(bob, "GET", "agents/"+graph, "", 200); d.Rating != 4 {
 		t.Errorf("rated %+v", d)
 	}

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/patchbay-io/patchbay/sdk/blocktest"
 )
@@ -73,7 +75,17 @@ func TestTimezonesOfUsers(t *testing.T) {
 // Whom a credential stands for is told by all versions alike.
 func TestWhoCalls(t *testing.T) {
 	t.Parallel()
-	i := startInstance(t)
+	i := startInstance(t, "PATCHBAY_BASE_URL=https://patchbay.example")
+	for _, path := range []string{"/healthz", "/api/v2/me", "/nowhere", "/docs"} { // whose browsers come by HTTPS
+		response, err := http.Get(i.base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.Header.Get("Strict-Transport-Security"); got != "max-age=31536000" {
+			t.Errorf("%s: Strict-Transport-Security is %q", path, got)
+		}
+	}
 	want := `{"email":null,"id":"` + alice + `","name":null,"timezone":"UTC"}`
 	for _, request := range [][2]string{{"GET", "/api/v2/me"}, {"POST", "/api/v1/auth/user"}, {"GET", "/external-api/v1/me"}} {
 		if got := i.ask(alice, request[0], request[1], "", 200); got != want {
@@ -96,10 +108,61 @@ func TestWhoCalls(t *testing.T) {
 	}
 }
 
+// Another application has its users connect accounts, and takes them back itself.
+func (i *instance) connectsFromElsewhere() {
+	i.t.Helper()
+	const base = "/external-api/v1/integrations/github/oauth/"
+	for _, callback := range []string{
+		`null`, `""`, `7`, `"https://evil.example/x"`, `"https://app.example.evil.example/"`, `"https://app.example:444/"`, `"http://app.example/"`,
+		`"https://app.example@evil.example/"`, `"https://app.example/#x"`, `"//app.example/"`, `"javascript:alert(1)"`,
+	} {
+		if got := i.ask(alice, "POST", base+"initiate", `{"callback_url":`+callback+`}`, 422); !strings.Contains(got, `"fields":{"callback_url":`) {
+			i.t.Errorf("%s: %s", callback, got)
+		}
+	}
+	for field, value := range map[string]string{"scopes": `"repo"`, "state_metadata": `[]`} {
+		if got := i.ask(alice, "POST", base+"initiate", `{"callback_url":"https://app.example/x","`+field+`":`+value+`}`, 422); !strings.Contains(got, `"fields":{"`+field+`":`) {
+			i.t.Errorf("%s: %s", field, got)
+		}
+	}
+	const metadata = `{"tab":18446744073709551616,"a":"<&>"}`
+	var begun struct {
+		URL       string    `json:"login_url"`
+		State     string    `json:"state_token"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+	initiate := func() url.Values {
+		i.t.Helper()
+		got := i.ask(alice, "POST", base+"initiate", `{"callback_url":"https://app.example/connected?x=1","scopes":["repo"],"state_metadata":`+metadata+`}`, 200)
+		if err := json.Unmarshal([]byte(got), &begun); err != nil || time.Until(begun.ExpiresAt) < 9*time.Minute {
+			i.t.Fatalf("initiate: %s %v", got, err)
+		}
+		address, err := url.Parse(begun.URL)
+		if err != nil || address.Query().Get("redirect_uri") != "https://app.example/connected?x=1" || address.Query().Get("scope") != "repo" {
+			i.t.Errorf("the browser goes to %s", begun.URL)
+		}
+		return blocktest.Agree(i.t, begun.URL)
+	}
+	granted := initiate()
+	finish := fmt.Sprintf(`{"code":%q,"state_token":%q}`, granted.Get("code"), begun.State)
+	// No browser may finish it: the state has no cookie.
+	i.ask("", "GET", "/api/v2/integrations/oauth/github/callback?"+granted.Encode(), "", 422)
+	i.ask(bob, "POST", base+"complete", finish, 422)
+	got := i.ask(alice, "POST", base+"complete", finish, 200)
+	if !strings.Contains(got, `"type":"oauth2"`) || !strings.Contains(got, `"username":"octocat"`) || !strings.HasSuffix(got, `"state_metadata":`+metadata+`}`) {
+		i.t.Errorf("complete: %s", got)
+	}
+	i.ask(alice, "POST", base+"complete", finish, 422) // it is used
+	if all := i.ask(bob, "GET", "/api/v2/integrations", "", 200); !strings.Contains(all, `"integrations":[]`) {
+		i.t.Errorf("bob has %s", all)
+	}
+}
+
 // Clients of the version before connect accounts as they did.
 func TestGitHubIsConnectedByOldClients(t *testing.T) {
 	t.Parallel()
-	_, i := withGitHub(t)
+	_, i := withGitHub(t, "PATCHBAY_CORS_ORIGINS=https://app.example")
+	i.connectsFromElsewhere()
 	var names []string
 	if err := json.Unmarshal([]byte(i.ask(alice, "GET", "/api/v1/integrations/providers", "", 200)), &names); err != nil || !strings.Contains(fmt.Sprint(names), "github") {
 		t.Errorf("providers: %v %v", names, err)
