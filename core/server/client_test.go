@@ -39,7 +39,7 @@ func TestClient(t *testing.T) {
 	if run.JSON200 == nil || run.JSON200.Outputs == nil || string((*run.JSON200.Outputs)["Output"][0]) != "42" {
 		t.Fatalf("%s", run.Body)
 	}
-	details, err := c.GetExecutionWithResponse(ctx, run.JSON200.ExecutionId)
+	details, err := c.GetExecutionWithResponse(ctx, run.JSON200.ExecutionId, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
