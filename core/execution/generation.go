@@ -43,7 +43,7 @@ type generation struct {
 
 func newGeneration(ctx context.Context, s *Service) *generation {
 	g := &generation{
-		Service: s, writer: newWriter(s.db, s.config.ServerID, s.log),
+		Service: s, writer: newWriter(s.db, s.config.ServerID, &s.partitions, s.log),
 		entries: map[uuid.UUID]*entry{}, parked: map[uuid.UUID]*run{}, live: live{runs: map[uuid.UUID]*run{}},
 		seats: newSeats(s.config.Concurrency, s.config.UserConcurrency, s.config.GraphConcurrency), backlog: backlog{users: map[string]int{}},
 		claims: claims{wake: make(chan struct{}, 1), statement: postgres.NewStatement(s.db, claimStatement)},
@@ -61,6 +61,9 @@ func newGeneration(ctx context.Context, s *Service) *generation {
 // start takes the lease, and what this server had or nobody has.
 func (g *generation) start() error {
 	if err := g.writer.acquire(g.ctx); err != nil {
+		return err
+	}
+	if err := g.partitions.ahead(g.ctx); err != nil {
 		return err
 	}
 	if err := g.disown(g.ctx); err != nil {
@@ -275,14 +278,6 @@ func (g *generation) publish(rows []*row) {
 		}
 	}
 	g.config.Bus.Changed(ids...)
-}
-
-func (g *generation) storeValue(ctx context.Context, execution uuid.UUID, digest []byte, data []byte) error {
-	_, err := g.db.ExecContext(ctx, `INSERT INTO value (execution_id, digest, data) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, execution, digest, data)
-	if err != nil {
-		return fmt.Errorf("store a large value: %w", err)
-	}
-	return nil
 }
 
 // loadChild finds the graph of a nested agent and checks that it can run with these inputs.

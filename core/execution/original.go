@@ -226,15 +226,6 @@ func (s *Service) original(ctx context.Context, user string, r retry, p *Plan) (
 	return o.all(), nil
 }
 
-// largeValue reads a value that is too large for the journal.
-func (s *Service) largeValue(ctx context.Context, execution uuid.UUID, digest []byte) (json.RawMessage, error) {
-	var data []byte
-	if err := s.db.QueryRowContext(ctx, `SELECT data FROM value WHERE execution_id = ? AND digest = ?`, execution, digest).Scan(&data); err != nil {
-		return nil, fmt.Errorf("read a large value: %w", err)
-	}
-	return data, nil
-}
-
 // errGone means that an execution was deleted while another one took over its outputs.
 var errGone = errors.New("the outputs to take over are gone: the execution that is retried was deleted")
 

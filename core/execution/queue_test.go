@@ -83,7 +83,7 @@ func (h *harness) multiply(id string, n int) {
 	h.t.Helper()
 	_, err := h.db.ExecContext(h.t.Context(), `
 		INSERT INTO execution (id, root_id, user_id, graph_id, graph_version, plan_id, status, inputs, created_at)
-		SELECT gen_random_uuid(), id, user_id, graph_id, graph_version, plan_id, status, inputs, created_at + n * interval '1 microsecond'
+		SELECT (left(id::text, 14) || right(gen_random_uuid()::text, 22))::uuid, id, user_id, graph_id, graph_version, plan_id, status, inputs, created_at + n * interval '1 microsecond'
 		FROM execution, generate_series(1, ?) n WHERE id = ?`, n, id)
 	if err != nil {
 		h.t.Fatal(err)

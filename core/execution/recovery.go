@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 )
@@ -252,23 +251,6 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 		return nil, 0, fmt.Errorf("count the claim: %w", err)
 	}
 	return runs, claims, nil
-}
-
-// readValue reads a large value of any of the executions, by the primary key of value.
-func (g *generation) readValue(ctx context.Context, runs []*run, digest []byte) (json.RawMessage, error) {
-	ids := make([]uuid.UUID, len(runs))
-	for i, r := range runs {
-		ids[i] = r.id
-	}
-	var data []byte
-	err := g.db.QueryRowContext(ctx, `SELECT data FROM value WHERE execution_id IN (?) AND digest = ? LIMIT 1`, bun.List(ids), digest).Scan(&data)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("%w: value %x is missing", errUnreadable, digest)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read a large value: %w", err)
-	}
-	return data, nil
 }
 
 // giveUp ends a tree that cannot go on, so that it does not look as if it ran for ever.

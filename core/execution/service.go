@@ -83,14 +83,15 @@ const DefaultQueue = 100_000
 
 // Service accepts executions, runs those of this server, and shows all.
 type Service struct {
-	config Config
-	db     *bun.DB
-	log    hclog.Logger
-	blocks graph.Blocks
-	runner Runner
-	hub    *hub
-	plans  planCache
-	recent recent
+	config     Config
+	db         *bun.DB
+	log        hclog.Logger
+	blocks     graph.Blocks
+	runner     Runner
+	hub        *hub
+	plans      planCache
+	recent     recent
+	partitions partitions
 	// pollEvery is how often the database is asked about an execution that another server runs, in case that nobody tells.
 	pollEvery time.Duration
 	alone     chan struct{} // holds one for each block that runs alone
@@ -116,7 +117,8 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{
 		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
-		plans: planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
+		partitions: partitions{c.DB, c.Logger.Named("history"), 7},
+		plans:      planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
 		alone: make(chan struct{}, c.Concurrency), aloneTime: maxAlone,
 	}, nil
 }

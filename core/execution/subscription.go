@@ -65,7 +65,7 @@ func (sub *Subscription) open(ctx context.Context, userID string, id uuid.UUID) 
 		return err
 	}
 	err = sub.s.db.QueryRowContext(ctx, `
-		SELECT x.root_id, coalesce((SELECT seq FROM journal WHERE execution_id = x.id ORDER BY pos DESC LIMIT 1), 0) FROM execution x WHERE x.id = ?`, id).Scan(&sub.root, &sub.lastSeq)
+		SELECT x.root_id, coalesce((SELECT seq FROM journal WHERE execution_id = ?0 ORDER BY pos DESC LIMIT 1), 0) FROM execution x WHERE x.id = ?0`, id).Scan(&sub.root, &sub.lastSeq)
 	if err != nil {
 		return fmt.Errorf("read the last event: %w", err)
 	}

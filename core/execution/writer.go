@@ -39,13 +39,14 @@ var errPoison = errors.New("the database refuses these rows")
 // everybody. The statement moves the server's lease row on, so that a batch commits once or, after the lease was
 // lost, never; after a broken connection the row says whether the batch was committed.
 type writer struct {
-	db     *bun.DB
-	log    hclog.Logger
-	server uuid.UUID
-	epoch  int64
-	batch  int64
-	in     chan *commit
-	fates  chan fate
+	db      *bun.DB
+	log     hclog.Logger
+	server  uuid.UUID
+	history *partitions
+	epoch   int64
+	batch   int64
+	in      chan *commit
+	fates   chan fate
 	// counted says that executions were counted since the counts were folded.
 	counted   atomic.Bool
 	statement *postgres.Statement // batchStatement
@@ -86,8 +87,8 @@ type executionWrite struct {
 	failure     *Failure
 }
 
-func newWriter(db *bun.DB, server uuid.UUID, log hclog.Logger) *writer {
-	return &writer{db: db, server: server, log: log, in: make(chan *commit, 1024), statement: postgres.NewStatement(db, batchStatement)}
+func newWriter(db *bun.DB, server uuid.UUID, history *partitions, log hclog.Logger) *writer {
+	return &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), statement: postgres.NewStatement(db, batchStatement)}
 }
 
 // acquire takes the server's lease, whoever of its processes had it before.
@@ -247,6 +248,9 @@ func (w *writer) commit(ctx context.Context, batch []*commit) error {
 		if err == nil {
 			return errFenced
 		}
+		if attempt == 0 && w.history.made(ctx, err, executionsOf(batch)...) {
+			continue
+		}
 		var refused pgdriver.Error
 		if errors.As(err, &refused) {
 			if class := refused.Field('C'); strings.HasPrefix(class, "22") || strings.HasPrefix(class, "23") {
@@ -267,6 +271,16 @@ func (w *writer) commit(ctx context.Context, batch []*commit) error {
 			return nil
 		}
 	}
+}
+
+func executionsOf(batch []*commit) []uuid.UUID {
+	var ids []uuid.UUID
+	for _, c := range batch {
+		for i := range c.segments {
+			ids = append(ids, c.segments[i].execution)
+		}
+	}
+	return ids
 }
 
 // settled waits for the database and says whether the batch that failed was committed all the same.
