@@ -2979,7 +2979,7 @@ export interface components {
          * @default updated_at
          * @enum {string}
          */
-        LibraryOrder: "created_at" | "updated_at" | "name" | "createdAt" | "updatedAt";
+        LibraryOrder: "created_at" | "updated_at" | "name" | "createdAt" | "updatedAt" | "last_run_at" | "lastRunAt";
         LibraryAgentList: {
             agents: components["schemas"]["LibraryAgent"][];
             pagination: components["schemas"]["Pagination"];
@@ -5562,7 +5562,8 @@ export interface operations {
                 search_term?: string;
                 /**
                  * @description `updated_at` has the last changed first, `created_at` the newest, `name` is ascending whatever the case.
-                 *     `updatedAt` and `createdAt` are other names.
+                 *     `last_run_at` has the last executed first, and at the end what never was. `updatedAt`, `createdAt` and
+                 *     `lastRunAt` are other names.
                  */
                 sort_by?: components["schemas"]["LibraryOrder"];
                 /** @description Another name of `search_term`. */

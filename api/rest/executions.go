@@ -65,7 +65,9 @@ func (s *server) GetExecution(ctx context.Context, r GetExecutionRequestObject) 
 		return nil, err
 	}
 	if include := r.Params.IncludeNodeExecutions; include != nil && !*include {
-		d.NodeExecutions = func(func(*execution.NodeExecution, error) bool) {} // they are read as they are taken
+		without := *d
+		without.NodeExecutions = func(func(*execution.NodeExecution, error) bool) {} // they are read as they are taken
+		d = &without
 	}
 	return details{Details: d}, nil
 }

@@ -29,7 +29,7 @@ type Library interface {
 var libraryOrders = map[LibraryOrder]library.Order{
 	"updated_at": library.ByUpdate, "updatedAt": library.ByUpdate,
 	"created_at": library.ByCreation, "createdAt": library.ByCreation,
-	"name": library.ByName,
+	"name": library.ByName, "last_run_at": library.ByLastRun, "lastRunAt": library.ByLastRun,
 }
 
 // ListLibraryAgents is GET /api/v2/library/agents.

@@ -25,6 +25,10 @@ func (t tallies) Tallies(context.Context, string, []string) (map[string]executio
 	return t, nil
 }
 
+func (tallies) LastRuns(string) (string, []any) {
+	return `SELECT NULL::uuid, NULL::timestamptz WHERE false`, nil
+}
+
 type structural struct{}
 
 func (structural) Block(id string) (*block.Block, bool) {

@@ -233,6 +233,8 @@ func (e LibraryAgentStatus) Valid() bool {
 const (
 	LibraryOrderCreatedAt  LibraryOrder = "created_at"
 	LibraryOrderCreatedAt1 LibraryOrder = "createdAt"
+	LibraryOrderLastRunAt  LibraryOrder = "last_run_at"
+	LibraryOrderLastRunAt1 LibraryOrder = "lastRunAt"
 	LibraryOrderName       LibraryOrder = "name"
 	LibraryOrderUpdatedAt  LibraryOrder = "updated_at"
 	LibraryOrderUpdatedAt1 LibraryOrder = "updatedAt"
@@ -244,6 +246,10 @@ func (e LibraryOrder) Valid() bool {
 	case LibraryOrderCreatedAt:
 		return true
 	case LibraryOrderCreatedAt1:
+		return true
+	case LibraryOrderLastRunAt:
+		return true
+	case LibraryOrderLastRunAt1:
 		return true
 	case LibraryOrderName:
 		return true
@@ -2392,7 +2398,8 @@ type ListLibraryAgentsParams struct {
 	SearchTerm *string `form:"search_term,omitempty" json:"search_term,omitempty"`
 
 	// SortBy `updated_at` has the last changed first, `created_at` the newest, `name` is ascending whatever the case.
-	// `updatedAt` and `createdAt` are other names.
+	// `last_run_at` has the last executed first, and at the end what never was. `updatedAt`, `createdAt` and
+	// `lastRunAt` are other names.
 	SortBy *LibraryOrder `form:"sort_by,omitempty" json:"sort_by,omitempty"`
 
 	// Search Another name of `search_term`.

@@ -36,7 +36,7 @@ func (s *Service) List(ctx context.Context, userID string, f Filter) ([]Executio
 	if f.Offset >= total {
 		return list, total, nil
 	}
-	p, err := s.find(ctx, q, f.Offset, min(f.Limit, total-f.Offset))
+	p, err := s.find(ctx, q, total, f.Offset, min(f.Limit, total-f.Offset))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -159,34 +159,71 @@ const farOffset = 1000
 
 // find looks by the counts of each day for the one in which a page begins, so that what lies before is not gone
 // through: at most half of that day is.
-func (s *Service) find(ctx context.Context, q listQuery, offset, limit int) (place, error) {
+func (s *Service) find(ctx context.Context, q listQuery, total, offset, limit int) (place, error) {
 	p := place{q.since, q.before, offset, limit, false}
-	if offset < farOffset || q.parent != uuid.Nil || !q.since.IsZero() || !q.before.IsZero() {
+	if offset < farOffset || q.parent != uuid.Nil {
 		return p, nil
 	}
-	kept, args := q.kept("day, n", time.Time{}, time.Time{})
+	stretches, err := s.stretches(ctx, q, total)
+	if err != nil {
+		return p, err
+	}
+	for _, r := range stretches {
+		if offset >= r.n {
+			offset -= r.n
+			continue
+		}
+		p.since, p.before, p.offset = r.since, r.before, offset
+		if rest := r.n - offset - limit; rest >= 0 && rest < offset {
+			p.offset, p.fromOldest = rest, true
+		} else {
+			p.since = q.since // the page may end in an earlier day
+		}
+		return p, nil
+	}
+	return p, nil // there have become fewer meanwhile
+}
+
+// stretch is a time in which so many of the executions of a list were created.
+type stretch struct {
+	since, before time.Time
+	n             int
+}
+
+// stretches are the days of a list of so many executions, newest first; the first and the last may be parts of days.
+func (s *Service) stretches(ctx context.Context, q listQuery, total int) (all []stretch, err error) {
+	since, before := ceilDay(q.since), floorDay(q.before)
+	if !q.since.IsZero() && !q.before.IsZero() && !since.Before(before) {
+		return []stretch{{q.since, q.before, total}}, nil // less than two days
+	}
+	if q.before.After(before) {
+		newest := stretch{since: before, before: q.before}
+		ranges, args := q.ranges("1", newest.since, newest.before, "", 0)
+		if err := s.db.NewRaw("SELECT count(*) FROM ("+ranges+") r", args...).Scan(ctx, &newest.n); err != nil {
+			return nil, fmt.Errorf("count executions of a day: %w", err)
+		}
+		total -= newest.n
+		all = append(all, newest)
+	}
+	kept, args := q.kept("day, n", since, before)
 	rows, err := s.db.QueryContext(ctx, "SELECT day::timestamp AT TIME ZONE 'UTC', sum(n)::bigint FROM ("+kept+") c GROUP BY day ORDER BY day DESC", args...)
 	if err != nil {
-		return p, fmt.Errorf("count executions by day: %w", err)
+		return nil, fmt.Errorf("count executions by day: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var day time.Time
-		var n int
-		if err := rows.Scan(&day, &n); err != nil {
-			return p, fmt.Errorf("count executions by day: %w", err)
+		var day stretch
+		if err := rows.Scan(&day.since, &day.n); err != nil {
+			return nil, fmt.Errorf("count executions by day: %w", err)
 		}
-		if p.offset >= n {
-			p.offset -= n
-			continue
-		}
-		p.before = day.Add(24 * time.Hour)
-		if rest := n - p.offset - limit; rest >= 0 && rest < p.offset {
-			p.since, p.offset, p.fromOldest = day, rest, true
-		}
-		break
+		day.before = day.since.Add(24 * time.Hour)
+		total -= day.n
+		all = append(all, day)
 	}
-	return p, rows.Err()
+	if since.After(q.since) {
+		all = append(all, stretch{q.since, since, total})
+	}
+	return all, rows.Err()
 }
 
 // page finds the ids by the indexes alone and then reads the rows of one page.

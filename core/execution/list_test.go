@@ -32,6 +32,18 @@ func (h *harness) checkCounts(when string) {
 	if !slices.Equal(there, kept) {
 		h.t.Fatalf("%s: there are\n%s\nand counted are\n%s", when, strings.Join(there, "\n"), strings.Join(kept, "\n"))
 	}
+	last, args := h.LastRuns("u")
+	var wrong []string
+	if err := h.db.NewRaw(`
+		SELECT concat_ws(' ', there.*, told.*)
+		FROM (SELECT graph_id, max(created_at) AS at FROM execution WHERE user_id = 'u' AND parent_id IS NULL GROUP BY graph_id) there
+		FULL JOIN (SELECT * FROM (`+last+`) l (graph_id, at) WHERE at IS NOT NULL) told USING (graph_id)
+		WHERE there.at IS DISTINCT FROM told.at`, args...).Scan(h.t.Context(), &wrong); err != nil {
+		h.t.Fatal(err)
+	}
+	if len(wrong) > 0 {
+		h.t.Fatalf("%s: the last executions of graphs, and what is told of them:\n%s", when, strings.Join(wrong, "\n"))
+	}
 }
 
 // quiet waits until nothing is committed any more.
@@ -238,7 +250,11 @@ func TestFarPages(t *testing.T) {
 	h := newHarness(t)
 	graphs := []string{uuid.NewString(), uuid.NewString()}
 	fillEvery(t, h.db, "20 seconds", "u", 9000, graphs)
-	for name, f := range map[string]Filter{"all": {}, "nested too": {IncludeNested: true}, "status": {Statuses: []Status{Completed}}, "graph": {GraphID: graphs[1]}} {
+	for name, f := range map[string]Filter{"all": {}, "nested too": {IncludeNested: true}, "status": {Statuses: []Status{Completed}}, "graph": {GraphID: graphs[1]},
+		"since": {Since: day("2026-01-01T05:00:00Z")}, "before": {Before: day("2026-01-02T20:00:00Z"), IncludeNested: true},
+		"between": {Since: day("2026-01-01T05:00:00Z"), Before: day("2026-01-02T20:00:00Z")}, "days": {Since: day("2026-01-01T00:00:00Z"), Before: day("2026-01-02T00:00:00Z")},
+		"within a day": {Since: day("2026-01-02T03:00:00Z"), Before: day("2026-01-02T22:00:00Z"), IncludeNested: true},
+	} {
 		want := h.plainly(f)
 		for f.Offset = 900; f.Offset < len(want); f.Offset += 97 {
 			f.Limit = 100

@@ -59,6 +59,24 @@ func (s *Service) Tallies(ctx context.Context, userID string, graphIDs []string)
 	return tallies, nil
 }
 
+// newest is when the last execution of the graph t.graph_id of the user t.user_id was accepted, nested ones aside: the
+// last one of any status, each a range of execution_by_graph. Argument 0 are the statuses.
+const newest = `
+	SELECT max(created_at) AS at FROM unnest(?0::text[]) AS s (status) CROSS JOIN LATERAL (
+		SELECT created_at FROM execution
+		WHERE user_id = t.user_id AND graph_id = t.graph_id AND status = s.status AND parent_id IS NULL
+		ORDER BY created_at DESC, id DESC LIMIT 1) AS e`
+
+// LastRuns is a query: the graphs that the user has executed, each with the time of its last execution, null where it has
+// none any more. What is kept in execution_last holds for graphs of which nothing waits to be counted.
+func (s *Service) LastRuns(userID string) (query string, args []any) {
+	return `
+		WITH fresh AS (SELECT DISTINCT user_id, graph_id FROM execution_delta WHERE user_id = ?1 AND NOT nested)
+		SELECT graph_id, at FROM execution_last WHERE user_id = ?1 AND graph_id NOT IN (SELECT graph_id FROM fresh)
+		UNION ALL
+		SELECT t.graph_id, e.at FROM fresh AS t CROSS JOIN LATERAL (` + newest + `) AS e`, []any{pgdialect.Array(statusNumbers[:]), userID}
+}
+
 // lastQuery finds the last executions of each graph, newest first, among the last ones of each status: each a range of
 // execution_by_graph.
 func lastQuery(userID string, graphs []uuid.UUID) (string, []any) {

@@ -79,8 +79,8 @@ func (s *Store) Update(ctx context.Context, user string, g *Graph, expected []in
 		}
 		g.Version = h.Latest + 1
 		err = tx.QueryRowContext(ctx, `
-			UPDATE graph SET latest_version = ?, active_version = ?, updated_at = greatest(updated_at, clock_timestamp())
-			WHERE id = ? RETURNING updated_at`, g.Version, g.Version, id).Scan(&g.UpdatedAt)
+			UPDATE graph SET latest_version = ?0, active_version = ?0, searched = `+searched+`, updated_at = greatest(updated_at, clock_timestamp())
+			WHERE id = ?3 RETURNING updated_at`, g.Version, g.Name, g.Description, id).Scan(&g.UpdatedAt)
 		if err != nil {
 			return fmt.Errorf("advance graph: %w", err)
 		}
@@ -141,7 +141,8 @@ func (s *Store) SetActive(ctx context.Context, user, graphID string, version int
 		}
 		h.Active = version
 		err = tx.QueryRowContext(ctx, `
-			UPDATE graph SET active_version = ?, updated_at = greatest(updated_at, clock_timestamp()) WHERE id = ? RETURNING updated_at`, version, id).
+			UPDATE graph SET active_version = ?0, searched = `+searched+`, updated_at = greatest(updated_at, clock_timestamp())
+			WHERE id = ?3 RETURNING updated_at`, version, h.Name, h.Description, id).
 			Scan(&h.UpdatedAt)
 		if err != nil {
 			return fmt.Errorf("point at version: %w", err)
@@ -175,19 +176,22 @@ func (s *Store) List(ctx context.Context, user string, f Filter) ([]Summary, int
 	return list, n, err
 }
 
-// listQueries use graph_count and graph_by_user. Other graphs than those of the page are described for a search only.
+// searched is what searches look through, of the arguments name and description.
+const searched = `lower(?1 || E'\x01' || ?2)`
+
+// listQueries use graph_count and graph_by_user. A page is found before its graphs are described; without a search the
+// index alone tells it.
 func listQueries(user, search string) (total, page string, args []any) {
-	const (
-		columns = `SELECT g.id, v.version, v.name, v.description, true, g.created_at, g.updated_at FROM `
-		active  = ` JOIN graph_version v ON v.graph_id = g.id AND v.version = g.active_version `
-		order   = ` ORDER BY g.updated_at DESC, g.id `
-	)
-	if search == "" {
-		return `SELECT coalesce(sum(graphs), 0) FROM graph_count WHERE user_id = ?`,
-			columns + `(SELECT * FROM graph g WHERE user_id = ?` + order + `LIMIT ? OFFSET ?) AS g` + active + order, []any{user}
+	const order = ` ORDER BY g.updated_at DESC, g.id `
+	matching, total := `graph g WHERE g.user_id = ?0`, `SELECT coalesce(sum(graphs), 0) FROM graph_count WHERE user_id = ?0`
+	if search != "" {
+		matching += ` AND position(lower(?1) IN g.searched) > 0`
+		total = `SELECT count(*) FROM ` + matching
 	}
-	const matching = `graph g` + active + `WHERE g.user_id = ?0 AND (position(lower(?1) IN lower(v.name)) > 0 OR position(lower(?1) IN lower(v.description)) > 0)`
-	return `SELECT count(*) FROM ` + matching, columns + matching + order + `LIMIT ?2 OFFSET ?3`, []any{user, search}
+	page = `SELECT g.id, v.version, v.name, v.description, true, g.created_at, g.updated_at
+		FROM (SELECT g.id FROM ` + matching + order + `LIMIT ?2 OFFSET ?3) AS p
+		JOIN graph g ON g.id = p.id JOIN graph_version v ON v.graph_id = g.id AND v.version = g.active_version` + order
+	return total, page, []any{user, search}
 }
 
 // Delete removes a graph and all its versions, and tells how many these were. The latest one must be one of expected, or
@@ -294,8 +298,8 @@ func insertSubGraphs(ctx context.Context, tx bun.Tx, user string, g *Graph) erro
 func insertGraph(ctx context.Context, tx bun.Tx, user string, g *Graph) error {
 	g.Version = 1
 	err := tx.QueryRowContext(ctx, `
-		INSERT INTO graph (id, user_id, active_version, latest_version, created_at, updated_at)
-		VALUES (?, ?, 1, 1, clock_timestamp(), clock_timestamp()) RETURNING created_at, updated_at`, g.ID, user).
+		INSERT INTO graph (id, user_id, active_version, latest_version, created_at, updated_at, searched)
+		VALUES (?0, ?3, 1, 1, clock_timestamp(), clock_timestamp(), `+searched+`) RETURNING created_at, updated_at`, g.ID, g.Name, g.Description, user).
 		Scan(&g.CreatedAt, &g.UpdatedAt)
 	if err != nil {
 		return fmt.Errorf("insert graph: %w", err)

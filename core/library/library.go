@@ -37,11 +37,12 @@ type Agent struct {
 // Order of a list.
 type Order string
 
-// The orders: last changed first, newest first, names from A to Z whatever their case.
+// The orders: last changed first, newest first, names from A to Z whatever their case, last executed first.
 const (
 	ByUpdate   Order = "updated_at"
 	ByCreation Order = "created_at"
 	ByName     Order = "name"
+	ByLastRun  Order = "last_run_at"
 )
 
 // Filter selects entries of a list.
@@ -76,6 +77,8 @@ type Graphs interface {
 // Executions knows how executions went.
 type Executions interface {
 	Tallies(ctx context.Context, user string, graphIDs []string) (map[string]execution.Tally, error)
+	// LastRuns is a query: the graphs that the user has executed, each with the time of its last execution.
+	LastRuns(user string) (query string, args []any)
 }
 
 // Published finds graph versions of others that a user may add to the library and run: described as they were

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 	"go.uber.org/goleak"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -29,6 +30,18 @@ type noRuns struct{}
 
 func (noRuns) Tallies(context.Context, string, []string) (map[string]execution.Tally, error) {
 	return nil, nil
+}
+
+// lastRuns are executions of graphs, the later the further behind.
+type lastRuns struct {
+	noRuns
+	graphs []string
+}
+
+func (noRuns) LastRuns(string) (string, []any) { return lastRuns{}.LastRuns("") }
+
+func (l lastRuns) LastRuns(string) (string, []any) {
+	return `SELECT id, '2024-01-15'::timestamptz + n * interval '1 hour' FROM unnest(?::uuid[]) WITH ORDINALITY AS l (id, n)`, []any{pgdialect.Array(l.graphs)}
 }
 
 func newService(t *testing.T, p Published) (*Service, *graph.Service) {
@@ -97,7 +110,8 @@ func TestCountsStayExactUnderConcurrency(t *testing.T) {
 			}
 			return err
 		case 1:
-			return graphs.Delete(ctx, user, id, nil)
+			_, err := graphs.Delete(ctx, user, id, nil)
+			return err
 		case 2, 3:
 			_, _, err := graphs.Update(ctx, user, id, []byte(`{"name":"next"}`), graph.Options{})
 			return err
@@ -219,7 +233,7 @@ func TestPublishedAgentsOfOthersStayAtTheirVersion(t *testing.T) {
 	if again, err := s.Get(t.Context(), "u", a.ID); err != nil || again.Name != a.Name || again.Version != 1 || again.LatestVersion != 1 {
 		t.Errorf("it follows what was not published: %+v, %v", again, err)
 	}
-	if err := graphs.Delete(t.Context(), "creator", shared, nil); err != nil {
+	if _, err := graphs.Delete(t.Context(), "creator", shared, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "u", a.ID); err != nil {
@@ -248,6 +262,43 @@ func TestGraphAndEntryAreStoredTogether(t *testing.T) {
 		t.Errorf("%+v, %v", g, err)
 	}
 	checkCounts(t, s, graphs, "u")
+}
+
+func TestWhatWasExecutedLastComesFirst(t *testing.T) {
+	t.Parallel()
+	s, graphs := newService(t, nil)
+	ids := map[string]string{}
+	for _, name := range []string{"a", "never", "b", "c", "archived"} {
+		ids[name] = create(t, graphs, "u", name)
+	}
+	entry, err := s.ByGraph(t.Context(), "u", ids["archived"], 0)
+	if err == nil {
+		yes := true
+		_, err = s.Update(t.Context(), "u", entry.ID, Change{Archived: &yes})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Executions = lastRuns{graphs: []string{ids["b"], ids["archived"], ids["c"], uuid.NewString(), ids["a"]}}
+	names := func(f Filter) (names []string) {
+		f.Order = ByLastRun
+		list, _, err := s.List(t.Context(), "u", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range list {
+			names = append(names, a.Name)
+		}
+		return names
+	}
+	for want, f := range map[string]Filter{
+		"[a c b never]": {Limit: 9}, "[c b]": {Offset: 1, Limit: 2}, "[never]": {Offset: 3, Limit: 2}, "[archived]": {Archived: true, Limit: 9},
+		"[c]": {Search: "C", Limit: 1, Archived: false},
+	} {
+		if got := fmt.Sprint(names(f)); got != want {
+			t.Errorf("%+v: %s, want %s", f, got, want)
+		}
+	}
 }
 
 func TestListsUseIndexes(t *testing.T) {

@@ -11,12 +11,16 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// orders are those of the indexes library_agent_by_update, _by_creation and _by_name.
-var orders = map[Order]string{
-	"":         "updated_at DESC, id",
-	ByUpdate:   "updated_at DESC, id",
-	ByCreation: "created_at DESC, id",
-	ByName:     `lower(left(name, 200)) COLLATE "C", id`,
+// order is what a list is sorted by, before the id.
+type order struct{ key, direction string }
+
+// orders are those of the indexes library_agent_by_update, _by_creation and _by_name, and one that has none.
+var orders = map[Order]order{
+	"":         {"updated_at", " DESC"},
+	ByUpdate:   {"updated_at", " DESC"},
+	ByCreation: {"created_at", " DESC"},
+	ByName:     {`lower(left(name, 200)) COLLATE "C"`, ""},
+	ByLastRun:  {"last_run_at", " DESC NULLS LAST"},
 }
 
 // List is a page of a user's library, and how many entries there are in all. Without a search the number is a kept one.
@@ -57,9 +61,19 @@ func (s *Service) List(ctx context.Context, user string, f Filter) ([]*Agent, in
 	return list, total, s.addRuns(ctx, user, list...)
 }
 
-// page goes through one of library_agent_by_update, _by_creation and _by_name.
+// page finds the entries of a page by the index of its order, and reads these alone. For the last executions all entries
+// of the user are compared.
 func (s *Service) page(user string, f Filter) *bun.SelectQuery {
-	return s.matching(user, f).ColumnExpr(columns).OrderExpr(orders[f.Order]).Offset(int64(f.Offset)).Limit(int64(f.Limit))
+	by := orders[f.Order]
+	found := s.matching(user, f)
+	if f.Order == ByLastRun {
+		last, args := s.Executions.LastRuns(user)
+		found = found.Join("LEFT JOIN ("+last+") AS runs (ran, last_run_at) ON ran = graph_id", args...)
+	}
+	found = found.ColumnExpr("id AS found").ColumnExpr(by.key + " AS key").OrderExpr(by.key + by.direction + ", id").
+		Offset(int64(f.Offset)).Limit(int64(f.Limit))
+	return s.DB.NewSelect().With("page", found).ColumnExpr(columns).TableExpr("page").Join("JOIN library_agent ON id = found").
+		OrderExpr("key" + by.direction + ", found")
 }
 
 func (s *Service) matching(user string, f Filter) *bun.SelectQuery {

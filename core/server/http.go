@@ -27,7 +27,7 @@ const maxHeaderBytes = 64 << 10
 type front struct {
 	rest, ws   net.Listener // the same when both settings name one address
 	api, socks late
-	secure     bool         // browsers reach it by HTTPS
+	secure     bool // browsers reach it by HTTPS
 	servers    []*http.Server
 	failed     chan error
 	group      errgroup.Group

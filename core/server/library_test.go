@@ -49,10 +49,33 @@ func TestLibraryCountsExecutions(t *testing.T) {
 	if a := i.libraryAgent(graph); a.Runs != 4 || *a.Rate != 75 || a.Status != "ERROR" {
 		t.Errorf("after a failure: %+v", a)
 	}
+	// Last executed first, whether that was counted already or is still to be, and those at the end that never were.
+	other, never := i.create(through(calculatorBlock, "operation", "result", map[string]any{"a": 1, "b": 1})), i.create([]byte(`{"name":"never"}`))
+	for _, order := range [][]string{{graph, other, never}, {other, graph, never}} {
+		if order[0] == other {
+			i.run(other, `{"Value":"Add"}`)
+		} else {
+			i.run(other, `{"Value":"Add"}`)
+			i.run(graph, `{"Value":"Add"}`)
+		}
+		var list struct {
+			Agents []struct {
+				Graph string `json:"graph_id"`
+			}
+		}
+		if err := json.Unmarshal([]byte(i.ask(alice, "GET", "/api/v2/library/agents?sort_by=lastRunAt", "", 200)), &list); err != nil || len(list.Agents) != 3 {
+			t.Fatalf("%+v %v", list, err)
+		}
+		for n, want := range order {
+			if list.Agents[n].Graph != want {
+				t.Errorf("%d. is %s, want %s", n+1, list.Agents[n].Graph, want)
+			}
+		}
+	}
 	if status, _ := i.call(alice, http.MethodDelete, "/api/v2/builder/graphs/"+graph, nil); status != http.StatusNoContent {
 		t.Fatalf("delete: %d", status)
 	}
-	for path, want := range map[string]int{"/api/v2/library/agents": 0, "/api/v2/executions?graph_id=" + graph: 4} {
+	for path, want := range map[string]int{"/api/v2/library/agents": 2, "/api/v2/executions?graph_id=" + graph: 5} {
 		var list struct {
 			Pagination struct{ Total int }
 		}

@@ -177,7 +177,7 @@ func TestADeletedGraphLeavesTheStore(t *testing.T) {
 	v := w.publish("ada", Draft{Name: "One", Categories: []string{"a"}})
 	waiting := w.submit("ada", Draft{Name: "Two"})
 	for _, id := range []string{v.GraphID, waiting.GraphID} {
-		if err := w.graphs.Delete(t.Context(), "ada", id, nil); err != nil {
+		if _, err := w.graphs.Delete(t.Context(), "ada", id, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -374,7 +374,7 @@ func TestCountsStayExactWhateverHappensAtOnce(t *testing.T) {
 			case 0:
 				w.decide(v.ID, false)
 			case 1:
-				if err := w.graphs.Delete(t.Context(), user, v.GraphID, nil); err != nil {
+				if _, err := w.graphs.Delete(t.Context(), user, v.GraphID, nil); err != nil {
 					t.Error(err)
 				}
 			}
