@@ -2997,6 +2997,7 @@ export interface components {
             description?: string | null;
             instructions?: string | null;
             recommended_schedule_cron?: string | null;
+            settings?: components["schemas"]["GraphSettings"];
             nodes?: components["schemas"]["NodeDocument"][] | null;
             links?: components["schemas"]["LinkDocument"][] | null;
             /** @description The agents that nodes of this graph nest, all levels in one list. */
@@ -3218,6 +3219,7 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            settings?: components["schemas"]["GraphSettings"];
             nodes: components["schemas"]["Node"][];
             links: components["schemas"]["Link"][];
             /** @description JSON Schema of the inputs. */
@@ -3267,8 +3269,26 @@ export interface components {
              *     users wait neither longer nor shorter for it.
              */
             priority?: number | null;
+            timeout?: components["schemas"]["ExecutionTimeout"];
             credentials_inputs?: components["schemas"]["CredentialsInputs"];
         };
+        /**
+         * @description Seconds that the execution may run from its start. Then it fails with an error that says so, and what is nested in
+         *     it is terminated. When missing or null, what the graph's `settings` say, or else the server.
+         */
+        ExecutionTimeout: number | null;
+        /** @description Bounds of the executions of this version. Those of nested agents run within the bounds of the execution around them. */
+        GraphSettings: ({
+            /**
+             * @description How many executions of the graph may run at once for one user, on all servers together; the others wait. The server
+             *     may have a smaller bound.
+             */
+            max_concurrent_executions?: number | null;
+            /** @description Seconds that an execution may run from its start, unless its request says something else. */
+            execution_timeout?: number | null;
+        } & {
+            [key: string]: unknown;
+        }) | null;
         /**
          * @description Which of the caller's integrations the agent uses, by the names in the graph's `credentials_input_schema`. What is
          *     not named here is what the nodes name; and where these name nothing, the only integration that does, or of several
@@ -3321,6 +3341,7 @@ export interface components {
             from?: string | null;
             /** @description The version of the graph to run, in which changed nodes take nothing over. The same one when missing. */
             version?: number | null;
+            timeout?: components["schemas"]["ExecutionTimeout"];
             credentials_inputs?: components["schemas"]["CredentialsInputs"];
         };
         /**

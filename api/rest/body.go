@@ -191,6 +191,20 @@ func (e *envelope) number(name string) int {
 	return int(n)
 }
 
+// seconds is a member that must be a number of seconds within bounds; 0 where it is missing or null.
+func (e *envelope) seconds(name string, least, most time.Duration) time.Duration {
+	value, ok := e.members[name]
+	if !ok || jsonscan.KindOf(value) == jsonscan.Null {
+		return 0
+	}
+	var n float64
+	if err := json.Unmarshal(value, &n); err != nil || n < least.Seconds() || n > most.Seconds() {
+		e.wrong[name] = fmt.Sprintf("must be from %g to %.0f seconds", least.Seconds(), most.Seconds())
+		return 0
+	}
+	return time.Duration(n * float64(time.Second))
+}
+
 // between is a member that must be an integer within bounds, however it is written; 0 where it is missing or null.
 func (e *envelope) between(name string, least, most int) int {
 	value, ok := e.members[name]

@@ -12,6 +12,7 @@ import (
 	"github.com/patchbay-io/patchbay/api/problem"
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 	"github.com/patchbay-io/patchbay/core/execution"
+	"github.com/patchbay-io/patchbay/core/graph"
 )
 
 // ExecuteGraph is POST /api/v2/builder/graphs/{graph_id}/execute.
@@ -56,7 +57,7 @@ func (s *server) RetryExecution(ctx context.Context, r RetryExecutionRequestObje
 	return s.executed(ctx, user, accepted{id: id, retryOf: r.ExecutionId}, r.Params.Prefer)
 }
 
-// retryRequest reads {"from", "version", "credentials_inputs"}.
+// retryRequest reads {"from", "version", "credentials_inputs", "timeout"}.
 func retryRequest(body []byte) (execution.RetryRequest, error) {
 	var r execution.RetryRequest
 	if len(body) == 0 {
@@ -66,12 +67,12 @@ func retryRequest(body []byte) (execution.RetryRequest, error) {
 	if err != nil {
 		return r, err
 	}
-	r.From, r.Version, r.Credentials = e.text("from"), e.number("version"), e.credentials()
+	r.From, r.Version, r.Credentials, r.Timeout = e.text("from"), e.number("version"), e.credentials(), e.timeout()
 	return r, e.problem()
 }
 
-// executionRequest reads {"input_data" or "inputs", "nodes_input_masks", "version", "priority", "credentials_inputs"}; no
-// body is no inputs.
+// executionRequest reads {"input_data" or "inputs", "nodes_input_masks", "version", "priority", "credentials_inputs",
+// "timeout"}; no body is no inputs.
 func executionRequest(body []byte) (execution.Request, error) {
 	r := execution.Request{Inputs: json.RawMessage("{}")}
 	if len(body) == 0 {
@@ -99,7 +100,13 @@ func executionRequest(body []byte) (execution.Request, error) {
 		}
 	}
 	r.Version, r.Priority, r.Credentials = e.number("version"), e.between("priority", -10, 10), e.credentials()
+	r.Timeout = e.timeout()
 	return r, e.problem()
+}
+
+// timeout is how long an execution may run.
+func (e *envelope) timeout() time.Duration {
+	return e.seconds("timeout", graph.MinExecutionTimeout, graph.MaxExecutionTimeout)
 }
 
 // refuseDryRun refuses to do for real what was asked for without effects.

@@ -864,6 +864,10 @@ type ExecutionListV1 struct {
 // ExecutionResults Example: {"execution_id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23","nodes":[{"input":{"name":"user_input","value":"Hello!"},"node_id":"node-1","output":{"result":["Hello!"]}},{"input":{"name":"result","value":"Hello!"},"node_id":"node-2","output":{"name":["result"],"output":["Hello!"]}}],"output":[{"result":"Hello!"}],"status":"COMPLETED"}
 type ExecutionResults = json.RawMessage
 
+// ExecutionTimeout Seconds that the execution may run from its start. Then it fails with an error that says so, and what is nested in
+// it is terminated. When missing or null, what the graph's `settings` say, or else the server.
+type ExecutionTimeout = float32
+
 // Failure Why the execution failed; null unless it did.
 type Failure struct {
 	Message string  `json:"message"`
@@ -919,6 +923,17 @@ type GraphList struct {
 
 	// Pagination Example: {"page":1,"page_size":20,"total":42,"total_pages":3}
 	Pagination Pagination `json:"pagination"`
+}
+
+// GraphSettings Bounds of the executions of this version. Those of nested agents run within the bounds of the execution around them.
+type GraphSettings struct {
+	// ExecutionTimeout Seconds that an execution may run from its start, unless its request says something else.
+	ExecutionTimeout *float32 `json:"execution_timeout,omitempty"`
+
+	// MaxConcurrentExecutions How many executions of the graph may run at once for one user, on all servers together; the others wait. The server
+	// may have a smaller bound.
+	MaxConcurrentExecutions *int                   `json:"max_concurrent_executions,omitempty"`
+	AdditionalProperties    map[string]interface{} `json:"-"`
 }
 
 // GraphSummary Example: {"created_at":"2024-01-10T08:00:00Z","description":"Workflow description","id":"0193b3f0-7c1d-7d1e-8f43-0a3f5f2d9c11","is_active":true,"name":"My Workflow","updated_at":"2024-01-15T10:30:00Z","version":1}
@@ -2784,6 +2799,89 @@ type CompleteOAuthExternalJSONRequestBody CompleteOAuthExternalJSONBody
 //
 // Deprecated: this type has been marked as deprecated upstream, but no `x-deprecated-reason` was set
 type InitiateOAuthExternalJSONRequestBody = InitiateOAuthExternal
+
+// Getter for additional properties for GraphSettings. Returns the specified
+// element and whether it was found
+func (a GraphSettings) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for GraphSettings
+func (a *GraphSettings) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for GraphSettings to handle AdditionalProperties
+func (a *GraphSettings) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["execution_timeout"]; found {
+		err = json.Unmarshal(raw, &a.ExecutionTimeout)
+		if err != nil {
+			return fmt.Errorf("error reading 'execution_timeout': %w", err)
+		}
+		delete(object, "execution_timeout")
+	}
+
+	if raw, found := object["max_concurrent_executions"]; found {
+		err = json.Unmarshal(raw, &a.MaxConcurrentExecutions)
+		if err != nil {
+			return fmt.Errorf("error reading 'max_concurrent_executions': %w", err)
+		}
+		delete(object, "max_concurrent_executions")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for GraphSettings to handle AdditionalProperties
+func (a GraphSettings) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	if a.ExecutionTimeout != nil {
+		object["execution_timeout"], err = json.Marshal(a.ExecutionTimeout)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'execution_timeout': %w", err)
+		}
+	}
+
+	if a.MaxConcurrentExecutions != nil {
+		object["max_concurrent_executions"], err = json.Marshal(a.MaxConcurrentExecutions)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'max_concurrent_executions': %w", err)
+		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {

@@ -67,10 +67,11 @@ type Settings struct {
 	AllowPrivateAddresses []Network `placeholder:"NET" help:"Private networks that blocks may reach all the same."`
 
 	ExecutionConcurrency  Limit    `default:"0" help:"Executions that run at once here; 0 takes it from the number of cores."`
-	ExecutionsPerUser     Limit    `default:"0" help:"Executions of one user that run at once here; 0 is no bound."`
-	ExecutionsPerGraph    Limit    `default:"0" help:"Executions of one graph and user that run at once here; 0 is no bound."`
+	ExecutionsPerUser     Limit    `default:"0" help:"Executions of one user that run at once on all servers; 0 is no bound."`
+	ExecutionsPerGraph    Limit    `default:"0" help:"Executions of one graph and user that run at once on all servers; 0 is no bound."`
 	ExecutionQueue        Limit    `default:"100000" help:"Executions that may wait, on all servers together."`
 	ExecutionQueuePerUser Limit    `default:"50000" help:"Executions of one user that may wait."`
+	ExecutionTimeout      Duration `default:"0" help:"How long an execution may run for which nobody says another time; 0 is no bound."`
 	ShutdownGrace         Duration `default:"10s" help:"How long running blocks may go on after SIGTERM."`
 	Timezone              Zone     `default:"UTC" help:"Time zone of users who set none."`
 
@@ -186,6 +187,9 @@ func (s *Settings) check() error {
 		if value == 0 {
 			add(name, "must be 1 or more")
 		}
+	}
+	if s.ExecutionTimeout < 0 {
+		add("execution-timeout", "must not be negative")
 	}
 	if s.ShutdownGrace < 0 {
 		add("shutdown-grace", "must not be negative")

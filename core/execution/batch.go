@@ -15,8 +15,8 @@ import (
 // part of it has one plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays.
 const batchStatement = `WITH
 l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1),
-e AS (INSERT INTO execution (id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials, priority, owner)
-	SELECT v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[], $25::text[], $45::smallint[], $46::uuid[]) AS v
+e AS (INSERT INTO execution (id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials, priority, owner, max_concurrent, timeout_ms)
+	SELECT v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[], $25::text[], $45::smallint[], $46::uuid[], $47::integer[], $48::bigint[]) AS v
 	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
 j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
 	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($36::bytea FROM v.first FOR v.length)
@@ -32,7 +32,7 @@ SELECT count(*) FROM l`
 func (w *writer) arguments(batch []*commit) []any {
 	var e [21]column
 	var others [2]column // executions of somebody else's graph: ByOthers
-	var place [2]column  // where an execution waits, or who runs it
+	var place [4]column  // where an execution waits, or who runs it, and its bounds
 	states := coalesce(batch)
 	for _, x := range states {
 		e[0].uuid(x.id)
@@ -89,6 +89,8 @@ func (w *writer) arguments(batch []*commit) []any {
 		} else {
 			place[1].uuid(w.server)
 		}
+		place[2].positive(int64(x.bound))
+		place[3].positive(x.timeout.Milliseconds())
 	}
 	var j [10]column
 	bodies := []byte{} // of all segments; an array of them would be scanned for quotes
@@ -176,6 +178,15 @@ func (c *column) array() string {
 func (c *column) null() { *c = append(c.next(), "NULL"...) }
 
 func (c *column) int(n int64) { *c = strconv.AppendInt(c.next(), n, 10) }
+
+// positive writes 0 as NULL.
+func (c *column) positive(n int64) {
+	if n == 0 {
+		c.null()
+		return
+	}
+	c.int(n)
+}
 
 func (c *column) bool(b bool) { *c = strconv.AppendBool(c.next(), b) }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,55 +27,88 @@ const (
 
 // claimStatement takes what waits, at most as much as this server has room for ($3, and $4 more of users of whom nothing
 // runs here): first what has begun already, then by user in turn, those first of whom least runs here ($6, $7), of each
-// by priority and age. The turn begins behind the user who was served last ($5). At most $8 of a user's run here, and of
-// a graph's what $9, $10 and $11 say, or $12 where they say nothing; 0 is no bound. Whether a row has become another
+// by priority and age. The turn begins behind the user who was served last ($5). Whether a row has become another
 // server's is looked at when it is taken: many choose the same ones, and go on with the next.
 //
-// It looks at the first entries of $13 users in execution_waiting, however many there are, and at execution_orphaned. The
+// At most $8 of a user's and $9 of a graph of his may run at once on all servers, 0 is no bound, and of a graph what its
+// version says (max_concurrent). Bounded ones are taken only where $11 is true. Then what runs is counted, and nobody
+// else may claim so at the same time: see claimAlone.
+//
+// It looks at the first entries of $10 users in execution_waiting, however many there are, and at execution_orphaned. The
 // collation of the former, the fixed limits, and the CASE of which the planner thinks nothing, keep it from reading all.
+// The last row of its answer, without an id, has the last of these users where there may be more.
 const claimStatement = `WITH RECURSIVE
 after AS (
 	(SELECT user_id COLLATE "C" AS user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > $5::text ORDER BY user_id COLLATE "C" LIMIT 1)
 	UNION ALL
 	SELECT n.user_id, u.turn + 1 FROM after u CROSS JOIN LATERAL (
-		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $13::integer),
+		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $10::integer),
 before AS (
 	(SELECT user_id COLLATE "C" AS user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1)
 	UNION ALL
 	SELECT n.user_id, u.turn + 1 FROM before u CROSS JOIN LATERAL (
-		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $13::integer),
-graphs AS (SELECT * FROM unnest($9::text[], $10::uuid[], $11::integer[]) AS g(user_id, graph_id, room)),
-users AS (
-	SELECT u.user_id, u.turn, coalesce(b.n, 0) AS n, ARRAY(SELECT graph_id FROM graphs g WHERE g.user_id COLLATE "C" = u.user_id AND g.room <= 0) AS full_graphs
-	FROM (SELECT user_id, turn FROM after UNION ALL SELECT user_id, turn + $13::integer FROM before ORDER BY turn LIMIT $13::integer) u
-	LEFT JOIN unnest($6::text[], $7::integer[]) AS b(user_id, n) ON b.user_id COLLATE "C" = u.user_id),
+		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $10::integer),
+running AS MATERIALIZED (
+	SELECT user_id COLLATE "C" AS user_id, graph_id, count(*) AS n, max(coalesce(least(max_concurrent, nullif($9::integer, 0)), 2147483647)) AS bound
+	FROM (
+		SELECT x.user_id, x.graph_id, x.max_concurrent FROM lease l JOIN execution x ON x.owner = l.server_id WHERE x.ended_at IS NULL AND x.parent_id IS NULL
+		UNION ALL
+		SELECT user_id, graph_id, max_concurrent FROM execution WHERE ` + orphaned + `) x
+	WHERE $11::boolean GROUP BY 1, 2),
+users AS MATERIALIZED (
+	SELECT u.user_id, u.turn, coalesce(b.n, 0) AS n, coalesce(r.n, 0) AS runs, coalesce(r.full_graphs, '{}') AS full_graphs
+	FROM (SELECT user_id, turn FROM after UNION ALL SELECT user_id, turn + $10::integer FROM before ORDER BY turn LIMIT $10::integer) u
+	LEFT JOIN unnest($6::text[], $7::integer[]) AS b(user_id, n) ON b.user_id COLLATE "C" = u.user_id
+	LEFT JOIN (SELECT user_id, sum(n) AS n, array_agg(graph_id) FILTER (WHERE n >= bound) AS full_graphs FROM running GROUP BY 1) r ON r.user_id = u.user_id),
 first AS (
-	SELECT x.*, u.n, u.turn, row_number() OVER (PARTITION BY u.user_id, x.graph_id ORDER BY x.priority DESC, x.created_at, x.id) AS nth
+	SELECT x.*, u.user_id, u.n, u.turn, u.runs, row_number() OVER (PARTITION BY u.user_id, x.graph_id ORDER BY x.priority DESC, x.created_at, x.id) AS nth
 	FROM users u CROSS JOIN LATERAL (
-		SELECT id, graph_id, priority, created_at FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" = u.user_id
+		SELECT id, graph_id, priority, created_at, least(max_concurrent, nullif($9::integer, 0)) AS bound FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" = u.user_id
 		AND CASE WHEN u.full_graphs = '{}' THEN true ELSE graph_id <> ALL (u.full_graphs) END
-		ORDER BY user_id COLLATE "C", priority DESC, created_at, id LIMIT 64) x),
+		ORDER BY user_id COLLATE "C", priority DESC, created_at, id LIMIT 64) x
+	WHERE NOT ($11::boolean AND $8::integer > 0 AND u.runs >= $8::integer)),
 allowed AS (
-	SELECT f.id, f.turn, f.n + row_number() OVER (PARTITION BY f.turn ORDER BY f.priority DESC, f.created_at, f.id) AS level
-	FROM first f WHERE $12::integer = 0 OR f.nth <= coalesce((SELECT room FROM graphs g JOIN users u ON g.user_id COLLATE "C" = u.user_id WHERE u.turn = f.turn AND g.graph_id = f.graph_id), $12::integer)),
+	SELECT f.id, f.turn, f.n, f.runs, f.bound, row_number() OVER (PARTITION BY f.turn ORDER BY f.priority DESC, f.created_at, f.id) AS nth
+	FROM first f LEFT JOIN running r ON r.user_id = f.user_id AND r.graph_id = f.graph_id
+	WHERE NOT $11::boolean OR f.bound IS NULL OR f.nth <= f.bound - coalesce(r.n, 0)),
 fair AS (
-	SELECT id, level, row_number() OVER (ORDER BY level, turn) AS place FROM allowed WHERE $8::integer = 0 OR level <= $8::integer),
+	SELECT id, n + nth AS level, $8::integer > 0 OR bound IS NOT NULL AS bounded, row_number() OVER (ORDER BY n + nth, turn) AS place
+	FROM allowed WHERE NOT $11::boolean OR $8::integer = 0 OR nth <= $8::integer - runs),
 picked AS (
-	(SELECT id, 0::bigint AS place FROM execution WHERE ` + orphaned + ` ORDER BY created_at LIMIT greatest($3::integer, 0))
+	(SELECT id, 0::bigint AS place, false AS bounded FROM execution WHERE ` + orphaned + ` ORDER BY created_at LIMIT greatest($3::integer, 0))
 	UNION ALL
-	SELECT id, place FROM fair WHERE place <= $3::integer OR place <= $3::integer + $4::integer AND level = 1),
+	SELECT id, place, bounded FROM fair WHERE place <= $3::integer OR place <= $3::integer + $4::integer AND level = 1),
 taken AS (
 	UPDATE execution SET owner = $1::uuid
-	WHERE id IN (SELECT id FROM execution WHERE id = ANY (ARRAY(SELECT id FROM picked)) AND owner IS NULL AND ended_at IS NULL FOR UPDATE SKIP LOCKED)
+	WHERE id IN (SELECT id FROM execution WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE $11::boolean OR NOT bounded)) AND owner IS NULL AND ended_at IS NULL FOR UPDATE SKIP LOCKED)
 	AND EXISTS (SELECT FROM lease WHERE server_id = $1::uuid AND epoch = $2::bigint AND until > now())
-	RETURNING id, user_id, graph_id, status, stop_requested)
-SELECT t.id, t.user_id, t.graph_id, t.status, t.stop_requested FROM picked p LEFT JOIN taken t USING (id) ORDER BY p.place`
+	RETURNING id, user_id, graph_id, status, stop_requested, max_concurrent)
+SELECT p.place, p.bounded, t.id, t.user_id, t.graph_id, t.status, t.stop_requested, t.max_concurrent IS NOT NULL FROM picked p LEFT JOIN taken t USING (id)
+UNION ALL
+(SELECT NULL, NULL, NULL, user_id, NULL, NULL, NULL, NULL FROM users WHERE (SELECT count(*) FROM users) >= $10::integer ORDER BY turn DESC LIMIT 1)
+ORDER BY 1`
+
+// claimLock keeps servers from claiming bounded executions at the same time: each counts what runs before it adds to it.
+// One that stands still with the lock in its hands loses it.
+const claimLock = `SELECT set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '2s', true), pg_advisory_xact_lock(hashtext('patchbay claims'))`
 
 // claims takes what waits in the database.
 type claims struct {
 	wake      chan struct{}
 	statement *postgres.Statement
 	last      string // user who was served last
+	alone     bool   // something bounded was met
+}
+
+// maxTurns is how often a claim goes on to the next users where those that it looked at may not run any more.
+const maxTurns = 4
+
+// claimed is what a claim brought.
+type claimed struct {
+	found   int  // entries, of which others may have taken some
+	bounded bool // among what it found something is bounded
+	entries []*entry
+	next    string // user behind whom others may wait whom it did not look at
 }
 
 // claimWork takes what waits whenever there is room and something may wait, until ctx ends.
@@ -94,93 +128,126 @@ func (g *generation) claimWork(ctx context.Context) error {
 
 // claimAll claims until there is no room or nothing to claim.
 func (g *generation) claimAll(ctx context.Context) error {
-	for {
+	for turns := 0; ; {
 		g.mu.Lock()
 		free, spare, arrivals := g.seats.free()-len(g.queue), g.seats.spare(), g.arrivals
 		wanted := g.hungry && free+spare > 0 && !g.draining
-		args := g.claimArguments(free, spare)
+		alone := g.claims.alone || g.bounded(nil)
+		args := g.claimArguments(free, spare, alone)
 		g.mu.Unlock()
 		if !wanted {
 			return nil
 		}
-		found, taken, err := g.claim(ctx, args)
+		c, err := g.claim(ctx, args, alone)
 		if err != nil {
 			return err
 		}
-		if found > 0 {
-			if taken == 0 { // another server is about to have them, or this one's lease is over
-				select {
-				case <-time.After(claimPause):
-				case <-ctx.Done():
-				}
-			}
-			continue
+		for _, e := range c.entries {
+			g.own(e)
 		}
 		g.mu.Lock()
-		if free > 0 && g.arrivals == arrivals {
-			g.hungry = false
+		g.claims.alone = c.bounded
+		if again := c.found > 0 || c.bounded && !alone; !again && c.next != "" && turns < maxTurns {
+			g.claims.last = c.next
+			turns++
+		} else if !again {
+			if free > 0 && g.arrivals == arrivals {
+				g.hungry = false
+			}
+			g.mu.Unlock()
+			return nil
 		}
 		g.mu.Unlock()
-		return nil
+		if c.found > 0 && len(c.entries) == 0 && (alone || !c.bounded) { // another server is about to have them, or this one's lease is over
+			select {
+			case <-time.After(claimPause):
+			case <-ctx.Done():
+			}
+		}
 	}
 }
 
 // claimArguments are those of claimStatement. The lock is held.
-func (g *generation) claimArguments(free, spare int) []any {
-	var users, counts, owners, graphs, rooms column
+func (g *generation) claimArguments(free, spare int, alone bool) []any {
+	var users, counts column
 	for user, n := range g.seats.users {
 		users.text(user)
 		counts.int(int64(n))
 	}
-	for who, n := range g.seats.graphs {
-		owners.text(who.user)
-		graphs.text(who.graph)
-		rooms.int(int64(g.seats.perGraph - n))
-	}
 	return []any{
-		g.config.ServerID.String(), g.writer.epoch, free, spare, g.claims.last, users.array(), counts.array(), g.seats.perUser,
-		owners.array(), graphs.array(), rooms.array(), g.seats.perGraph, claimedUsers,
+		g.config.ServerID.String(), g.writer.epoch, free, spare, g.claims.last, users.array(), counts.array(),
+		g.config.UserConcurrency, g.config.GraphConcurrency, claimedUsers, alone,
 	}
 }
 
-// claim takes executions and says how many it found; some of them may have been taken by others.
-func (g *generation) claim(ctx context.Context, args []any) (found, taken int, err error) {
+// claim takes executions; bounded ones only alone.
+func (g *generation) claim(ctx context.Context, args []any, alone bool) (*claimed, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	var entries []*entry
-	err = g.claims.statement.Rows(ctx, args, func(rows *sql.Rows) error {
+	c := &claimed{}
+	var begun []*entry // those of which another server knows more
+	scan := func(rows *sql.Rows) error {
+		var place sql.NullInt64
 		var id, graph uuid.NullUUID
 		var user, status sql.NullString
-		var stop sql.NullBool
-		if err := rows.Scan(&id, &user, &graph, &status, &stop); err != nil {
+		var bounded, stop, ofGraph sql.NullBool
+		if err := rows.Scan(&place, &bounded, &id, &user, &graph, &status, &stop, &ofGraph); err != nil {
 			return err
 		}
-		found++
+		if !place.Valid {
+			c.next = user.String
+			return nil
+		}
+		c.found++
+		c.bounded = c.bounded || bounded.Bool
 		if !id.Valid {
 			return nil
 		}
-		e := &entry{id: id.UUID, who: userGraph{user.String, graph.UUID.String()}}
+		e := &entry{id: id.UUID, who: userGraph{user.String, graph.UUID.String()}, bounded: ofGraph.Bool || g.bounded(nil)}
 		if stop.Bool {
 			e.stops = append(e.stops, e.id)
 		}
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if status.String == string(Queued) { // else another server has begun what this one knows the acceptance of
+		if c.entries = append(c.entries, e); status.String != string(Queued) {
+			begun = append(begun, e)
+		}
+		return nil
+	}
+	var err error
+	if alone {
+		err = g.claimAlone(ctx, args, scan)
+	} else {
+		err = g.claims.statement.Rows(ctx, args, scan)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim executions: %w", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range c.entries {
+		if !slices.Contains(begun, e) {
 			e.root = g.parked[e.id]
-			g.backlog.add(user.String, -1)
-			g.claims.last = user.String
+			g.backlog.add(e.who.user, -1)
+			g.claims.last = e.who.user
 		}
 		delete(g.parked, e.id)
-		entries = append(entries, e)
-		return nil
-	})
+	}
+	return c, nil
+}
+
+// claimAlone claims while no other server does so: what the others have taken before is counted.
+func (g *generation) claimAlone(ctx context.Context, args []any, scan func(*sql.Rows) error) error {
+	tx, err := g.db.DB.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, 0, fmt.Errorf("claim executions: %w", err)
+		return err
 	}
-	for _, e := range entries {
-		g.own(e)
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, claimLock); err != nil {
+		return err
 	}
-	return found, len(entries), nil
+	if err := g.claims.statement.RowsIn(ctx, tx, args, scan); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // disown leaves everything to whoever claims it first: what an earlier process had, or a lost lease.
@@ -201,7 +268,7 @@ func (g *generation) adopt(ctx context.Context) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var e entry
+		e := entry{bounded: true} // for all that is known of it here
 		if err := rows.Scan(&e.id, &e.who.user, &e.who.graph); err != nil {
 			return fmt.Errorf("read an execution of this server: %w", err)
 		}
@@ -219,7 +286,7 @@ func (g *generation) endWaiting(ctx context.Context, root, id uuid.UUID) (taken 
 	if g.config.Elsewhere && root != id {
 		return false, nil
 	}
-	e := &entry{id: root, stops: []uuid.UUID{id}}
+	e := &entry{id: root, stops: []uuid.UUID{id}, bounded: g.bounded(nil)}
 	var status Status
 	err = g.db.QueryRowContext(ctx, `
 		UPDATE execution SET owner = ?0 WHERE id = ?1 AND owner IS NULL AND ended_at IS NULL

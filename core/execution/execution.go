@@ -106,6 +106,9 @@ type Request struct {
 	Body           []byte // what the key stands for: the request's bytes
 	// Priority orders the user's executions that wait: higher ones run first. It changes nothing for other users.
 	Priority int
+	// Timeout is how long the execution may run from its start; then it fails, and what runs of it is stopped. 0: as long
+	// as the graph says, or the server.
+	Timeout time.Duration
 	// Awaited says that nobody is told of the execution before it has ended, or some time has passed. What happens at
 	// once is then committed together with its acceptance.
 	Awaited bool
@@ -119,8 +122,9 @@ type RetryRequest struct {
 	Version int    // of the graph; 0: the same
 	// Credentials take the place of those that the execution was given by the same names.
 	Credentials    map[string]json.RawMessage
-	IdempotencyKey string // empty: none
-	Body           []byte // what the key stands for, beside the id: the request's bytes
+	Timeout        time.Duration // 0: as long as the graph says, or the server
+	IdempotencyKey string        // empty: none
+	Body           []byte        // what the key stands for, beside the id: the request's bytes
 }
 
 // Event is one recorded happening of an execution. Payload is the JSON object of the API's frame, whole: type,

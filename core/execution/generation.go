@@ -45,7 +45,7 @@ func newGeneration(ctx context.Context, s *Service) *generation {
 	g := &generation{
 		Service: s, writer: newWriter(s.db, s.config.ServerID, &s.partitions, s.log),
 		entries: map[uuid.UUID]*entry{}, parked: map[uuid.UUID]*run{}, live: live{runs: map[uuid.UUID]*run{}},
-		seats: newSeats(s.config.Concurrency, s.config.UserConcurrency, s.config.GraphConcurrency), backlog: backlog{users: map[string]int{}},
+		seats: newSeats(s.config.Concurrency), backlog: backlog{users: map[string]int{}},
 		claims: claims{wake: make(chan struct{}, 1), statement: postgres.NewStatement(s.db, claimStatement)},
 	}
 	if s.config.Elsewhere {
@@ -127,6 +127,9 @@ func (g *generation) drive(e *entry) error {
 		g.live.resume(m.runs)
 		t = newTree(g, m.top, m, timezone)
 		if m.top.begun {
+			if m.top.timeout > 0 && !time.Now().Before(m.top.startedAt.Add(m.top.timeout)) {
+				t.post(timeoutEvent{})
+			}
 			t.post(resumeEvent{careful: careful})
 		} else {
 			starting, err := startingNodes(m.top.plan, m.top.inputs)

@@ -171,6 +171,8 @@ type (
 		err                   error
 	}
 	stopEvent struct{ run uuid.UUID }
+	// timeoutEvent ends a root that has run as long as it may.
+	timeoutEvent struct{}
 	// resumeEvent goes on after the state was refolded from the journal.
 	resumeEvent struct{ careful bool }
 	// tickEvent records the start of pure node executions that take long enough for somebody to notice.
@@ -220,6 +222,11 @@ func (m *machine) handle(now time.Time, event any) *unit {
 		if r := m.runs[ev.run]; r != nil {
 			m.stop(r)
 			m.childEnded(r)
+		}
+	case timeoutEvent:
+		if m.top.ended == "" {
+			m.top.failure = &Failure{Message: fmt.Sprintf("the execution ran longer than its timeout of %s", m.top.timeout)}
+			m.cut(m.top, Failed)
 		}
 	case tickEvent:
 		m.recordStarts()
@@ -562,7 +569,10 @@ func (m *machine) again(r *run, e *nodeExec, isolated bool) {
 }
 
 // stop ends r and what is nested in it, innermost first.
-func (m *machine) stop(r *run) {
+func (m *machine) stop(r *run) { m.cut(r, Terminated) }
+
+// cut is stop, with another status of r itself.
+func (m *machine) cut(r *run, status Status) {
 	for _, e := range r.sortedExecs() {
 		switch e.state {
 		case execReady, execRunning, execInternal:
@@ -578,7 +588,7 @@ func (m *machine) stop(r *run) {
 		m.nodeRow(r, e, Terminated)
 		r.finish(e, Terminated, "")
 	}
-	m.end(r, Terminated)
+	m.end(r, status)
 }
 
 func (m *machine) end(r *run, status Status) {

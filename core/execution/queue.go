@@ -22,6 +22,7 @@ type entry struct {
 	tree     *tree       // while it runs
 	stops    []uuid.UUID // executions of the tree to stop as soon as it runs
 	retried  bool        // its rows were refused by the database once
+	bounded  bool        // its end may let others run, on any server
 }
 
 // maxParked bounds the executions that wait and are kept in memory too, so that they need not be read again.
@@ -53,7 +54,7 @@ func (g *generation) enqueue(e *entry) {
 		e.accepted(errFenced)
 		return
 	}
-	if !g.hungry && g.seats.admits(e.who) {
+	if !g.hungry && g.seats.room(e.who) && !g.bounded(e.root) {
 		g.entries[e.id] = e
 		g.launch(e)
 		return
@@ -85,6 +86,11 @@ func (g *generation) enqueue(e *entry) {
 		defer g.trees.Done()
 		g.writer.submit(g.ctx, c)
 	}()
+}
+
+// bounded says that what runs on all servers must be counted before an execution of this root begins; of nil, before any.
+func (g *generation) bounded(root *run) bool {
+	return g.config.UserConcurrency > 0 || g.config.GraphConcurrency > 0 || root != nil && root.maxConcurrent > 0
 }
 
 // park keeps an execution that waits, in place of any other when there are too many. The lock is held.
@@ -139,7 +145,7 @@ func (g *generation) launch(e *entry) {
 		err := g.drive(e)
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		unbound := g.seats.leave(e.who)
+		g.seats.leave(e.who)
 		delete(g.entries, e.id)
 		switch {
 		case err == nil || g.ctx.Err() != nil:
@@ -160,7 +166,7 @@ func (g *generation) launch(e *entry) {
 				}()
 				break
 			}
-			again := &entry{id: e.id, who: e.who, stops: e.stops, retried: errors.Is(err, errPoison)}
+			again := &entry{id: e.id, who: e.who, stops: e.stops, retried: errors.Is(err, errPoison), bounded: e.bounded}
 			g.entries[e.id] = again
 			g.trees.Add(1)
 			go func() {
@@ -169,8 +175,11 @@ func (g *generation) launch(e *entry) {
 			}()
 		}
 		g.fill()
-		if g.hungry || unbound {
+		if g.hungry || e.bounded {
 			g.crave()
+		}
+		if e.bounded && g.seats.free() <= 0 && g.config.Bus != nil && g.others.Load() {
+			g.config.Bus.Work() // this server has no room for what may run now
 		}
 		g.idle.Broadcast()
 	}()

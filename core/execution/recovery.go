@@ -173,7 +173,7 @@ func (g *generation) recover(ctx context.Context, root uuid.UUID) (m *machine, c
 // there were since a step of the tree was committed. It uses the primary key and execution_nested_unfinished.
 func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int, error) {
 	rows, err := g.db.QueryContext(ctx, `
-		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at, x.status, x.retry_of, x.retry_from, coalesce(x.credentials, '')
+		SELECT x.id, x.parent_id, x.user_id, x.plan_id, p.plan, x.inputs, x.created_at, x.status, x.retry_of, x.retry_from, coalesce(x.credentials, ''), coalesce(x.timeout_ms, 0)
 		FROM execution x JOIN execution_plan p ON p.id = x.plan_id
 		WHERE x.ended_at IS NULL AND (x.id = ?0 OR x.root_id = ?0 AND x.parent_id IS NOT NULL)`, root)
 	if err != nil {
@@ -191,7 +191,8 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 		var status Status
 		var retryOf uuid.NullUUID
 		var retryFrom sql.NullString
-		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created, &status, &retryOf, &retryFrom, &credentials); err != nil {
+		var timeout int64
+		if err := rows.Scan(&id, &parent, &user, &planID, &document, &inputs, &created, &status, &retryOf, &retryFrom, &credentials, &timeout); err != nil {
 			return nil, 0, fmt.Errorf("read an execution: %w", err)
 		}
 		p, err := g.plans.stored(planID, document)
@@ -204,6 +205,7 @@ func (g *generation) readTree(ctx context.Context, root uuid.UUID) ([]*run, int,
 		}
 		r := newRun(id, user, p, json.RawMessage(inputs), picked)
 		r.root, r.createdAt, r.shown = root, created.UTC(), status
+		r.timeout = time.Duration(timeout) * time.Millisecond
 		if retryOf.Valid {
 			r.retry = &retry{retryOf.UUID, retryFrom.String}
 		}

@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -67,9 +68,10 @@ type Config struct {
 	Bus         Bus                  // nil: this server is alone on its database
 	Logger      hclog.Logger
 	Concurrency int // root executions at once; 0: by the number of cores
-	// UserConcurrency bounds the executions of one user that run here at once, GraphConcurrency those of one graph and
-	// user; 0: no bound.
+	// UserConcurrency bounds the executions of one user that run at once on all servers of the database, GraphConcurrency
+	// those of one graph and user; 0: no bound. All servers should have the same.
 	UserConcurrency, GraphConcurrency int
+	Timeout                           time.Duration // of executions for which nobody says another; 0: none
 	// Queue bounds the executions that wait, on all servers together, UserQueue those of one user; 0: DefaultQueue. Over
 	// it Execute answers *Busy. The counts may be some seconds old.
 	Queue, UserQueue int
@@ -266,7 +268,7 @@ func (s *Service) Retry(ctx context.Context, r RetryRequest) (string, error) {
 	}
 	return s.start(ctx, g.Masked(before.Graph.Masks), Request{
 		UserID: r.UserID, GraphID: x.GraphID, Version: r.Version, Inputs: x.Inputs, Credentials: given,
-		IdempotencyKey: r.IdempotencyKey, Body: append([]byte("retry "+x.ID+"\n"), r.Body...),
+		Timeout: r.Timeout, IdempotencyKey: r.IdempotencyKey, Body: append([]byte("retry "+x.ID+"\n"), r.Body...),
 	}, &retry{of, r.From})
 }
 
@@ -314,7 +316,8 @@ func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r R
 		return nil, err
 	}
 	root := newRun(id, r.UserID, p, r.Inputs, credentials)
-	root.retry, root.priority = repeats, r.Priority
+	root.retry, root.priority, root.maxConcurrent = repeats, r.Priority, g.Settings.MaxConcurrent
+	root.timeout = cmp.Or(r.Timeout, g.Settings.Timeout, s.config.Timeout)
 	root.createdAt = time.Now().UTC().Truncate(time.Microsecond) // what Postgres keeps: the day it counts under must not differ
 	return root, nil
 }

@@ -29,6 +29,9 @@ type run struct {
 	inputs     json.RawMessage
 	picks      *picks // credentials; the plan has them among its constants
 	priority   int    // among the user's executions that wait, while it does
+	// maxConcurrent is how many of the graph's executions may run when it begins, while it waits; 0: any number.
+	maxConcurrent int
+	timeout       time.Duration // from startedAt; 0: none
 
 	createdAt, startedAt, endedAt time.Time
 	begun                         bool

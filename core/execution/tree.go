@@ -45,6 +45,8 @@ type tree struct {
 	err       error
 	visible   *time.Timer // set when armed
 	lingering *time.Timer // set when later
+	deadline  *time.Timer // set when the root is timed
+	timed     bool
 	armed     bool
 	later     bool
 	lends     bool     // the goroutine that has the turn can run an attempt afterwards
@@ -100,11 +102,12 @@ type ack struct {
 type drainEvent struct{}
 
 func newTree(s *generation, root *run, m *machine, timezone string) *tree {
-	visible, lingering := time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	visible, lingering, deadline := time.NewTimer(time.Hour), time.NewTimer(time.Hour), time.NewTimer(time.Hour)
 	visible.Stop()
 	lingering.Stop()
+	deadline.Stop()
 	return &tree{
-		s: s, root: root, m: m, timezone: timezone, wake: make(chan struct{}, 1), visible: visible, lingering: lingering,
+		s: s, root: root, m: m, timezone: timezone, wake: make(chan struct{}, 1), visible: visible, lingering: lingering, deadline: deadline,
 		kept: map[storedValue]struct{}{}, cancels: map[execKey]context.CancelFunc{}, asleep: map[execKey]*attempt{},
 	}
 }
@@ -157,6 +160,7 @@ func (t *tree) run(ctx context.Context) error {
 	t.ctx = ctx
 	defer t.visible.Stop()
 	defer t.lingering.Stop()
+	defer t.deadline.Stop()
 	for {
 		t.turn.Lock()
 		t.process()
@@ -172,6 +176,8 @@ func (t *tree) run(ctx context.Context) error {
 			t.armed, t.unseen = false, false
 			t.apply(ctx, t.m.handle(time.Now(), tickEvent{}))
 			t.turn.Unlock()
+		case <-t.deadline.C:
+			t.post(timeoutEvent{})
 		case <-t.lingering.C:
 			t.turn.Lock()
 			t.later = false
@@ -213,6 +219,10 @@ func (t *tree) process() {
 		}
 		t.lingering.Reset(wait)
 		t.later = true
+	}
+	if t.root.timeout > 0 && t.root.begun && !t.timed {
+		t.deadline.Reset(time.Until(t.root.startedAt.Add(t.root.timeout)))
+		t.timed = true
 	}
 	if t.unseen && !t.armed {
 		t.visible.Reset(startsVisibleAfter)
@@ -587,6 +597,7 @@ func writeOf(r *run) *executionWrite {
 		id: r.id, root: r.root, parent: r.parent, userID: r.userID, plan: r.plan, inputs: r.inputs,
 		createdAt: r.createdAt, startedAt: r.startedAt, endedAt: r.endedAt, was: r.shown, status: Queued,
 		total: int(r.queued), completed: r.completed, failed: r.failed, retry: r.retry, credentials: r.picks.text(), priority: r.priority,
+		bound: r.maxConcurrent, timeout: r.timeout,
 	}
 	if r.parentExec != nil {
 		x.parentExec = r.parentExec.id

@@ -76,6 +76,8 @@ type executionWrite struct {
 	inputs      json.RawMessage
 	credentials string // picks
 	priority    int
+	bound       int // run.maxConcurrent
+	timeout     time.Duration
 	createdAt   time.Time
 	was         Status // what the row showed before; empty where it is new
 	status      Status

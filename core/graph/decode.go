@@ -85,6 +85,7 @@ func (d *decoder) graph(raw json.RawMessage, path string, top bool) *Graph {
 	g.Description = d.text(members["description"], path+"description", false)
 	g.Instructions = d.optional(members["instructions"], path+"instructions")
 	g.RecommendedCron = d.optional(members["recommended_schedule_cron"], path+"recommended_schedule_cron")
+	g.Settings = d.settings(members["settings"], path+"settings")
 	d.bound(path+"name", g.Name, MaxName)
 	d.bound(path+"description", g.Description, MaxText)
 	for name, text := range map[string]*string{"instructions": g.Instructions, "recommended_schedule_cron": g.RecommendedCron} {

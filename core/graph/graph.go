@@ -28,6 +28,7 @@ type Graph struct {
 	ForkedFromID      *string
 	ForkedFromVersion *int
 	IsActive          bool
+	Settings          Settings
 	Nodes             []Node
 	Links             []Link
 	SubGraphs         []Graph         // flat: all graphs that nested agents lead to; not stored with the graph

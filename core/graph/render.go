@@ -56,6 +56,7 @@ func rendered(g *Graph, blocks Blocks) *object {
 	o.setText("user_id", g.UserID)
 	o.setText("created_at", g.CreatedAt.UTC().Format(time.RFC3339Nano))
 	o.setText("updated_at", g.UpdatedAt.UTC().Format(time.RFC3339Nano))
+	o.setSettings(g.Settings)
 	o.set("nodes", renderNodes(g))
 	o.set("links", renderLinks(g.Links))
 	o.set("sub_graphs", json.RawMessage("[]"))
@@ -129,6 +130,7 @@ func encodeDocument(g *Graph) string {
 	if g.ForkedFromVersion != nil {
 		o.setNumber("forked_from_version", *g.ForkedFromVersion)
 	}
+	o.setSettings(g.Settings)
 	nodes := make([]json.RawMessage, len(g.Nodes))
 	for i := range g.Nodes {
 		nodes[i] = nodeObject(&g.Nodes[i]).json()

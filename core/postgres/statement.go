@@ -52,16 +52,34 @@ func (s *Statement) Rows(ctx context.Context, args []any, each func(*sql.Rows) e
 		} else {
 			rows, err = stmt.QueryContext(ctx, args...)
 		}
-		if err != nil {
+		return read(rows, err, each)
+	})
+}
+
+func read(rows *sql.Rows, err error, each func(*sql.Rows) error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows); err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := each(rows); err != nil {
-				return err
-			}
+	}
+	return rows.Err()
+}
+
+// RowsIn is Rows as part of a transaction.
+func (s *Statement) RowsIn(ctx context.Context, tx *sql.Tx, args []any, each func(*sql.Rows) error) error {
+	return s.run(ctx, func(stmt *sql.Stmt) error {
+		var rows *sql.Rows
+		var err error
+		if stmt == nil {
+			rows, err = tx.QueryContext(ctx, s.query, args...)
+		} else {
+			rows, err = tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
 		}
-		return rows.Err()
+		return read(rows, err, each)
 	})
 }
 
