@@ -13,7 +13,7 @@ import (
 // installs the plugin is asked to grant them; what is not granted, its processes cannot have. Most plugins need none:
 // requests by HTTPClient are made by the server.
 type Permissions struct {
-	Network     bool         `json:"network,omitempty"`     // sockets of its own, which no guard of the server's sees
+	Network     bool         `json:"network,omitempty"`     // by the HTTP proxy of the server that HTTP_PROXY names
 	Files       []FileAccess `json:"files,omitempty"`       // at most 64
 	Environment []string     `json:"environment,omitempty"` // variables of the server's; at most 64, none of Patchbay's own
 	Memory      int          `json:"memory,omitempty"`      // MiB for all its processes; 0: 1024

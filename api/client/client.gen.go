@@ -1284,7 +1284,7 @@ type PluginPermissions struct {
 	// Memory MiB; 0: what every plugin has.
 	Memory int `json:"memory"`
 
-	// Network Sockets of its own.
+	// Network The network, by a proxy of the server.
 	Network bool `json:"network"`
 
 	// Processes Processes and threads; 0: what every plugin has.

@@ -2744,7 +2744,7 @@ export interface components {
         };
         /** @description What its processes were granted beside what every plugin has. */
         PluginPermissions: {
-            /** @description Sockets of its own. */
+            /** @description The network, by a proxy of the server. */
             network: boolean;
             files: {
                 path: string;

@@ -232,7 +232,7 @@ func showAsked(w io.Writer, a install.Asked, current *pluginView, signatures str
 func permissionsAsked(p plugin.Permissions) (list [][2]string) {
 	add := func(what, text string) { list = append(list, [2]string{what, text}) }
 	if p.Network {
-		add("network", "connections of its own, past the server's guard")
+		add("network", "connections to public addresses, by the server's proxy")
 	}
 	for _, f := range p.Files {
 		if f.Write {

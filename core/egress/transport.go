@@ -1,7 +1,7 @@
-// Package egress makes the HTTP requests that agents ask for. It reaches the public internet and the networks that the
-// operator has allowed, and nothing else: whatever an agent names, through whatever name, redirect or form of an
-// address, is judged by the address that is dialled in the end. It must never use a proxy or a credential of the
-// server's own, and it keeps nothing of what it fetches.
+// Package egress makes the HTTP requests that agents ask for, and is the proxy of plugins with a network permission. It
+// reaches the public internet and the networks that the operator has allowed, and nothing else: whatever an agent or a
+// plugin names, through whatever name, redirect or form of an address, is judged by the address that is dialled in the
+// end. It must never use a proxy or a credential of the server's own, and it keeps nothing of what it fetches.
 package egress
 
 import (
@@ -49,12 +49,11 @@ type Transport struct {
 
 // New makes a Transport.
 func New(c Config) *Transport {
-	dialer := &net.Dialer{Timeout: connectTime, Resolver: c.Resolver, Control: newGuard(c.Allowed).check}
 	return &Transport{
 		maxBody: c.MaxBody, silent: silentTime, whole: wholeTime,
 		http: &http.Transport{
 			Proxy:                  nil, // one from the environment would be judged in place of what it reaches
-			DialContext:            dialer.DialContext,
+			DialContext:            newDialer(c).DialContext,
 			ForceAttemptHTTP2:      true,
 			TLSHandshakeTimeout:    connectTime,
 			ResponseHeaderTimeout:  headerTime,
@@ -65,6 +64,11 @@ func New(c Config) *Transport {
 			MaxResponseHeaderBytes: maxHeader,
 		},
 	}
+}
+
+// newDialer makes what connects to nothing but what may be reached.
+func newDialer(c Config) *net.Dialer {
+	return &net.Dialer{Timeout: connectTime, Resolver: c.Resolver, Control: newGuard(c.Allowed).check}
 }
 
 // Close closes the connections that nobody uses.

@@ -176,8 +176,8 @@ func TestGrantedIsToBeHad(t *testing.T) {
 		}
 	}
 	permissions := Permissions{
-		Network: true, Environment: []string{"GRANTED_TO_PLUGINS"},
-		Files: []FileAccess{{filepath.Join(files, "read"), false}, {filepath.Join(files, "write"), true}},
+		Environment: []string{"GRANTED_TO_PLUGINS"},
+		Files:       []FileAccess{{filepath.Join(files, "read"), false}, {filepath.Join(files, "write"), true}},
 	}
 	raw, err := json.Marshal(map[string]any{"name": "good", "version": "1.0.0", "protocol": 1, "permissions": permissions})
 	if err != nil {
@@ -185,9 +185,8 @@ func TestGrantedIsToBeHad(t *testing.T) {
 	}
 	put(t, dir, "good", string(raw))
 	h := startHost(t, Config{Dirs: []string{dir}}, testPace())
-	tcp := listen(t, "tcp", "127.0.0.1:0")
 	granted := []target{
-		{"tcp", tcp.Addr().String()}, {"read", filepath.Join(files, "read", "file")},
+		{"read", filepath.Join(files, "read", "file")},
 		{"write", filepath.Join(files, "write", "new")}, {"run", `test "$GRANTED_TO_PLUGINS" = yes`},
 	}
 	if done := h.attack(granted...); len(done) != len(granted) {
@@ -360,7 +359,7 @@ func TestHostilePluginOfAnOrdinaryUserGetsNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$|^TestInterpreters", "-test.v")
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestHostilePluginWithTheNetwork|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$|^TestInterpreters", "-test.v")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), unprivileged+"="+dir, "TMPDIR="+dir, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	said, err := cmd.CombinedOutput()

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,8 @@ type Config struct {
 	UserIDs isolation.Range
 	// Private are folders of the server's that no plugin is granted, nor what contains them or lies in them.
 	Private []string
+	// Proxy takes plugins that may have the network there; nil: they have none.
+	Proxy Proxy
 	// Settings gives the settings that are set for a plugin, by name; nil: none are.
 	Settings func(plugin string) map[string]string
 	// Builtin are the blocks that the core runs itself. They are listed with those of plugins, which may not
@@ -46,6 +49,12 @@ type Config struct {
 	// Changed is called when the catalogue of a started host has changed. It must not block.
 	Changed func()
 	Logger  hclog.Logger
+}
+
+// Proxy is an HTTP proxy, which decides what may be reached.
+type Proxy interface {
+	// Serve serves one process of a plugin by a listener until ctx ends. It closes the listener.
+	Serve(ctx context.Context, l net.Listener)
 }
 
 // State is how a plugin fares.

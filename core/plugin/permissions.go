@@ -14,7 +14,7 @@ import (
 // Permissions are what a plugin's manifest asks for, and what is granted to a plugin: what its processes may have
 // beside what every plugin's have.
 type Permissions struct {
-	Network     bool         `json:"network,omitempty"` // sockets of its own, which no guard of the server's sees
+	Network     bool         `json:"network,omitempty"` // by the server's HTTP proxy, and without namespaces any way
 	Files       []FileAccess `json:"files,omitempty"`
 	Environment []string     `json:"environment,omitempty"` // names of the server's variables
 	Memory      int          `json:"memory,omitempty"`      // MiB for all its processes; 0: defaultMemory

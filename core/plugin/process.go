@@ -42,6 +42,7 @@ const inheritedPrefix = "SSL_CERT_"
 type process struct {
 	found
 	private []string // of Config
+	proxy   Proxy    // of Config
 	dir     string
 	log     hclog.Logger
 	starter *starter
@@ -52,6 +53,7 @@ type process struct {
 	executable *os.File // what is executed
 	box        *isolation.Process
 	cmd        *exec.Cmd
+	unrelay    func()   // ends the proxy; nil: there is none
 	socketDir  string   // as the host sees it
 	socketRoot *os.File // open on socketDir where its path is too long for an address
 	stdout     *os.File
@@ -70,7 +72,7 @@ type process struct {
 }
 
 func newProcess(h *Host, f found, dir string, log hclog.Logger) *process {
-	p := &process{found: f, private: h.config.Private, dir: dir, log: log, starter: h.starter, system: h.system, veil: &h.veil, exited: make(chan struct{})}
+	p := &process{found: f, private: h.config.Private, proxy: h.config.Proxy, dir: dir, log: log, starter: h.starter, system: h.system, veil: &h.veil, exited: make(chan struct{})}
 	p.handshake, p.announce = io.Pipe()
 	return p
 }
@@ -165,11 +167,30 @@ func (p *process) Start(context.Context) (err error) {
 		p.signal(syscall.SIGKILL)
 	}
 	admitted := p.box.Admit(p.id)
+	p.relay()
 	go p.watch()
 	if admitted != nil {
 		p.kill(admitted.Error())
 	}
 	return admitted
+}
+
+// relay serves the process's requests for the network.
+func (p *process) relay() {
+	l := p.box.Listener()
+	switch {
+	case l == nil:
+	case p.proxy == nil:
+		_ = l.Close()
+	default:
+		ctx, cancel := context.WithCancel(context.Background())
+		var serving sync.WaitGroup
+		serving.Go(func() { p.proxy.Serve(ctx, l) })
+		p.unrelay = func() {
+			cancel()
+			serving.Wait()
+		}
+	}
 }
 
 // watch owns the process from its start to its end. The group is killed while the dead leader still holds its
@@ -182,6 +203,9 @@ func (p *process) watch() {
 	awaitExit(p.cmd.Process.Pid)
 	p.signal(syscall.SIGKILL)
 	p.box.Kill() // whoever has left its group
+	if p.unrelay != nil {
+		p.unrelay()
+	}
 	_ = p.cmd.Wait()
 	p.verdict = p.box.Close()
 	p.state = p.cmd.ProcessState

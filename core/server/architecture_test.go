@@ -49,7 +49,7 @@ var rooms = map[string]string{
 }
 
 // forTests are what the tests of every room may import beside that.
-const forTests = "core/postgres/postgrestest core/plugin sdk/blocktest"
+const forTests = "core/postgres/postgrestest core/egress core/plugin sdk/blocktest"
 
 type goPackage struct {
 	ImportPath                         string

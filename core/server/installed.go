@@ -30,6 +30,9 @@ import (
 // maxPackage bounds in bytes what is fetched of a plugin.
 const maxPackage = 1 << 30
 
+// maxProxied bounds in bytes what a plugin with the network permission gets by one answer or connection, and what it sends.
+const maxProxied = 1 << 30
+
 // ownPlugins are the folders of plugins that belong to the server. What lies in the data folder was installed, and is
 // started by its entry in plugins.lock alone.
 func ownPlugins(s *config.Settings) []string {
@@ -52,6 +55,7 @@ func hosting(s *config.Settings, store *install.Store, runtimeDir string) plugin
 	return plugin.Config{
 		Dirs: ownPlugins(s), Disabled: store.Disabled(), Installed: store.Enabled(), Advice: store.Advice,
 		RuntimeDir: runtimeDir, UserIDs: isolation.Range(s.PluginUserIDs), Private: []string{s.DataDir},
+		Proxy:    egress.NewProxy(egress.Config{Allowed: prefixes(s.AllowPrivateAddresses), MaxBody: maxProxied}),
 		Settings: s.PluginSettings, Builtin: block.Structural(),
 	}
 }

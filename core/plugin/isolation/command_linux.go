@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +41,12 @@ func (p *Process) prepare() error {
 			return err
 		}
 	}
-	return p.command(p.spec.Executable, folder, p.system.namespaces(p.spec.Network))
+	if p.spec.Network && !p.relayed() {
+		if err := p.listenOutside(); err != nil {
+			return err
+		}
+	}
+	return p.command(p.spec.Executable, folder)
 }
 
 // reach sees to it that the process can get at its own folder. Where its user cannot, it may read files and enter folders
@@ -61,10 +67,10 @@ func (p *Process) reach() error {
 
 // command is the launcher, in a process group, and with Linux's means from outside. The third file is closed with the
 // process; executable is the caller's.
-func (p *Process) command(executable, folder *os.File, namespaces uintptr) error {
-	theirs, ours, err := os.Pipe()
+func (p *Process) command(executable, folder *os.File) error {
+	theirs, ours, err := talk()
 	if err != nil {
-		return fmt.Errorf("open pipe: %w", err)
+		return err
 	}
 	p.plan = ours
 	p.files = append(p.files, theirs)
@@ -75,6 +81,13 @@ func (p *Process) command(executable, folder *os.File, namespaces uintptr) error
 		}
 		env = append(env, v)
 	}
+	switch {
+	case p.relayed():
+		env = proxied(env, relayAddress)
+	case p.spec.Network:
+		env = proxied(env, p.listener.Addr().String())
+	}
+	namespaces := p.system.namespaces(p.spec.Network)
 	p.Command = &exec.Cmd{
 		Path: self, Args: []string{p.spec.Path}, Dir: p.spec.Dir, Env: env,
 		ExtraFiles: []*os.File{theirs, executable, folder},
@@ -82,10 +95,13 @@ func (p *Process) command(executable, folder *os.File, namespaces uintptr) error
 			Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: namespaces,
 		},
 	}
+	if p.relayed() { // for the launcher, over this namespace
+		p.Command.SysProcAttr.AmbientCaps = append(p.Command.SysProcAttr.AmbientCaps, unix.CAP_NET_ADMIN)
+	}
 	if id := p.spec.UserID; id != 0 {
 		p.Command.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
 		if p.search {
-			p.Command.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_DAC_READ_SEARCH}
+			p.Command.SysProcAttr.AmbientCaps = append(p.Command.SysProcAttr.AmbientCaps, unix.CAP_DAC_READ_SEARCH)
 		}
 	}
 	if namespaces&unix.CLONE_NEWUSER != 0 { // the same user, who may have a network namespace this way
@@ -95,10 +111,10 @@ func (p *Process) command(executable, folder *os.File, namespaces uintptr) error
 	return nil
 }
 
-// namespaces are the clone flags of a process without the network.
+// namespaces are the clone flags of a process.
 func (s *System) namespaces(network bool) uintptr {
 	switch {
-	case network || !s.network:
+	case !s.network || network && !s.relay:
 		return 0
 	case os.Geteuid() == 0:
 		return unix.CLONE_NEWNET
@@ -126,7 +142,7 @@ func (p *Process) Admit(pid int) error {
 	}
 	orders := plan{
 		Path: p.spec.Path, Script: script, Landlock: p.system.landlock > 0, Filter: p.system.filter,
-		Network: p.spec.Network, Files: p.spec.Files, Search: p.search,
+		Network: p.spec.Network, Relay: p.relayed(), Files: p.spec.Files, Search: p.search,
 	}
 	if p.spec.UserID != 0 && (p.group == nil || !p.group.processes) {
 		orders.Processes = uint64(p.spec.Processes)
@@ -140,8 +156,14 @@ func (p *Process) order(orders plan) error {
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	_, err = p.plan.Write(raw)
-	if err = errors.Join(err, p.plan.Close()); err != nil && !errors.Is(err, syscall.EPIPE) { // a dead launcher says itself why
+	err = cmp.Or(err, p.plan.CloseWrite())
+	switch {
+	case errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET): // a dead launcher says itself why
+		return nil
+	case err != nil:
 		return fmt.Errorf("write the plan: %w", err)
+	case orders.Relay:
+		return p.receiveListener()
 	}
 	return nil
 }
@@ -170,6 +192,9 @@ func (p *Process) Close() (verdict string) {
 	p.files = nil
 	if p.plan != nil {
 		_ = p.plan.Close()
+	}
+	if p.listener != nil {
+		_ = p.listener.Close()
 	}
 	if p.greed != nil {
 		p.greed.close()

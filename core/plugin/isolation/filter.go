@@ -81,6 +81,13 @@ func program(network bool) []bpf.Instruction {
 		when(unix.SYS_SOCKET, unixOnly...)
 		when(unix.SYS_SOCKETPAIR, unixOnly...)
 		when(unix.SYS_CONNECT, refuse(uint32(unix.EACCES)))
+	} else { // no families that know nothing of namespaces, such as those that lead out of a virtual machine
+		families := []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
+		known := []bpf.Instruction{argument(0)}
+		for i, family := range families {
+			known = append(known, bpf.JumpIf{Cond: bpf.JumpEqual, Val: family, SkipTrue: uint8(len(families) - i)})
+		}
+		when(unix.SYS_SOCKET, append(known, refuse(uint32(unix.EACCES)), allow)...)
 	}
 	return append(filter, allow)
 }

@@ -1,6 +1,6 @@
 // Package isolation starts the processes of plugins so that they have what they were granted and nothing else, as far as
-// the system can deny it: a user of their own, files by Landlock, no network, no privileges, few system calls, bounded
-// memory and processes. It knows nothing of the protocol that the processes speak, nor of who grants what.
+// the system can deny it: a user of their own, files by Landlock, no network but a proxy, no privileges, few system calls,
+// bounded memory and processes. It knows nothing of the protocol that the processes speak, nor of who grants what.
 //
 // A process begins as this program once more. That copy, the launcher, has been put into its control groups and
 // namespaces from outside, denies itself the rest, and then becomes the plugin: the process id stays.
@@ -9,6 +9,7 @@ package isolation
 import (
 	"fmt"
 	"hash/fnv"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,8 +43,8 @@ type Spec struct {
 	Executable *os.File // open on it; what was opened is what is executed, unless it is a script
 	Dir        string   // private working folder
 	Env        []string
-	UserID     int // 0: that of this process
-	Network    bool
+	UserID     int  // 0: that of this process
+	Network    bool // by an HTTP proxy, which Listener wants
 	Files      []File
 	Memory     int // MiB of all processes together
 	Processes  int // and threads
@@ -65,8 +66,10 @@ type Process struct {
 	group  *group // nil without control groups
 	guard  *watchdog
 	greed  *greed
-	plan   *os.File // the launcher's orders
+	plan   *net.UnixConn // for the launcher's orders
 	files  []*os.File
+
+	listener net.Listener
 }
 
 // Give makes a path the process's user's.

@@ -32,7 +32,9 @@ func launch() error {
 	for _, fd := range []int{planFile, executableFile, folderFile} {
 		unix.CloseOnExec(fd)
 	}
-	orders, err := io.ReadAll(os.NewFile(planFile, "plan"))
+	from := os.NewFile(planFile, "plan")
+	defer runtime.KeepAlive(from)
+	orders, err := io.ReadAll(from)
 	if err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
@@ -42,6 +44,11 @@ func launch() error {
 	var p plan
 	if err := json.Unmarshal(orders, &p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
+	}
+	if p.Relay {
+		if err := sendListener(); err != nil {
+			return err
+		}
 	}
 	if err := limit(p); err != nil {
 		return err

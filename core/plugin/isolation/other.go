@@ -25,7 +25,7 @@ func Probe(config Config) (*System, error) { return &System{config: config}, nil
 // Features are what can be denied here and what cannot.
 func (s *System) Features() []Feature {
 	var all []Feature
-	for _, name := range []string{"users", "network", "files", "system calls", "memory", "processes", "processor time"} {
+	for _, name := range []string{"users", "network", "egress", "files", "system calls", "memory", "processes", "processor time"} {
 		all = append(all, Feature{
 			Name: name, Detail: "not isolated on this system",
 			Advice: "install plugins that you trust only, or run the server on Linux",
@@ -36,8 +36,16 @@ func (s *System) Features() []Feature {
 
 // Prepare makes a process ready to be started, in a process group of its own.
 func (s *System) Prepare(spec Spec) (*Process, error) {
-	command := &exec.Cmd{Path: spec.Path, Args: []string{spec.Path}, Dir: spec.Dir, Env: spec.Env, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
-	return &Process{spec: spec, system: s, Command: command}, nil
+	p := &Process{spec: spec, system: s}
+	env := spec.Env
+	if spec.Network {
+		if err := p.listenOutside(); err != nil {
+			return nil, err
+		}
+		env = proxied(env, p.listener.Addr().String())
+	}
+	p.Command = &exec.Cmd{Path: spec.Path, Args: []string{spec.Path}, Dir: spec.Dir, Env: env, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
+	return p, nil
 }
 
 // Started has nothing to close.
@@ -49,8 +57,13 @@ func (p *Process) Admit(int) error { return nil }
 // Kill has no group to end.
 func (p *Process) Kill() {}
 
-// Close has nothing to give back.
-func (p *Process) Close() string { return "" }
+// Close closes what nobody has taken.
+func (p *Process) Close() string {
+	if p.listener != nil {
+		_ = p.listener.Close()
+	}
+	return ""
+}
 
 // Close has nothing to remove.
 func (s *System) Close() {}

@@ -1,6 +1,6 @@
 package isolation
 
-// plan is what the launcher is told through its first extra file. The other ones are the executable and its folder.
+// plan is what the launcher is told through its first extra file, a socket. The other ones are the executable and its folder.
 type plan struct {
 	Probe     bool   `json:"probe,omitempty"` // exit when all has been denied
 	Path      string `json:"path"`
@@ -8,6 +8,7 @@ type plan struct {
 	Landlock  bool   `json:"landlock"`
 	Filter    bool   `json:"filter"`
 	Network   bool   `json:"network"`
+	Relay     bool   `json:"relay,omitempty"`  // send a listener in the namespace back
 	Search    bool   `json:"search,omitempty"` // keep the capability to read and enter whatever Landlock grants
 	Files     []File `json:"files"`
 	Processes uint64 `json:"processes,omitempty"` // by the limit of the user; 0: control groups do it

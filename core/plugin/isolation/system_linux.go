@@ -28,7 +28,7 @@ func Probe(config Config) (*System, error) {
 		return nil, err
 	}
 	s := &System{config: config, means: found}
-	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeNetwork(), s.describeFilter())
+	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeNetwork(), s.describeEgress(), s.describeFilter())
 	s.groups = openGroups(config.Key)
 	s.features = append(s.features, s.describeGroups()...)
 	return s, nil
@@ -42,6 +42,8 @@ type means struct {
 	filter    bool  // of system calls
 	network   bool  // namespaces of processes without the network
 	netFail   error
+	relay     bool // and of those with it, which have a listener in theirs
+	relayFail error
 }
 
 // known remembers means: they do not change while this program runs, and finding out takes time.
@@ -58,17 +60,22 @@ func findMeans(users Range) (means, error) {
 	}
 	root := os.Geteuid() == 0
 	s := &System{config: Config{UserIDs: users}, means: means{users: root, landlock: landlockVersion(), filter: canFilter, network: true}}
-	if s.try() != nil { // one by one
+	if s.try(false) != nil { // one by one
 		s.users = false
-		s.netFail = s.try()
+		s.netFail = s.try(false)
 		s.users, s.network = root, false
 		if root {
-			s.usersFail = s.try()
+			s.usersFail = s.try(false)
 		}
 		s.users, s.network = root && s.usersFail == nil, s.netFail == nil && (!root || s.usersFail != nil)
-		if err := s.try(); err != nil {
+		if err := s.try(false); err != nil {
 			return means{}, fmt.Errorf("start a process under isolation: %w", err)
 		}
+	}
+	if s.relayFail = s.netFail; s.network {
+		s.relay = true
+		s.relayFail = s.try(true)
+		s.relay = s.relayFail == nil
 	}
 	if known.means == nil {
 		known.means = map[Range]means{}
@@ -77,8 +84,8 @@ func findMeans(users Range) (means, error) {
 	return s.means, nil
 }
 
-// try starts a process that denies itself everything, and exits.
-func (s *System) try() error {
+// try starts a process that denies itself everything, or all but the network, and exits.
+func (s *System) try(network bool) error {
 	dir, err := os.MkdirTemp("", "patchbay-probe-")
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
@@ -89,9 +96,9 @@ func (s *System) try() error {
 		return err
 	}
 	defer func() { _ = null.Close() }()
-	p := &Process{system: s, spec: Spec{Path: "probe", Dir: dir, UserID: s.UserIDFor("probe")}}
+	p := &Process{system: s, spec: Spec{Path: "probe", Dir: dir, UserID: s.UserIDFor("probe"), Network: network}}
 	defer p.Close()
-	if err := p.command(null, null, s.namespaces(false)); err != nil {
+	if err := p.command(null, null); err != nil {
 		return err
 	}
 	if err := p.Give(dir); err != nil {
@@ -106,9 +113,12 @@ func (s *System) try() error {
 	}
 	timer := time.AfterFunc(10*time.Second, func() { _ = p.Command.Process.Kill() })
 	defer timer.Stop()
-	err = p.order(plan{Probe: true, Landlock: s.landlock > 0, Filter: s.filter})
+	err = p.order(plan{Probe: true, Landlock: s.landlock > 0, Filter: s.filter, Network: network, Relay: p.relayed()})
 	if err = errors.Join(err, p.Command.Wait()); err != nil {
 		return fmt.Errorf("%w %s", err, said.text)
+	}
+	if p.relayed() && p.listener == nil {
+		return errors.New("no listener came")
 	}
 	return nil
 }
@@ -157,6 +167,15 @@ func (s *System) describeNetwork() Feature {
 	default:
 		f.Detail = fmt.Sprintf("no network namespaces: %v", s.netFail)
 		f.Advice = "let this user have network namespaces (unprivileged user namespaces, or CAP_SYS_ADMIN)"
+	}
+	return f
+}
+
+func (s *System) describeEgress() Feature {
+	f := Feature{Name: "egress", Have: s.relay, Detail: "plugins with the network permission reach it through the server's guard alone"}
+	if !s.relay {
+		f.Detail = fmt.Sprintf("plugins with the network permission are told to use the server's guard, and can go past it to all that this machine reaches: %v", s.relayFail)
+		f.Advice = "let this user have network namespaces (unprivileged user namespaces, or CAP_SYS_ADMIN and CAP_NET_ADMIN), or grant the network to plugins that you trust only"
 	}
 	return f
 }

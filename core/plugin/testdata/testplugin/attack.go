@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,6 +115,14 @@ func try(t target) error {
 			return nil
 		}
 		return err
+	case "vsock": // out of a virtual machine, past all namespaces
+		fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
+		if err == nil {
+			err = unix.Close(fd)
+		}
+		return err
+	case "http": // through the proxy, which clients do not use for addresses of this machine by themselves
+		return ask(t.What)
 	case "root":
 		return syscall.Setresuid(0, 0, 0)
 	case "namespace":
@@ -121,6 +132,23 @@ func try(t target) error {
 	default:
 		return fmt.Errorf("what is %q", t.Kind)
 	}
+}
+
+func ask(address string) error {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "http", Host: "example.com"}})
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	response, err := client.Get(address)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New(response.Status)
+	}
+	return nil
 }
 
 // breed starts processes until it can no more, and yields how many there are. They live on, in sessions of their own.
