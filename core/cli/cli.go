@@ -40,6 +40,7 @@ type terminal struct {
 
 // Main runs the command line and returns the exit code.
 func Main(args, environ []string) int {
+	relaxTimers(args, environ)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return run(ctx, args, environ, terminal{out: os.Stdout, err: os.Stderr, program: args[0]})
