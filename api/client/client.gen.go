@@ -341,6 +341,7 @@ func (e Permission) Valid() bool {
 
 // Defines values for PluginState.
 const (
+	PluginStateAsleep      PluginState = "asleep"
 	PluginStateDisabled    PluginState = "disabled"
 	PluginStateFailed      PluginState = "failed"
 	PluginStateInstalled   PluginState = "installed"
@@ -354,6 +355,8 @@ const (
 // Valid indicates whether the value is a known member of the PluginState enum.
 func (e PluginState) Valid() bool {
 	switch e {
+	case PluginStateAsleep:
+		return true
 	case PluginStateDisabled:
 		return true
 	case PluginStateFailed:
@@ -1256,13 +1259,13 @@ type Plugin struct {
 	// Source Where it was installed from.
 	Source *string `json:"source"`
 
-	// State How its process fares. `disabled`: it has none.
+	// State How its process fares. `disabled`: it has none. `asleep`: it has none until one of its blocks is used.
 	State   PluginState `json:"state"`
 	UsedBy  *PluginUse  `json:"used_by"`
 	Version string      `json:"version"`
 }
 
-// PluginState How its process fares. `disabled`: it has none.
+// PluginState How its process fares. `disabled`: it has none. `asleep`: it has none until one of its blocks is used.
 type PluginState string
 
 // PluginList defines model for PluginList.

@@ -2721,10 +2721,10 @@ export interface components {
             is_own: boolean;
             is_enabled: boolean;
             /**
-             * @description How its process fares. `disabled`: it has none.
+             * @description How its process fares. `disabled`: it has none. `asleep`: it has none until one of its blocks is used.
              * @enum {string}
              */
-            state: "starting" | "ready" | "restarting" | "unavailable" | "failed" | "stopped" | "disabled" | "installed";
+            state: "starting" | "ready" | "asleep" | "restarting" | "unavailable" | "failed" | "stopped" | "disabled" | "installed";
             /** @description Why it is not ready. */
             error: string | null;
             /** @description How many it brings. */

@@ -48,7 +48,7 @@ type pluginUse struct {
 // fares says how it is.
 func (v *pluginView) fares() string {
 	text := v.State
-	if v.State == string(plugin.Ready) {
+	if plugin.State(v.State).Serves() {
 		text = fmt.Sprintf("%s, %d blocks", v.State, v.Blocks)
 	}
 	if v.Error != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/plugin/isolation"
@@ -46,6 +47,8 @@ type Config struct {
 	// Builtin are the blocks that the core runs itself. They are listed with those of plugins, which may not
 	// offer a block of the same id.
 	Builtin []*block.Block
+	// Memory, unless nil, keeps from one host to the next what plugins described, so that it need not start them to know.
+	Memory Memory
 	// Changed is called when the catalogue of a started host has changed. It must not block.
 	Changed func()
 	Logger  hclog.Logger
@@ -64,11 +67,15 @@ type State string
 const (
 	Starting    State = "starting"
 	Ready       State = "ready"
+	Asleep      State = "asleep"      // known, and has no process: the first run starts it
 	Restarting  State = "restarting"  // died, comes again soon: runs wait for it
 	Unavailable State = "unavailable" // dies again and again: runs fail, and it is retried slowly
 	Failed      State = "failed"      // cannot work as it is installed or set up: not tried again
 	Stopped     State = "stopped"     // the host was closed
 )
+
+// Serves says that runs get a process: at once, or when it has started. Of a host that has started, that is.
+func (s State) Serves() bool { return s == Ready || s == Asleep || s == Starting }
 
 // Status tells operators about one plugin.
 type Status struct {
@@ -119,6 +126,9 @@ type pace struct {
 	healthy    time.Duration // alive so long, a process is no longer part of a crash loop
 	loop       time.Duration // the window in which deaths make a crash loop
 	loopDeaths int
+	few        int           // plugins, which all have processes, used or not
+	unused     time.Duration // of many plugins, one that nobody uses has a process so long
+	idle       time.Duration // and one that was used between this and twice this
 }
 
 var defaultPace = pace{
@@ -131,6 +141,9 @@ var defaultPace = pace{
 	healthy:    time.Minute,
 	loop:       time.Minute,
 	loopDeaths: 5,
+	few:        16,
+	unused:     5 * time.Second,
+	idle:       5 * time.Minute,
 }
 
 // New finds the installed plugins and starts none.
@@ -187,8 +200,9 @@ func (h *Host) isolate() error {
 // Isolation tells what the system can deny to plugins and what it cannot.
 func (h *Host) Isolation() []isolation.Feature { return h.system.Features() }
 
-// Start starts all plugins in parallel and returns when each is ready or its first start has failed. No plugin's
-// failure is the host's: Plugins tells. It is called once.
+// Start brings the blocks of all plugins into the catalogue. Those that are remembered are not waited for: few are started
+// behind it, many sleep until they are used. It starts the others in parallel, and returns when each is ready or its
+// first start has failed. No plugin's failure is the host's: Plugins tells. It is called once.
 func (h *Host) Start(ctx context.Context) error {
 	h.starts.Lock()
 	defer h.starts.Unlock()
@@ -200,12 +214,26 @@ func (h *Host) Start(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(h.life, cancel)()
 	first := make([]attempt, len(h.plugins))
-	var started sync.WaitGroup
+	remembered := make([]*offer, len(h.plugins))
+	var starting errgroup.Group
+	starting.SetLimit(startsAtOnce)
 	for i, s := range h.plugins {
-		started.Go(func() { first[i] = s.attempt(ctx) })
+		if remembered[i] = s.recall(); remembered[i] == nil {
+			starting.Go(func() error {
+				first[i] = s.attempt(ctx)
+				return nil
+			})
+		}
 	}
-	started.Wait()
+	_ = starting.Wait()
 	for i, s := range h.plugins { // in the order of names: of two that offer the same block the first wins
+		if remembered[i] != nil {
+			if h.take(s, remembered[i]) {
+				h.keep(s, attempt{})
+				continue
+			}
+			first[i] = s.attempt(ctx) // it is told why it cannot be
+		}
 		if first[i].err == nil {
 			first[i].err = h.register(s, first[i].instance.offer)
 		}
@@ -213,6 +241,9 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	for _, s := range h.plugins {
 		s.settled()
+		if !h.many() {
+			s.wake()
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("start plugins: %w", err)

@@ -184,6 +184,19 @@ func (s *session) drain() <-chan struct{} {
 	return s.drained
 }
 
+// rest lets no run begin any more, if none goes on and none has begun since seen.
+func (s *session) rest(seen *uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.drained != nil || s.callers > 0 || s.last != *seen {
+		*seen = s.last
+		return false
+	}
+	s.drained = make(chan struct{})
+	close(s.drained)
+	return true
+}
+
 // add gives a run its number.
 func (s *session) add(r *run) bool {
 	s.mu.Lock()

@@ -29,6 +29,9 @@ type supervisor struct {
 	isolated chan struct{}           // taken by whoever runs a process beside the plugin's own
 	turn     chan struct{}           // taken by the last of them that began, for a moment
 
+	wanted chan struct{} // has something once somebody has woken the plugin
+	kept   memory        // what is remembered of it; of Start, then of supervise
+
 	mu        sync.Mutex
 	status    Status
 	changed   chan struct{} // closed and replaced when status changes
@@ -38,9 +41,10 @@ type supervisor struct {
 	described *offer // the last valid description
 }
 
-// attempt is the outcome of a launch.
+// attempt is the outcome of a launch. The zero value is that there was none: the plugin is asleep.
 type attempt struct {
 	instance *instance
+	files    string // what the plugin was before it was launched
 	err      error
 }
 
@@ -51,6 +55,7 @@ func newSupervisor(h *Host, f found) *supervisor {
 		host:     h,
 		log:      h.log.With("plugin", f.Name),
 		isolated: make(chan struct{}, maxAlone), turn: make(chan struct{}, 1),
+		wanted:  make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		settles: make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -76,8 +81,18 @@ func (s *supervisor) update(f func(*Status)) {
 }
 
 func (s *supervisor) attempt(ctx context.Context) attempt {
+	files := s.files()
 	in, err := s.launch(ctx)
-	return attempt{in, err}
+	return attempt{in, files, err}
+}
+
+// again is an attempt of a plugin that offers something already.
+func (s *supervisor) again(ctx context.Context) attempt {
+	a := s.attempt(ctx)
+	if a.err == nil {
+		a.err = s.reregister(a.instance.offer)
+	}
+	return a
 }
 
 // settled waits until the first attempt is judged.
@@ -85,8 +100,14 @@ func (s *supervisor) settled() { <-s.settles }
 
 // supervise keeps the plugin running until ctx ends, beginning with the outcome of a first attempt.
 func (s *supervisor) supervise(ctx context.Context, a attempt) {
-	var record record
+	var past record
 	for {
+		if a == (attempt{}) {
+			if !s.slumber(ctx) {
+				return
+			}
+			a = s.again(ctx)
+		}
 		if a.err != nil && a.instance != nil { // started, and refused
 			a.instance.stop(s.host.pace.stop)
 		}
@@ -95,17 +116,22 @@ func (s *supervisor) supervise(ctx context.Context, a attempt) {
 		case a.err == nil:
 			s.ready(a.instance)
 			s.settle()
-			select {
-			case <-a.instance.gone:
-			case <-ctx.Done():
-				s.current.Store(nil)
+			s.remember(a)
+			idle := s.attend(ctx, a.instance)
+			s.current.Store(nil)
+			switch {
+			case idle:
+				s.log.Info("plugin falls asleep", "pid", a.instance.process.pid())
+				a.instance.stop(s.host.pace.stop)
+				a, past = attempt{}, record{}
+				continue
+			case ctx.Err() != nil:
 				s.finish(a.instance)
 				s.update(func(st *Status) { st.State, st.PID = Stopped, 0 })
 				return
 			}
-			s.current.Store(nil)
 			why = a.instance.death.detail
-			record.died(time.Now(), a.instance, s.host.pace)
+			past.died(time.Now(), a.instance, s.host.pace)
 			s.log.Error("plugin died", "pid", a.instance.process.pid(), "runs", a.instance.death.runs, "cause", why)
 		case ctx.Err() != nil:
 			s.update(func(st *Status) { st.State, st.PID = Stopped, 0 })
@@ -118,14 +144,14 @@ func (s *supervisor) supervise(ctx context.Context, a attempt) {
 			return
 		default:
 			why = a.err.Error()
-			record.failed(time.Now(), s.host.pace)
+			past.failed(time.Now(), s.host.pace)
 			s.log.Error("plugin did not start", "error", a.err)
 		}
 		state := Restarting
-		if record.looping {
+		if past.looping {
 			state = Unavailable
 		}
-		delay := record.delay(s.host.pace)
+		delay := past.delay(s.host.pace)
 		s.log.Info("plugin will be started again", "state", state, "in", delay.Round(time.Millisecond))
 		s.update(func(st *Status) { st.State, st.Error, st.PID = state, why, 0 })
 		s.settle()
@@ -134,9 +160,7 @@ func (s *supervisor) supervise(ctx context.Context, a attempt) {
 			return
 		}
 		s.update(func(st *Status) { st.Restarts++ })
-		if a = s.attempt(ctx); a.err == nil {
-			a.err = s.reregister(a.instance.offer)
-		}
+		a = s.again(ctx)
 	}
 }
 
@@ -160,10 +184,13 @@ func (s *supervisor) ready(in *instance) {
 // reregister takes over what a plugin describes after a restart.
 func (s *supervisor) reregister(o *offer) error {
 	s.mu.Lock()
-	same := s.known == o
+	known := s.known
 	s.mu.Unlock()
-	if same {
+	if known == o {
 		return nil
+	}
+	if known != nil {
+		s.log.Info("plugin describes itself otherwise than before: what it says now counts")
 	}
 	if err := s.host.register(s, o); err != nil {
 		return err
@@ -219,6 +246,8 @@ func (s *supervisor) session(ctx context.Context) (*session, error) {
 			return nil, errRetired
 		}
 		switch status.State {
+		case Asleep:
+			s.wake()
 		case Unavailable, Failed, Stopped:
 			return nil, fmt.Errorf("plugin %s is %s: %s", s.name, status.State, status.Error)
 		}

@@ -22,6 +22,7 @@ import (
 //	server/           what this server is: id, jwt-secret, encryption-keys, address
 //	postgres/         the private Postgres
 //	plugins/          plugins that users install
+//	descriptions/     what plugins said of themselves when they were last started
 //	run/              private folders of running plugin processes
 //
 // Everything else in it is somebody else's.

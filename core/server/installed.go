@@ -119,7 +119,7 @@ func WithInstaller(ctx context.Context, s *config.Settings, log hclog.Logger, us
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(run)) }()
 	c := hosting(s, store, filepath.Join(run, "run"))
-	c.Dirs, c.Installed = nil, nil
+	c.Dirs, c.Installed, c.Memory = nil, nil, store
 	host, err := plugin.New(c)
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (c *pluginCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		seen[p.Name] = true
 		up := 0.0
-		if p.State == plugin.Ready {
+		if p.State.Serves() {
 			up = 1
 		}
 		out <- prometheus.MustNewConstMetric(pluginUp, prometheus.GaugeValue, up, p.Name, p.Version)

@@ -206,7 +206,7 @@ func (s *Server) startPlugins(ctx context.Context) error {
 		return err
 	}
 	c := hosting(s.settings, s.installed, s.data.part("run"))
-	c.Logger = s.log
+	c.Logger, c.Memory = s.log, s.installed
 	s.plugins, err = plugin.New(c)
 	if err != nil {
 		return err
@@ -216,17 +216,16 @@ func (s *Server) startPlugins(ctx context.Context) error {
 	if err := s.plugins.Start(ctx); err != nil {
 		return err
 	}
-	ready, names := 0, []string{}
+	names := []string{}
 	for _, p := range s.plugins.Plugins() {
-		if p.State == plugin.Ready {
-			ready++
+		if p.State.Serves() {
 			names = append(names, p.Name)
 			continue
 		}
 		s.log.Error("plugin does not run", "plugin", p.Name, "path", p.Path, "state", p.State, "error", p.Error)
 	}
-	s.log.Info("plugins run", "plugins", names, "blocks", len(s.plugins.Blocks()), "took", time.Since(started).Round(time.Millisecond))
-	if ready == 0 {
+	s.log.Info("plugins serve", "plugins", names, "blocks", len(s.plugins.Blocks()), "took", time.Since(started).Round(time.Millisecond))
+	if len(names) == 0 {
 		s.log.Warn("no plugin runs; only the blocks of the core itself are there", "folders", s.settings.PluginDirs)
 	}
 	return nil

@@ -28,7 +28,7 @@ func TestServerLeavesNothing(t *testing.T) {
 		run = 0o711
 	}
 	for path, want := range map[string]os.FileMode{
-		"": 0o711, "server": 0o700, "postgres": 0o700, "run": run, "lock": 0o600,
+		"": 0o711, "server": 0o700, "postgres": 0o700, "run": run, "lock": 0o600, "descriptions": 0o700, "descriptions/text": 0o600,
 	} {
 		info, err := os.Stat(filepath.Join(i.data, path))
 		if err != nil || info.Mode().Perm() != want {

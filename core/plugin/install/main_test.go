@@ -105,7 +105,7 @@ func start(t testing.TB, data string, own ...string) *fixture {
 	}
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: testLog{t}})
 	f.host, err = plugin.New(plugin.Config{
-		Dirs: own, Disabled: store.Disabled(), Installed: store.Enabled(), Advice: store.Advice, RuntimeDir: run, Logger: log,
+		Dirs: own, Disabled: store.Disabled(), Installed: store.Enabled(), Advice: store.Advice, Memory: store, RuntimeDir: run, Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)

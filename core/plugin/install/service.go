@@ -285,6 +285,7 @@ func (s *Service) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	s.warn("what it described could not be forgotten", name, s.Store.forget(name))
 	gone, _ := s.Host.Unload(name)
 	s.later(gone, func() error { return s.sweep(name) })
 	s.log.Info("plugin removed", "plugin", name, "version", old.Version)
@@ -360,7 +361,7 @@ func (s *Service) own(name string) string {
 }
 
 func (s *Service) runs(name string) bool {
-	return slices.ContainsFunc(s.Host.Plugins(), func(st plugin.Status) bool { return st.Name == name && st.State == plugin.Ready })
+	return slices.ContainsFunc(s.Host.Plugins(), func(st plugin.Status) bool { return st.Name == name && st.State.Serves() })
 }
 
 func (s *Service) blocks(name string) Blocks {

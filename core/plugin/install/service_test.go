@@ -47,6 +47,13 @@ func TestInstalledPluginRunsAndIsWrittenDown(t *testing.T) {
 		t.Errorf("files %v", got)
 	}
 	f.stop()
+	store, err := Read(f.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := store.Recall("good"); err != nil || !json.Valid(kept) {
+		t.Errorf("what it described is not kept: %s %v", kept, err)
+	}
 	f = start(t, f.data)
 	f.mustRun()
 	if flaws, err := f.Verify(context.Background(), "good"); err != nil || len(flaws) != 0 {
@@ -162,6 +169,9 @@ func TestRemovedPluginLeavesNothingButAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the end of its files", func() bool { return len(f.files()) == 0 })
+	if left, err := f.Store.Recall("good"); err != nil || left != nil {
+		t.Errorf("what it described is left: %.100s %v", left, err)
+	}
 	if result, _ := f.run(ctx, blockEcho, `{}`); !strings.Contains(result.Err.GetMessage(), `"good" brought it and was removed`) {
 		t.Errorf("%+v", result)
 	}

@@ -23,6 +23,7 @@ import (
 type Store struct {
 	folder  string // of packages: <folder>/<name>/<version>
 	path    string // of the lock file
+	memory  string // folder of what plugins described: <memory>/<name>
 	limits  limits
 	current atomic.Pointer[lock]
 }
@@ -32,7 +33,7 @@ const asidePrefix = ".aside-"
 
 // Read reads what is installed in a data folder, which may be somebody else's.
 func Read(data string) (*Store, error) {
-	s := &Store{folder: filepath.Join(data, "plugins"), path: filepath.Join(data, LockName), limits: defaultLimits}
+	s := &Store{folder: filepath.Join(data, "plugins"), path: filepath.Join(data, LockName), memory: filepath.Join(data, "descriptions"), limits: defaultLimits}
 	l, err := readLock(s.path)
 	s.current.Store(l)
 	return s, err

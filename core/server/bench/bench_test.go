@@ -241,6 +241,7 @@ func startServer(b *testing.B, root, folder, plugins, dsn string) *server {
 			}
 		}
 		if time.Now().After(deadline) {
+			s.stop()
 			b.Fatalf("the server is not ready: %v", err)
 		}
 		runtime.Gosched()
@@ -350,13 +351,27 @@ func (s *server) load(b *testing.B, graph string, c int) figure {
 	})
 }
 
-func (s *server) post(path string, body []byte) ([]byte, error) {
+// execute executes a graph and waits for its end.
+func (s *server) execute(graph string) error {
+	answer, err := s.send("/api/v2/builder/graphs/"+graph+"/execute", []byte(`{"input_data":{"x":1}}`), "wait=30")
+	if err == nil && !bytes.Contains(answer, []byte(`"COMPLETED"`)) {
+		err = fmt.Errorf("unexpected answer: %.300s", answer)
+	}
+	return err
+}
+
+func (s *server) post(path string, body []byte) ([]byte, error) { return s.send(path, body, "") }
+
+func (s *server) send(path string, body []byte, prefer string) ([]byte, error) {
 	r, err := http.NewRequest(http.MethodPost, s.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	r.Header.Set("Content-Type", "application/json")
+	if prefer != "" {
+		r.Header.Set("Prefer", prefer)
+	}
 	answer, err := client.Do(r)
 	if err != nil {
 		return nil, err

@@ -48,6 +48,8 @@ func main() {
 		p.Blocks = sdk.Blocks(echo("cccccccc-0000-4000-8000-000000000001"))
 	case "idp", "idptwin":
 		p.Providers = providers(name)
+	case "one": // of many, which share nothing
+		p.Blocks = sdk.Blocks(echo(fmt.Sprintf("eeeeeeee-0000-4000-8000-%012s", strings.TrimPrefix(name, "one_"))))
 	case "twin":
 		p.Blocks = sdk.Blocks(echo("aaaaaaaa-0000-4000-8000-000000000001"))
 	default:

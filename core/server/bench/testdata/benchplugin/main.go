@@ -1,9 +1,14 @@
-// Benchplugin has a block that passes its input on, once without any effect and once as if it had one.
+// Benchplugin has a block that passes its input on, once without any effect and once as if it had one. As many_<number>
+// it has one block of its own.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/patchbay-io/patchbay/sdk"
 )
@@ -22,6 +27,12 @@ func block(id, name string, traits sdk.Traits) sdk.Block[input] {
 }
 
 func main() {
+	if name := filepath.Base(os.Args[0]); strings.HasPrefix(name, "many_") { // one of many, by its name
+		sdk.Serve(sdk.Plugin{Name: name, Version: "0.1.0", Blocks: sdk.Blocks(
+			block(fmt.Sprintf("b0000000-0000-4000-9000-%012s", strings.TrimPrefix(name, "many_")), "Pass "+name, sdk.Pure),
+		)})
+		return
+	}
 	sdk.Serve(sdk.Plugin{Name: "benchplugin", Version: "0.1.0", Blocks: sdk.Blocks(
 		block("b0000000-0000-4000-8000-000000000001", "Pass", sdk.Pure),
 		block("b0000000-0000-4000-8000-000000000002", "Pass With Effect", 0),
