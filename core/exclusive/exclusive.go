@@ -73,7 +73,8 @@ func (u *Uses) take(ctx context.Context, id, holder uuid.UUID) error {
 			return struct{}{}, u.db.QueryRowContext(ctx, `
 				INSERT INTO exclusive_use AS old (id, server_id, holder, until) VALUES (?, ?, ?, now() + ? * interval '1 second')
 				ON CONFLICT (id) DO UPDATE SET server_id = EXCLUDED.server_id, holder = EXCLUDED.holder, until = EXCLUDED.until
-				WHERE old.until <= now() OR old.holder = EXCLUDED.holder RETURNING holder`, id, u.server, holder, u.lease.Seconds()).Scan(&got)
+				WHERE old.until <= now() OR old.until > EXCLUDED.until + (EXCLUDED.until - now()) -- from before the clock was put back
+					OR old.holder = EXCLUDED.holder RETURNING holder`, id, u.server, holder, u.lease.Seconds()).Scan(&got)
 		})
 		if err == nil {
 			return nil

@@ -92,11 +92,27 @@ func TestTurnsAreRenewedAndEndWithTheirServer(t *testing.T) {
 	release()
 	// One that a dead server holds is free when that starts again.
 	dead := uuid.New()
+	other.lease = time.Hour
 	if _, err := db.Exec(`INSERT INTO exclusive_use (id, server_id, holder, until) VALUES (?, ?, ?, now() + interval '1 hour')`, id, dead, uuid.New()); err != nil {
 		t.Fatal(err)
 	}
 	usesOf(t, db, dead)
 	if release, err = other.Hold(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
+// What would go on for longer than any turn does is from before the database's clock was put back.
+func TestTurnsOfBeforeTheClockWasPutBackAreOver(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.DB(t)
+	u, id := usesOf(t, db, uuid.New()), uuid.New()
+	if _, err := db.Exec(`INSERT INTO exclusive_use (id, server_id, holder, until) VALUES (?, ?, ?, now() + interval '1 hour')`, id, uuid.New(), uuid.New()); err != nil {
+		t.Fatal(err)
+	}
+	release, err := u.Hold(t.Context(), id)
+	if err != nil {
 		t.Fatal(err)
 	}
 	release()

@@ -129,7 +129,7 @@ func (c *keyClaim) holder(ctx context.Context) (*keyHolder, error) {
 	var h keyHolder
 	err := c.g.db.QueryRowContext(ctx, `
 		SELECT k.request, k.execution_id, EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id), k.server_id, k.epoch,
-			coalesce(l.epoch = k.epoch AND l.until >= now(), k.server_id IS NULL AND k.created_at > now() - interval '1 minute')
+			coalesce(l.epoch = k.epoch AND NOT `+leaseOver+`, k.server_id IS NULL AND k.created_at > now() - interval '1 minute')
 		FROM idempotency_key k LEFT JOIN lease l ON l.server_id = k.server_id WHERE k.user_id = ? AND k.key = ?`, c.user, c.key).
 		Scan(&h.request, &h.execution, &h.accepted, &h.server, &h.epoch, &h.leased)
 	return &h, err
@@ -138,12 +138,13 @@ func (c *keyClaim) holder(ctx context.Context) (*keyHolder, error) {
 // takeOver takes the key from a holder that accepts nothing any more. One whose lease merely ran out might come back:
 // its epoch is ended first, so that it cannot commit.
 func (c *keyClaim) takeOver(ctx context.Context, h *keyHolder, request [sha256.Size]byte) (bool, error) {
-	if _, err := c.g.db.ExecContext(ctx, `UPDATE lease SET epoch = epoch + 1 WHERE server_id = ? AND epoch = ? AND until < now()`, h.server, h.epoch); err != nil {
+	if _, err := c.g.db.ExecContext(ctx, `UPDATE lease SET epoch = epoch + 1 WHERE server_id = ? AND epoch = ? AND `+leaseOver, h.server, h.epoch); err != nil {
 		return false, fmt.Errorf("end the lease of a dead server: %w", err)
 	}
 	res, err := c.g.db.ExecContext(ctx, `
 		UPDATE idempotency_key k SET request = ?, execution_id = ?, server_id = ?, epoch = ?, created_at = now()
-		WHERE user_id = ? AND key = ? AND execution_id = ? AND NOT EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id)`,
+		WHERE user_id = ? AND key = ? AND execution_id = ? AND NOT EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id)
+			AND NOT EXISTS (SELECT FROM lease l WHERE l.server_id = k.server_id AND l.epoch = k.epoch) -- which came back just now`,
 		request[:], c.execution, c.g.config.ServerID, c.g.writer.epoch, c.user, c.key, h.execution)
 	if err != nil {
 		return false, fmt.Errorf("take over idempotency key: %w", err)

@@ -59,6 +59,15 @@ func TestIdempotencyKeyOfAnEarlierLifeIsFree(t *testing.T) {
 
 func TestIdempotencyKeyOfADeadServerIsFree(t *testing.T) {
 	t.Parallel()
+	for name, until := range map[string]string{"lease over": "now() - interval '1 second'", "clock put back": "now() + interval '1 hour'"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keyOfADeadServerIsFree(t, until)
+		})
+	}
+}
+
+func keyOfADeadServerIsFree(t *testing.T, until string) {
 	h := newHarness(t)
 	r := keyed(h.chain("Pure", 1), "k", `{"x":1}`)
 	c := h.claimed(r)
@@ -71,7 +80,7 @@ func TestIdempotencyKeyOfADeadServerIsFree(t *testing.T) {
 	h.mu.Lock()
 	h.closing = true // it must not take the lease back
 	h.mu.Unlock()
-	if _, err := h.db.ExecContext(t.Context(), `UPDATE lease SET until = now() - interval '1 second' WHERE server_id = ?`, h.server); err != nil {
+	if _, err := h.db.ExecContext(t.Context(), `UPDATE lease SET until = `+until+` WHERE server_id = ?`, h.server); err != nil {
 		t.Fatal(err)
 	}
 	id, err := other.Execute(t.Context(), r)

@@ -415,3 +415,21 @@ func explain(t *testing.T, conn *sql.Conn, statement string, args []any) []strin
 	}
 	return lines
 }
+
+// The database's clock was ahead while a server renewed its lease, is put back, and the server is dead: nobody waits for
+// the end of such a lease.
+func TestLeasesOfBeforeTheClockWasPutBackAreOver(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	release := h.runner.holdNode("n")
+	id := h.execute(h.one("n"), `{}`)
+	h.expectBegins("n")
+	h.kill()
+	release()
+	if _, err := h.db.ExecContext(t.Context(), `UPDATE lease SET until = now() + interval '1 hour' WHERE server_id = ?`, h.server); err != nil {
+		t.Fatal(err)
+	}
+	if d := h.beside(nil).finished(id); d.Status != Completed {
+		t.Errorf("%s %v", d.Status, d.Error)
+	}
+}

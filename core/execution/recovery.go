@@ -130,7 +130,7 @@ func (g *generation) inherit(ctx context.Context) error {
 	var dead []uuid.UUID
 	err := g.db.NewRaw(`
 		WITH dead AS (
-			UPDATE lease SET epoch = epoch + 1 WHERE until < now() AND server_id <> ?
+			UPDATE lease SET epoch = epoch + 1 WHERE `+leaseOver+` AND server_id <> ?
 			AND EXISTS (SELECT FROM execution WHERE owner = server_id AND ended_at IS NULL AND parent_id IS NULL) RETURNING server_id)
 		UPDATE execution SET owner = NULL FROM dead WHERE owner = dead.server_id AND ended_at IS NULL AND parent_id IS NULL RETURNING dead.server_id`,
 		g.config.ServerID).Scan(ctx, &dead)

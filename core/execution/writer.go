@@ -29,6 +29,10 @@ const (
 	batchTimeout   = 30 * time.Second
 )
 
+// leaseOver is the condition of a lease that has ended. One that would go on for longer than any lease is from before the
+// database's clock was put back. Its holder may have died since; if it lives it is fenced, and takes another.
+var leaseOver = fmt.Sprintf(`(until < now() OR until > now() + interval '%d milliseconds')`, 2*leaseLength.Milliseconds())
+
 // errFenced means that another server, or a newer process of this one, owns the executions now.
 var errFenced = errors.New("the lease of this server was taken over")
 

@@ -165,6 +165,7 @@ func TestRefreshesOfADeadServerAreTakenOver(t *testing.T) {
 	h.set(func() { h.span = time.Minute })
 	c := h.connect("ann")
 	dead := uuid.New()
+	h.lease = time.Hour
 	h.exec(`INSERT INTO oauth_refresh (credential_id, server_id, attempt, until) VALUES (?, ?, ?, now() + interval '1 hour')`, c.ID, dead, uuid.New())
 	if claimed, _, err := h.claim(t.Context(), c.ID, uuid.New()); err != nil || claimed {
 		t.Fatalf("claimed while another server is at it: %t, %v", claimed, err)
@@ -197,6 +198,17 @@ func TestRefreshesOfAKilledServerAreTakenOver(t *testing.T) {
 	other := h.server(h.Vault, uuid.New())
 	if _, secret, err := other.Open(t.Context(), "ann", c.ID); err != nil || secret.AccessToken != "access-2" || h.count("RefreshToken") != 1 {
 		t.Errorf("%v, asked %d times", err, h.count("RefreshToken"))
+	}
+}
+
+// What would go on for longer than any refresh does is from before the database's clock was put back.
+func TestRefreshesOfBeforeTheClockWasPutBackAreTakenOver(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	c := h.connect("ann")
+	h.exec(`INSERT INTO oauth_refresh (credential_id, server_id, attempt, until) VALUES (?, ?, ?, now() + interval '1 hour')`, c.ID, uuid.New(), uuid.New())
+	if claimed, cutOff, err := h.claim(t.Context(), c.ID, uuid.New()); err != nil || !claimed || !cutOff {
+		t.Errorf("%t, %t, %v", claimed, cutOff, err)
 	}
 }
 

@@ -56,7 +56,7 @@ func (s *Service) claim(ctx context.Context, credential string, attempt uuid.UUI
 	cutOff, err = one[bool](ctx, s.DB, `
 		INSERT INTO oauth_refresh AS old (credential_id, server_id, attempt, until) VALUES (?, ?, ?, now() + ? * interval '1 second')
 		ON CONFLICT (credential_id) DO UPDATE SET server_id = EXCLUDED.server_id, attempt = EXCLUDED.attempt, until = EXCLUDED.until
-		WHERE old.until <= now()
+		WHERE old.until <= now() OR old.until > EXCLUDED.until + (EXCLUDED.until - now()) -- from before the clock was put back
 		RETURNING (xmax <> 0)`, credential, s.ServerID, attempt, s.lease.Seconds())
 	if errors.Is(err, errNone) {
 		return false, false, nil
