@@ -113,6 +113,26 @@ func (a *accounts) Seen(_ context.Context, user, email string) error {
 	return a.away
 }
 
+// One user is one, however a token or a setting writes the UUID; what is none stays as the identity provider writes it.
+func TestUUIDsAreTheSameInUpperCase(t *testing.T) {
+	t.Parallel()
+	a, err := New(Config{Secret: secret, Audience: "authenticated", Admins: []string{strings.ToUpper(boss)}, Accounts: &accounts{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{user1, boss} {
+		p, err := a.Credential(t.Context(), sign(t, jwt.SigningMethodHS256, secret, with(jwt.MapClaims{"sub": strings.ToUpper(id)})))
+		if err != nil || p.UserID != id || p.Admin() != (id == boss) {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+	for _, name := range []string{"Ann", "auth0|ABCDEF", strings.ToUpper(user1) + "0", "{" + strings.ToUpper(user1) + "}", ""} {
+		if UserID(name) != name {
+			t.Errorf("%q became %q", name, UserID(name))
+		}
+	}
+}
+
 func TestToken(t *testing.T) {
 	t.Parallel()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -237,7 +257,7 @@ func TestRoles(t *testing.T) {
 		"user":                       {nil, false},
 		"role":                       {jwt.MapClaims{"role": "admin"}, true},
 		"id in the settings":         {jwt.MapClaims{"sub": boss}, true},
-		"id in other case":           {jwt.MapClaims{"sub": strings.ToUpper(boss)}, false},
+		"id in other case":           {jwt.MapClaims{"sub": strings.ToUpper(boss)}, true},
 		"verified email":             {jwt.MapClaims{"email": "head@example.com", "email_verified": true}, true},
 		"verified, as text":          {jwt.MapClaims{"email": "HEAD@example.com", "email_verified": "true"}, true},
 		"verified by app_metadata":   {jwt.MapClaims{"email": "head@example.com", "app_metadata": map[string]any{"email_verified": true}}, true},

@@ -83,7 +83,7 @@ func New(c Config) (*Authenticator, error) {
 	}
 	a.verified, _ = lru.New[[sha256.Size]byte, verified](remembered) // fails for sizes below one only
 	for _, admin := range c.Admins {
-		a.adminIDs[admin] = true
+		a.adminIDs[UserID(admin)] = true
 		if strings.Contains(admin, "@") {
 			a.adminEmails[strings.ToLower(admin)] = true
 		}
@@ -176,6 +176,7 @@ func (a *Authenticator) verify(ctx context.Context, text string) (Principal, err
 	if !foreign && !isUUID(c.Subject) {
 		return Principal{}, ErrInvalid // identity providers may call users what they like, whoever has the secret may not
 	}
+	c.Subject = UserID(c.Subject)
 	if !isName(c.Email, 320) {
 		c.Email = ""
 	}
@@ -211,6 +212,15 @@ func timesAreNumbers(text string) bool {
 		}
 	}
 	return true
+}
+
+// UserID is the id of a user as it is known here. UUIDs are the same in upper case (RFC 9562, 4); other names are what an
+// identity provider makes of them.
+func UserID(name string) string {
+	if isUUID(name) {
+		return strings.ToLower(name)
+	}
+	return name
 }
 
 func isUUID(s string) bool {

@@ -2744,7 +2744,7 @@ type ClientInterface interface {
 
 	// UpdateAccountWithBody Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+	// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2753,7 +2753,7 @@ type ClientInterface interface {
 
 	// UpdateAccount Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+	// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3852,7 +3852,7 @@ func (c *Client) CreateAccount(ctx context.Context, body CreateAccountJSONReques
 
 // UpdateAccountWithBody Update account
 //
-// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3871,7 +3871,7 @@ func (c *Client) UpdateAccountWithBody(ctx context.Context, userId UserID, conte
 
 // UpdateAccount Update account
 //
-// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10930,7 +10930,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateAccountWithBodyWithResponse Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+	// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10939,7 +10939,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateAccountWithResponse Update account
 	//
-	// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+	// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -22540,7 +22540,7 @@ func (c *ClientWithResponses) CreateAccountWithResponse(ctx context.Context, bod
 
 // UpdateAccountWithBodyWithResponse Update account
 //
-// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -22555,7 +22555,7 @@ func (c *ClientWithResponses) UpdateAccountWithBodyWithResponse(ctx context.Cont
 
 // UpdateAccountWithResponse Update account
 //
-// Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+// Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -121,7 +121,7 @@ export interface paths {
         get?: never;
         /**
          * Update account
-         * @description Changes what the body names, and ends the sessions of the account. While an account is disabled the API keys of its user are refused too. For administrators.
+         * @description Changes what the body names, and ends the sessions of the account; an empty body changes nothing. While an account is disabled the API keys of its user are refused too. For administrators.
          */
         put: operations["updateAccount"];
         post?: never;

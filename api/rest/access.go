@@ -165,7 +165,9 @@ func (s *server) authenticated(doc *Document, authenticate func(*http.Request) (
 				case errors.Is(err, auth.ErrUnchecked):
 					refusal := problem.Unavailable(auth.ErrUnchecked.Error())
 					refusal.Cause = err
-					err = refusal
+					if err = limited.anonymous(w, r); err == nil { // nobody knows who it is
+						err = refusal
+					}
 				}
 			}
 			if err == nil && access.needs == localAccounts && s.logins == nil {

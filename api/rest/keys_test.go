@@ -237,6 +237,7 @@ func TestCredentialThatCannotBeChecked(t *testing.T) {
 	for status, cause := range map[int]error{503: fmt.Errorf("%w: %w", auth.ErrUnchecked, errBroken), 500: errBroken} {
 		f := newFixture(t, func(c *Config) {
 			c.Authenticate = func(*http.Request) (auth.Principal, error) { return auth.Principal{}, cause }
+			c.Limiter, c.Limits = &oneWindow{counts: map[string]int{}}, Limits{Anonymous: 1}
 		})
 		w := f.do("GET", "/api/v2/executions", "")
 		if body := expect(t, w, status); strings.Contains(body, "secret") || w.Header().Get("WWW-Authenticate") != "" {
@@ -244,6 +245,13 @@ func TestCredentialThatCannotBeChecked(t *testing.T) {
 		}
 		if !strings.Contains(f.log.String(), "secret cause") {
 			t.Errorf("the cause of %d is not logged", status)
+		}
+		if again := f.do("GET", "/api/v2/executions", ""); status == 503 {
+			expect(t, again, 429, `"code":"RATE_LIMITED"`)
+		}
+		// Anybody can send tokens with keys that nobody knows, while the identity provider is down too.
+		if loud := strings.Contains(f.log.String(), "[ERROR]"); loud != (status == 500) {
+			t.Errorf("%d: %s", status, f.log)
 		}
 	}
 }

@@ -148,7 +148,10 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client has gone, or must see that what it got is not whole
 	}
 	p := problem.OfAway(err, s.away)
-	if p.Status >= 500 {
+	switch {
+	case errors.Is(err, auth.ErrUnchecked): // which is said where keys were asked for, once, and not for each who sends a token
+		s.log.Debug("request could not be authenticated", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
+	case p.Status >= 500:
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
 	}
 	if body, ok := r.Body.(*pieces); ok && !body.ended {

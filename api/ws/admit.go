@@ -33,7 +33,7 @@ func (h *Handler) admit(r *http.Request) (auth.Principal, *goodbye) {
 		h.Logger.Error("a credential could not be checked", "error", err)
 		return p, &goodbye{websocket.CloseTryAgainLater, "the credential cannot be checked at the moment"}
 	}
-	if user := r.URL.Query().Get("user_id"); user != "" && user != p.UserID {
+	if user := r.URL.Query().Get("user_id"); user != "" && auth.UserID(user) != p.UserID {
 		return p, &goodbye{closeForeignUser, "the credential is not of this user_id"}
 	}
 	return p, nil

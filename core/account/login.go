@@ -123,9 +123,16 @@ func (l *Logins) HasAdmin(ctx context.Context) (bool, error) {
 	return there, nil
 }
 
-// Change changes a login and ends its sessions, so that what it was before counts nowhere any more. While it is disabled
+// Change changes a login and ends its sessions, so that what it was before counts nowhere any more; no change does neither. While it is disabled
 // the keys of its user are refused too.
 func (l *Logins) Change(ctx context.Context, user string, c LoginChange) (*Login, error) {
+	if c == (LoginChange{}) {
+		login, _, err := l.find(ctx, `user_id = ?`, user)
+		if errors.Is(err, ErrNotFound) {
+			err = fmt.Errorf("account %w", ErrNotFound)
+		}
+		return login, err
+	}
 	var hash *string
 	if c.Password != nil {
 		wrong := map[string]string{}

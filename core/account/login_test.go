@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -130,22 +129,26 @@ func TestUnknownEmailsTakeTheSameTime(t *testing.T) {
 	if _, err := l.Create(t.Context(), "ann@example.com", password, false); err != nil {
 		t.Fatal(err)
 	}
-	median := func(email string) time.Duration {
-		var took []time.Duration
-		for i := range 9 {
-			began := time.Now()
-			if _, err := l.LogIn(t.Context(), email, "wrong password", fmt.Sprint("192.0.2.", i)); !errors.Is(err, ErrRefused) {
-				t.Fatal(err)
-			}
-			took = append(took, time.Since(began))
+	try := func(email string, n int) time.Duration {
+		began := time.Now()
+		if _, err := l.LogIn(t.Context(), email, "wrong password", fmt.Sprint("192.0.2.", n)); !errors.Is(err, ErrRefused) {
+			t.Fatal(err)
 		}
-		slices.Sort(took)
-		return took[len(took)/2]
+		return time.Since(began)
 	}
-	known, unknown := median("ann@example.com"), median("eve@example.com")
-	if known > 3*unknown || unknown > 3*known {
-		t.Errorf("a known email takes %s, an unknown one %s", known, unknown)
+	// Who hashes nothing is faster by far each time. Anything else may hold one of them up, but hardly every time.
+	var rounds []string
+	for round := range 3 {
+		known, unknown := time.Hour, time.Hour
+		for n := range 3 {
+			known, unknown = min(known, try("ann@example.com", 3*round+n)), min(unknown, try("eve@example.com", 3*round+n))
+		}
+		if known < 3*unknown && unknown < 3*known {
+			return
+		}
+		rounds = append(rounds, fmt.Sprintf("a known email takes %s, an unknown one %s", known, unknown))
 	}
+	t.Error(strings.Join(rounds, "\n"))
 }
 
 func TestRefreshTokensRotate(t *testing.T) {
@@ -267,6 +270,12 @@ func TestSessionsEnd(t *testing.T) {
 	if err := l.CheckSession(ctx, sessionOf(t, tokens.Access)); err != nil {
 		t.Error("a failed change ends the session:", err)
 	}
+	if same, err := l.Change(ctx, ann.UserID, LoginChange{}); err != nil || same.Email != "ann@example.com" {
+		t.Error(same, err)
+	}
+	if err := l.CheckSession(ctx, sessionOf(t, tokens.Access)); err != nil {
+		t.Error("a change of nothing ends the session:", err)
+	}
 	if err := l.ChangePassword(ctx, ann.UserID, password, next, "192.0.2.1"); err != nil {
 		t.Error(err)
 	}
@@ -282,8 +291,10 @@ func TestSessionsEnd(t *testing.T) {
 	if err := l.ChangePassword(ctx, "somebody", password, next, "192.0.2.1"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a user without login: %v", err)
 	}
-	if _, err := l.Change(ctx, "somebody", LoginChange{Admin: &yes}); !errors.Is(err, ErrNotFound) {
-		t.Errorf("an unknown account: %v", err)
+	for _, c := range []LoginChange{{Admin: &yes}, {}} {
+		if _, err := l.Change(ctx, "somebody", c); !errors.Is(err, ErrNotFound) {
+			t.Errorf("an unknown account: %v", err)
+		}
 	}
 	if err := l.tidy(ctx); err != nil {
 		t.Error(err)

@@ -29,7 +29,7 @@ func call(t *testing.T, environ []string, args ...string) (code int, out, proble
 
 func TestTokenIsSignedWithTheSecret(t *testing.T) {
 	t.Parallel()
-	code, out, problems := call(t, nil, "token", "--user", localUser, "--email", "a@example.org", "--role", "admin", "--ttl", "1h")
+	code, out, problems := call(t, nil, "token", "--user", "{"+strings.ToUpper(localUser)+"}", "--email", "a@example.org", "--role", "admin", "--ttl", "1h")
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, problems)
 	}

@@ -23,9 +23,11 @@ type tokenCommand struct {
 
 // Run prints the token and nothing else.
 func (c tokenCommand) Run(settings *config.Settings, t terminal) error {
-	if _, err := uuid.Parse(c.User); err != nil {
+	id, err := uuid.Parse(c.User)
+	if err != nil {
 		return fmt.Errorf("--user %q is no UUID", c.User)
 	}
+	c.User = id.String()
 	if c.TTL <= 0 {
 		return fmt.Errorf("--ttl must be positive")
 	}

@@ -36,7 +36,7 @@ type Filter struct {
 const agentColumns = `l.id, l.active, l.slug, l.name, l.sub_heading, l.description, l.image_url, l.categories, c.username, c.avatar_url,
 	l.featured, l.runs, l.rating, l.rating_count, l.graph_id, l.graph_version, l.created_at, l.updated_at`
 
-const fromListed = ` FROM store_listing l JOIN store_creator c ON c.user_id = l.user_id WHERE l.listed`
+const fromListed = ` FROM store_listing l WHERE l.listed`
 
 // orders end with the id, so that pages never overlap. Each has its index.
 var orders = map[Sort]string{
@@ -82,8 +82,13 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Agent, int, error) {
 	return list, total, err
 }
 
+// agents finds a page, by the index of its order where it has one, and reads the agents of that page alone.
 func agents(ctx context.Context, db bun.IDB, where string, args []any, order string, f Filter) ([]Agent, error) {
-	rows, err := db.QueryContext(ctx, `SELECT `+agentColumns+where+` ORDER BY `+order+` LIMIT ? OFFSET ?`, append(args, f.Limit, f.Offset)...)
+	rows, err := db.QueryContext(ctx, `
+		SELECT `+agentColumns+` FROM (
+			SELECT id AS found, row_number() OVER () AS place FROM (SELECT l.id`+where+` ORDER BY `+order+` LIMIT ? OFFSET ?) AS l) AS page
+		JOIN store_listing l ON l.id = page.found JOIN store_creator c ON c.user_id = l.user_id ORDER BY page.place`,
+		append(args, f.Limit, f.Offset)...)
 	if err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}

@@ -19,8 +19,9 @@ ALTER TABLE library_agent DISABLE TRIGGER USER;
 ALTER TABLE store_listing DISABLE TRIGGER USER;
 ALTER TABLE store_submission DISABLE TRIGGER USER;
 
-INSERT INTO graph (id, user_id, active_version, latest_version, created_at, updated_at)
-SELECT pg_temp.numbered(kind, n), CASE kind WHEN 'graph' THEN '{user}' ELSE 'author' || n % 1000 END, 1, 1, at, at
+INSERT INTO graph (id, user_id, active_version, latest_version, created_at, updated_at, searched)
+SELECT pg_temp.numbered(kind, n), CASE kind WHEN 'graph' THEN '{user}' ELSE 'author' || n % 1000 END, 1, 1, at, at,
+    'agent number ' || n || E'\x01' || pg_temp.words(n, 20)
 FROM size, (VALUES ('graph'), ('listed')) k (kind), generate_series(1, graphs) n, LATERAL (SELECT now() - n * interval '1 minute' AS at) t;
 INSERT INTO graph_version (graph_id, version, name, description, document, created_at)
 SELECT pg_temp.numbered(kind, n), 1, 'Agent number ' || n, pg_temp.words(n, 20), '{"nodes":[],"links":[]}', now()
@@ -71,6 +72,8 @@ FROM size, generate_series(1, executions) n,
 INSERT INTO execution_count (user_id, graph_id, nested, day, status, n)
 SELECT user_id, coalesce(graph_id, '00000000-0000-0000-0000-000000000000'), parent_id IS NOT NULL, (created_at AT TIME ZONE 'UTC')::date, status, count(*)
 FROM execution GROUP BY GROUPING SETS ((1, graph_id, 3, 4, 5), (1, 3, 4, 5));
+INSERT INTO execution_last (user_id, graph_id, at)
+SELECT user_id, graph_id, max(created_at) FROM execution WHERE parent_id IS NULL GROUP BY user_id, graph_id;
 
 ALTER TABLE graph ENABLE TRIGGER USER;
 ALTER TABLE library_agent ENABLE TRIGGER USER;
