@@ -81,6 +81,7 @@ func (g *generation) run() error {
 	group.Go(func() error { return g.writer.run(ctx) })
 	group.Go(func() error { return g.keepHouse(ctx) })
 	group.Go(func() error { return g.claimWork(ctx) })
+	group.Go(func() error { return g.keepHistory(ctx) })
 	<-ctx.Done()
 	g.cancel(context.Cause(ctx))
 	err := group.Wait()

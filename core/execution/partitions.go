@@ -39,6 +39,21 @@ func (p *partitions) ahead(ctx context.Context) error {
 	return nil
 }
 
+// daysFor is how many days a partition is for where executions are kept for so many: of days there would be too many after
+// some years.
+func daysFor(retention int) int {
+	if retention > 0 && retention <= 60 {
+		return 1
+	}
+	return 7
+}
+
+// locked says whether an error is that somebody else has a lock for too long.
+func locked(err error) bool {
+	var refused pgdriver.Error
+	return errors.As(err, &refused) && refused.Field('C') == "55P03"
+}
+
 // made makes the missing ones of some executions, if their lack is what an error says. Then what failed can be tried again.
 func (p *partitions) made(ctx context.Context, err error, executions ...uuid.UUID) bool {
 	var refused pgdriver.Error

@@ -78,6 +78,8 @@ type Config struct {
 	// Elsewhere says that this server runs nothing: what it accepts is for others.
 	Elsewhere bool
 	Timezones Timezones // nil: everybody has UTC
+	// Retention is for how many days executions that have ended are kept; 0: for ever.
+	Retention int
 }
 
 // DefaultQueue is how many executions may wait.
@@ -119,7 +121,7 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{
 		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
-		partitions: partitions{c.DB, c.Logger.Named("history"), 7},
+		partitions: partitions{c.DB, c.Logger.Named("history"), daysFor(c.Retention)},
 		plans:      planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
 		alone: make(chan struct{}, c.Concurrency), aloneTime: maxAlone,
 	}, nil
