@@ -1354,6 +1354,21 @@ type ProviderList struct {
 	Providers  []Provider `json:"providers"`
 }
 
+// Retention Example: {"days":30,"effective_days":30}
+type Retention struct {
+	// Days What is set: whole days after the end of an execution, 0 for ever; null where nothing is.
+	Days *int `json:"days"`
+
+	// EffectiveDays What counts; 0 is for ever.
+	EffectiveDays int `json:"effective_days"`
+}
+
+// RetentionRequest defines model for RetentionRequest.
+type RetentionRequest struct {
+	// Days Whole days; 0 is for ever. With null nothing is set any more.
+	Days *int `json:"days"`
+}
+
 // RetryRequest defines model for RetryRequest.
 type RetryRequest struct {
 	// CredentialsInputs Which of the caller's integrations the agent uses, by the names in the graph's `credentials_input_schema`. What is
@@ -2479,6 +2494,9 @@ type UploadPluginMultipartRequestBody UploadPluginMultipartBody
 // UpgradePluginJSONRequestBody defines body for UpgradePlugin for application/json ContentType.
 type UpgradePluginJSONRequestBody UpgradePluginJSONBody
 
+// SetUserRetentionJSONRequestBody defines body for SetUserRetention for application/json ContentType.
+type SetUserRetentionJSONRequestBody = RetentionRequest
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = APIKeyRequest
 
@@ -2508,6 +2526,9 @@ type UpdateGraphJSONRequestBody = GraphDocument
 
 // ExecuteGraphJSONRequestBody defines body for ExecuteGraph for application/json ContentType.
 type ExecuteGraphJSONRequestBody = ExecuteRequest
+
+// SetGraphRetentionJSONRequestBody defines body for SetGraphRetention for application/json ContentType.
+type SetGraphRetentionJSONRequestBody = RetentionRequest
 
 // SetActiveGraphVersionJSONRequestBody defines body for SetActiveGraphVersion for application/json ContentType.
 type SetActiveGraphVersionJSONRequestBody = ActiveVersionRequest
@@ -2897,6 +2918,31 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v2/admin/plugins/{plugin}/verify (the `VerifyPlugin` operationId).
 	VerifyPlugin(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetUserRetention Get a user's retention
+	//
+	// For how long a user's executions are kept. For administrators.
+	//
+	// Corresponds with GET /api/v2/admin/users/{user_id}/retention (the `GetUserRetention` operationId).
+	GetUserRetention(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetUserRetentionWithBody Set a user's retention
+	//
+	// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+	SetUserRetentionWithBody(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetUserRetention Set a user's retention
+	//
+	// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+	SetUserRetention(ctx context.Context, userId UserID, body SetUserRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListAPIKeys List API keys
 	//
 	// The caller's API keys, newest first. Revoked ones stay in the list for 90 days.
@@ -3184,6 +3230,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v2/builder/graphs/{graph_id}/fork (the `ForkGraph` operationId).
 	ForkGraph(ctx context.Context, graphId GraphID, params *ForkGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetGraphRetention Get a graph's retention
+	//
+	// For how long the caller's executions of a graph are kept.
+	//
+	// Corresponds with GET /api/v2/builder/graphs/{graph_id}/retention (the `GetGraphRetention` operationId).
+	GetGraphRetention(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetGraphRetentionWithBody Set a graph's retention
+	//
+	// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+	SetGraphRetentionWithBody(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetGraphRetention Set a graph's retention
+	//
+	// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+	SetGraphRetention(ctx context.Context, graphId GraphID, body SetGraphRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListGraphVersions List versions of a graph
 	//
@@ -4165,6 +4236,61 @@ func (c *Client) VerifyPlugin(ctx context.Context, plugin PluginName, reqEditors
 	return c.Client.Do(req)
 }
 
+// GetUserRetention Get a user's retention
+//
+// For how long a user's executions are kept. For administrators.
+//
+// Corresponds with GET /api/v2/admin/users/{user_id}/retention (the `GetUserRetention` operationId).
+func (c *Client) GetUserRetention(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUserRetentionRequest(c.Server, userId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetUserRetentionWithBody Set a user's retention
+//
+// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+func (c *Client) SetUserRetentionWithBody(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetUserRetentionRequestWithBody(c.Server, userId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetUserRetention Set a user's retention
+//
+// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+func (c *Client) SetUserRetention(ctx context.Context, userId UserID, body SetUserRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetUserRetentionRequest(c.Server, userId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListAPIKeys List API keys
 //
 // The caller's API keys, newest first. Revoked ones stay in the list for 90 days.
@@ -4743,6 +4869,61 @@ func (c *Client) ExecuteGraph(ctx context.Context, graphId GraphID, params *Exec
 // Corresponds with POST /api/v2/builder/graphs/{graph_id}/fork (the `ForkGraph` operationId).
 func (c *Client) ForkGraph(ctx context.Context, graphId GraphID, params *ForkGraphParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewForkGraphRequest(c.Server, graphId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetGraphRetention Get a graph's retention
+//
+// For how long the caller's executions of a graph are kept.
+//
+// Corresponds with GET /api/v2/builder/graphs/{graph_id}/retention (the `GetGraphRetention` operationId).
+func (c *Client) GetGraphRetention(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetGraphRetentionRequest(c.Server, graphId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetGraphRetentionWithBody Set a graph's retention
+//
+// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+func (c *Client) SetGraphRetentionWithBody(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetGraphRetentionRequestWithBody(c.Server, graphId, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetGraphRetention Set a graph's retention
+//
+// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+func (c *Client) SetGraphRetention(ctx context.Context, graphId GraphID, body SetGraphRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetGraphRetentionRequest(c.Server, graphId, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6692,6 +6873,87 @@ func NewVerifyPluginRequest(server string, plugin PluginName) (*http.Request, er
 	return req, nil
 }
 
+// NewGetUserRetentionRequest constructs an http.Request for the GetUserRetention method
+func NewGetUserRetentionRequest(server string, userId UserID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/admin/users/%s/retention", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetUserRetentionRequest calls the generic SetUserRetention builder with application/json body
+func NewSetUserRetentionRequest(server string, userId UserID, body SetUserRetentionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetUserRetentionRequestWithBody(server, userId, "application/json", bodyReader)
+}
+
+// NewSetUserRetentionRequestWithBody constructs an http.Request for the SetUserRetention method, with any body, and a specified content type
+func NewSetUserRetentionRequestWithBody(server string, userId UserID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/admin/users/%s/retention", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListAPIKeysRequest constructs an http.Request for the ListAPIKeys method
 func NewListAPIKeysRequest(server string, params *ListAPIKeysParams) (*http.Request, error) {
 	var err error
@@ -7803,6 +8065,87 @@ func NewForkGraphRequest(server string, graphId GraphID, params *ForkGraphParams
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewGetGraphRetentionRequest constructs an http.Request for the GetGraphRetention method
+func NewGetGraphRetentionRequest(server string, graphId GraphID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "graph_id", graphId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/builder/graphs/%s/retention", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetGraphRetentionRequest calls the generic SetGraphRetention builder with application/json body
+func NewSetGraphRetentionRequest(server string, graphId GraphID, body SetGraphRetentionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetGraphRetentionRequestWithBody(server, graphId, "application/json", bodyReader)
+}
+
+// NewSetGraphRetentionRequestWithBody constructs an http.Request for the SetGraphRetention method, with any body, and a specified content type
+func NewSetGraphRetentionRequestWithBody(server string, graphId GraphID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "graph_id", graphId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/builder/graphs/%s/retention", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -11097,6 +11440,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v2/admin/plugins/{plugin}/verify (the `VerifyPlugin` operationId).
 	VerifyPluginWithResponse(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*VerifyPluginAnswer, error)
 
+	// GetUserRetentionWithResponse Get a user's retention
+	//
+	// For how long a user's executions are kept. For administrators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v2/admin/users/{user_id}/retention (the `GetUserRetention` operationId).
+	GetUserRetentionWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*GetUserRetentionAnswer, error)
+
+	// SetUserRetentionWithBodyWithResponse Set a user's retention
+	//
+	// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+	SetUserRetentionWithBodyWithResponse(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserRetentionAnswer, error)
+
+	// SetUserRetentionWithResponse Set a user's retention
+	//
+	// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+	SetUserRetentionWithResponse(ctx context.Context, userId UserID, body SetUserRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRetentionAnswer, error)
+
 	// ListAPIKeysWithResponse List API keys
 	//
 	// The caller's API keys, newest first. Revoked ones stay in the list for 90 days.
@@ -11404,6 +11774,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v2/builder/graphs/{graph_id}/fork (the `ForkGraph` operationId).
 	ForkGraphWithResponse(ctx context.Context, graphId GraphID, params *ForkGraphParams, reqEditors ...RequestEditorFn) (*ForkGraphAnswer, error)
+
+	// GetGraphRetentionWithResponse Get a graph's retention
+	//
+	// For how long the caller's executions of a graph are kept.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v2/builder/graphs/{graph_id}/retention (the `GetGraphRetention` operationId).
+	GetGraphRetentionWithResponse(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*GetGraphRetentionAnswer, error)
+
+	// SetGraphRetentionWithBodyWithResponse Set a graph's retention
+	//
+	// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+	SetGraphRetentionWithBodyWithResponse(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetGraphRetentionAnswer, error)
+
+	// SetGraphRetentionWithResponse Set a graph's retention
+	//
+	// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+	SetGraphRetentionWithResponse(ctx context.Context, graphId GraphID, body SetGraphRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetGraphRetentionAnswer, error)
 
 	// ListGraphVersionsWithResponse List versions of a graph
 	//
@@ -13763,6 +14160,241 @@ func (r VerifyPluginAnswer) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r VerifyPluginAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetUserRetentionAnswer401Headers the declared response headers of an HTTP 401 response for GetUserRetention
+type GetUserRetentionAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetUserRetentionAnswer429Headers the declared response headers of an HTTP 429 response for GetUserRetention
+type GetUserRetentionAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// GetUserRetentionAnswer503Headers the declared response headers of an HTTP 503 response for GetUserRetention
+type GetUserRetentionAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type GetUserRetentionAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Retention
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetUserRetentionAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetUserRetentionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetUserRetentionAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUserRetentionAnswer) GetJSON200() *Retention {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetUserRetentionAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetUserRetentionAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetUserRetentionAnswer) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetUserRetentionAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetUserRetentionAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetUserRetentionAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUserRetentionAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUserRetentionAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUserRetentionAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUserRetentionAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetUserRetentionAnswer401Headers the declared response headers of an HTTP 401 response for SetUserRetention
+type SetUserRetentionAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// SetUserRetentionAnswer429Headers the declared response headers of an HTTP 429 response for SetUserRetention
+type SetUserRetentionAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// SetUserRetentionAnswer503Headers the declared response headers of an HTTP 503 response for SetUserRetention
+type SetUserRetentionAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type SetUserRetentionAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Retention
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *Invalid
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SetUserRetentionAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SetUserRetentionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SetUserRetentionAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON200() *Retention {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON422() *Invalid {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r SetUserRetentionAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SetUserRetentionAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetUserRetentionAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetUserRetentionAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetUserRetentionAnswer) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16155,6 +16787,241 @@ func (r ForkGraphAnswer) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ForkGraphAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetGraphRetentionAnswer401Headers the declared response headers of an HTTP 401 response for GetGraphRetention
+type GetGraphRetentionAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetGraphRetentionAnswer429Headers the declared response headers of an HTTP 429 response for GetGraphRetention
+type GetGraphRetentionAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// GetGraphRetentionAnswer503Headers the declared response headers of an HTTP 503 response for GetGraphRetention
+type GetGraphRetentionAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type GetGraphRetentionAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Retention
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetGraphRetentionAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetGraphRetentionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetGraphRetentionAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetGraphRetentionAnswer) GetJSON200() *Retention {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetGraphRetentionAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetGraphRetentionAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetGraphRetentionAnswer) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetGraphRetentionAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetGraphRetentionAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetGraphRetentionAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetGraphRetentionAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetGraphRetentionAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetGraphRetentionAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetGraphRetentionAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetGraphRetentionAnswer401Headers the declared response headers of an HTTP 401 response for SetGraphRetention
+type SetGraphRetentionAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// SetGraphRetentionAnswer429Headers the declared response headers of an HTTP 429 response for SetGraphRetention
+type SetGraphRetentionAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// SetGraphRetentionAnswer503Headers the declared response headers of an HTTP 503 response for SetGraphRetention
+type SetGraphRetentionAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type SetGraphRetentionAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Retention
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *Invalid
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SetGraphRetentionAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SetGraphRetentionAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SetGraphRetentionAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON200() *Retention {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON422() *Invalid {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r SetGraphRetentionAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SetGraphRetentionAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetGraphRetentionAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetGraphRetentionAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetGraphRetentionAnswer) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -22803,6 +23670,51 @@ func (c *ClientWithResponses) VerifyPluginWithResponse(ctx context.Context, plug
 	return ParseVerifyPluginAnswer(rsp)
 }
 
+// GetUserRetentionWithResponse Get a user's retention
+//
+// For how long a user's executions are kept. For administrators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v2/admin/users/{user_id}/retention (the `GetUserRetention` operationId).
+func (c *ClientWithResponses) GetUserRetentionWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*GetUserRetentionAnswer, error) {
+	rsp, err := c.GetUserRetention(ctx, userId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUserRetentionAnswer(rsp)
+}
+
+// SetUserRetentionWithBodyWithResponse Set a user's retention
+//
+// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+func (c *ClientWithResponses) SetUserRetentionWithBodyWithResponse(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserRetentionAnswer, error) {
+	rsp, err := c.SetUserRetentionWithBody(ctx, userId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetUserRetentionAnswer(rsp)
+}
+
+// SetUserRetentionWithResponse Set a user's retention
+//
+// Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v2/admin/users/{user_id}/retention (the `SetUserRetention` operationId).
+func (c *ClientWithResponses) SetUserRetentionWithResponse(ctx context.Context, userId UserID, body SetUserRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRetentionAnswer, error) {
+	rsp, err := c.SetUserRetention(ctx, userId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetUserRetentionAnswer(rsp)
+}
+
 // ListAPIKeysWithResponse List API keys
 //
 // The caller's API keys, newest first. Revoked ones stay in the list for 90 days.
@@ -23289,6 +24201,51 @@ func (c *ClientWithResponses) ForkGraphWithResponse(ctx context.Context, graphId
 		return nil, err
 	}
 	return ParseForkGraphAnswer(rsp)
+}
+
+// GetGraphRetentionWithResponse Get a graph's retention
+//
+// For how long the caller's executions of a graph are kept.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v2/builder/graphs/{graph_id}/retention (the `GetGraphRetention` operationId).
+func (c *ClientWithResponses) GetGraphRetentionWithResponse(ctx context.Context, graphId GraphID, reqEditors ...RequestEditorFn) (*GetGraphRetentionAnswer, error) {
+	rsp, err := c.GetGraphRetention(ctx, graphId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetGraphRetentionAnswer(rsp)
+}
+
+// SetGraphRetentionWithBodyWithResponse Set a graph's retention
+//
+// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+func (c *ClientWithResponses) SetGraphRetentionWithBodyWithResponse(ctx context.Context, graphId GraphID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetGraphRetentionAnswer, error) {
+	rsp, err := c.SetGraphRetentionWithBody(ctx, graphId, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetGraphRetentionAnswer(rsp)
+}
+
+// SetGraphRetentionWithResponse Set a graph's retention
+//
+// Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v2/builder/graphs/{graph_id}/retention (the `SetGraphRetention` operationId).
+func (c *ClientWithResponses) SetGraphRetentionWithResponse(ctx context.Context, graphId GraphID, body SetGraphRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*SetGraphRetentionAnswer, error) {
+	rsp, err := c.SetGraphRetention(ctx, graphId, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetGraphRetentionAnswer(rsp)
 }
 
 // ListGraphVersionsWithResponse List versions of a graph
@@ -26284,6 +27241,271 @@ func ParseVerifyPluginAnswer(rsp *http.Response) (*VerifyPluginAnswer, error) {
 	return response, nil
 }
 
+// ParseGetUserRetentionAnswer parses an HTTP response from a GetUserRetentionWithResponse call
+func ParseGetUserRetentionAnswer(rsp *http.Response) (*GetUserRetentionAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUserRetentionAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Retention
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetUserRetentionAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetUserRetentionAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetUserRetentionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSetUserRetentionAnswer parses an HTTP response from a SetUserRetentionWithResponse call
+func ParseSetUserRetentionAnswer(rsp *http.Response) (*SetUserRetentionAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetUserRetentionAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Retention
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers SetUserRetentionAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SetUserRetentionAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SetUserRetentionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListAPIKeysAnswer parses an HTTP response from a ListAPIKeysWithResponse call
 func ParseListAPIKeysAnswer(rsp *http.Response) (*ListAPIKeysAnswer, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -28996,6 +30218,271 @@ func ParseForkGraphAnswer(rsp *http.Response) (*ForkGraphAnswer, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ForkGraphAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetGraphRetentionAnswer parses an HTTP response from a GetGraphRetentionWithResponse call
+func ParseGetGraphRetentionAnswer(rsp *http.Response) (*GetGraphRetentionAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetGraphRetentionAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Retention
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetGraphRetentionAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetGraphRetentionAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetGraphRetentionAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSetGraphRetentionAnswer parses an HTTP response from a SetGraphRetentionWithResponse call
+func ParseSetGraphRetentionAnswer(rsp *http.Response) (*SetGraphRetentionAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetGraphRetentionAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Retention
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers SetGraphRetentionAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers SetGraphRetentionAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SetGraphRetentionAnswer503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

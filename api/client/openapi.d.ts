@@ -155,6 +155,33 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/admin/users/{user_id}/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the account's user. */
+                user_id: components["parameters"]["UserID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get a user's retention
+         * @description For how long a user's executions are kept. For administrators.
+         */
+        get: operations["getUserRetention"];
+        /**
+         * Set a user's retention
+         * @description Sets for how long a user's executions are kept, in place of what the server says. For administrators.
+         */
+        put: operations["setUserRetention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/api-keys": {
         parameters: {
             query?: never;
@@ -492,6 +519,33 @@ export interface paths {
          *     library, as any new graph.
          */
         post: operations["forkGraph"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/graphs/{graph_id}/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get a graph's retention
+         * @description For how long the caller's executions of a graph are kept.
+         */
+        get: operations["getGraphRetention"];
+        /**
+         * Set a graph's retention
+         * @description Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+         */
+        put: operations["setGraphRetention"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2810,6 +2864,22 @@ export interface components {
             name: string | null;
             /** @description IANA name: the user's, or else the server's. */
             timezone: string;
+        };
+        /**
+         * @example {
+         *       "days": 30,
+         *       "effective_days": 30
+         *     }
+         */
+        Retention: {
+            /** @description What is set: whole days after the end of an execution, 0 for ever; null where nothing is. */
+            days: number | null;
+            /** @description What counts; 0 is for ever. */
+            effective_days: number;
+        };
+        RetentionRequest: {
+            /** @description Whole days; 0 is for ever. With null nothing is set any more. */
+            days: number | null;
         };
         TimezoneRequest: {
             /** @description Name in the IANA database. */
@@ -5347,6 +5417,76 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    getUserRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the account's user. */
+                user_id: components["parameters"]["UserID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The retention. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setUserRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the account's user. */
+                user_id: components["parameters"]["UserID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "days": 30
+                 *     }
+                 */
+                "application/json": components["schemas"]["RetentionRequest"];
+            };
+        };
+        responses: {
+            /** @description The retention. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listAPIKeys: {
         parameters: {
             query?: {
@@ -6153,6 +6293,76 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getGraphRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The retention. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setGraphRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "days": 30
+                 *     }
+                 */
+                "application/json": components["schemas"]["RetentionRequest"];
+            };
+        };
+        responses: {
+            /** @description The retention. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];

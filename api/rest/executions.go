@@ -24,6 +24,9 @@ type Executions interface {
 	Delete(ctx context.Context, user, id string) error
 	// StopGraph stops all executions of a graph.
 	StopGraph(ctx context.Context, user, graphID string) error
+	// RetentionOf says for how long a user's executions of a graph, or without one all of them, are kept; SetRetention sets it.
+	RetentionOf(ctx context.Context, user, graphID string) (execution.Retention, error)
+	SetRetention(ctx context.Context, user, graphID string, days *int) error
 	// RunBlock runs one block without a graph, and gives its outputs.
 	RunBlock(ctx context.Context, user, id string, inputs json.RawMessage) ([]execution.PinValues, error)
 }

@@ -1353,6 +1353,21 @@ type ProviderList struct {
 	Providers  []Provider `json:"providers"`
 }
 
+// Retention Example: {"days":30,"effective_days":30}
+type Retention struct {
+	// Days What is set: whole days after the end of an execution, 0 for ever; null where nothing is.
+	Days *int `json:"days"`
+
+	// EffectiveDays What counts; 0 is for ever.
+	EffectiveDays int `json:"effective_days"`
+}
+
+// RetentionRequest defines model for RetentionRequest.
+type RetentionRequest struct {
+	// Days Whole days; 0 is for ever. With null nothing is set any more.
+	Days *int `json:"days"`
+}
+
 // RetryRequest defines model for RetryRequest.
 type RetryRequest = json.RawMessage
 
@@ -2692,6 +2707,9 @@ type UploadPluginMultipartRequestBody UploadPluginMultipartBody
 // UpgradePluginJSONRequestBody defines body for UpgradePlugin for application/json ContentType.
 type UpgradePluginJSONRequestBody UpgradePluginJSONBody
 
+// SetUserRetentionJSONRequestBody defines body for SetUserRetention for application/json ContentType.
+type SetUserRetentionJSONRequestBody = RetentionRequest
+
 // CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
 type CreateAPIKeyJSONRequestBody = APIKeyRequest
 
@@ -2721,6 +2739,9 @@ type UpdateGraphJSONRequestBody = GraphDocument
 
 // ExecuteGraphJSONRequestBody defines body for ExecuteGraph for application/json ContentType.
 type ExecuteGraphJSONRequestBody = ExecuteRequest
+
+// SetGraphRetentionJSONRequestBody defines body for SetGraphRetention for application/json ContentType.
+type SetGraphRetentionJSONRequestBody = RetentionRequest
 
 // SetActiveGraphVersionJSONRequestBody defines body for SetActiveGraphVersion for application/json ContentType.
 type SetActiveGraphVersionJSONRequestBody = ActiveVersionRequest
@@ -3100,6 +3121,12 @@ type ServerInterface interface {
 	// VerifyPlugin Verify plugin
 	// (POST /api/v2/admin/plugins/{plugin}/verify)
 	VerifyPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// GetUserRetention Get a user's retention
+	// (GET /api/v2/admin/users/{user_id}/retention)
+	GetUserRetention(w http.ResponseWriter, r *http.Request, userId UserID)
+	// SetUserRetention Set a user's retention
+	// (PUT /api/v2/admin/users/{user_id}/retention)
+	SetUserRetention(w http.ResponseWriter, r *http.Request, userId UserID)
 	// ListAPIKeys List API keys
 	// (GET /api/v2/api-keys)
 	ListAPIKeys(w http.ResponseWriter, r *http.Request, params ListAPIKeysParams)
@@ -3160,6 +3187,12 @@ type ServerInterface interface {
 	// ForkGraph Fork graph
 	// (POST /api/v2/builder/graphs/{graph_id}/fork)
 	ForkGraph(w http.ResponseWriter, r *http.Request, graphId GraphID, params ForkGraphParams)
+	// GetGraphRetention Get a graph's retention
+	// (GET /api/v2/builder/graphs/{graph_id}/retention)
+	GetGraphRetention(w http.ResponseWriter, r *http.Request, graphId GraphID)
+	// SetGraphRetention Set a graph's retention
+	// (PUT /api/v2/builder/graphs/{graph_id}/retention)
+	SetGraphRetention(w http.ResponseWriter, r *http.Request, graphId GraphID)
 	// ListGraphVersions List versions of a graph
 	// (GET /api/v2/builder/graphs/{graph_id}/versions)
 	ListGraphVersions(w http.ResponseWriter, r *http.Request, graphId GraphID, params ListGraphVersionsParams)
@@ -4970,6 +5003,58 @@ func (siw *ServerInterfaceWrapper) VerifyPlugin(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// GetUserRetention operation middleware
+func (siw *ServerInterfaceWrapper) GetUserRetention(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user_id" -------------
+	var userId UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", mux.Vars(r)["user_id"], &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUserRetention(w, r, userId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetUserRetention operation middleware
+func (siw *ServerInterfaceWrapper) SetUserRetention(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user_id" -------------
+	var userId UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", mux.Vars(r)["user_id"], &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetUserRetention(w, r, userId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListAPIKeys operation middleware
 func (siw *ServerInterfaceWrapper) ListAPIKeys(w http.ResponseWriter, r *http.Request) {
 
@@ -5723,6 +5808,58 @@ func (siw *ServerInterfaceWrapper) ForkGraph(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ForkGraph(w, r, graphId, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetGraphRetention operation middleware
+func (siw *ServerInterfaceWrapper) GetGraphRetention(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetGraphRetention(w, r, graphId)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetGraphRetention operation middleware
+func (siw *ServerInterfaceWrapper) SetGraphRetention(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "graph_id" -------------
+	var graphId GraphID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "graph_id", mux.Vars(r)["graph_id"], &graphId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "graph_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetGraphRetention(w, r, graphId)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8735,6 +8872,10 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/v2/me", wrapper.UpdateUser).Methods(http.MethodPut)
 
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/users/{user_id}/retention", wrapper.GetUserRetention).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/users/{user_id}/retention", wrapper.SetUserRetention).Methods(http.MethodPut)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/api-keys", wrapper.ListAPIKeys).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/api-keys", wrapper.CreateAPIKey).Methods(http.MethodPost)
@@ -8780,6 +8921,10 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/versions/active", wrapper.SetActiveGraphVersion).Methods(http.MethodPut)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/fork", wrapper.ForkGraph).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/retention", wrapper.GetGraphRetention).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/retention", wrapper.SetGraphRetention).Methods(http.MethodPut)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/execute", wrapper.ExecuteGraph).Methods(http.MethodPost)
 
@@ -16063,6 +16208,299 @@ func (response VerifyPlugin503JSONResponse) VisitVerifyPluginResponse(w http.Res
 	return err
 }
 
+type GetUserRetentionRequestObject struct {
+	UserId UserID `json:"user_id"`
+}
+
+type GetUserRetentionResponseObject interface {
+	VisitGetUserRetentionResponse(w http.ResponseWriter) error
+}
+
+type GetUserRetention200JSONResponse Retention
+
+func (response GetUserRetention200JSONResponse) VisitGetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRetention401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetUserRetention401JSONResponse) VisitGetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRetention403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetUserRetention403JSONResponse) VisitGetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRetention404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetUserRetention404JSONResponse) VisitGetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRetention429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetUserRetention429JSONResponse) VisitGetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRetention500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetUserRetention500JSONResponse) VisitGetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRetention503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetUserRetention503JSONResponse) VisitGetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetentionRequestObject struct {
+	UserId UserID `json:"user_id"`
+	Body   *SetUserRetentionJSONRequestBody
+}
+
+type SetUserRetentionResponseObject interface {
+	VisitSetUserRetentionResponse(w http.ResponseWriter) error
+}
+
+type SetUserRetention200JSONResponse Retention
+
+func (response SetUserRetention200JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SetUserRetention401JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetUserRetention403JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SetUserRetention404JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetUserRetention413JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SetUserRetention415JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetUserRetention422JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SetUserRetention429JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetUserRetention500JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetUserRetention503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetUserRetention503JSONResponse) VisitSetUserRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAPIKeysRequestObject struct {
 	Params ListAPIKeysParams
 }
@@ -19084,6 +19522,299 @@ func (response ForkGraph500JSONResponse) VisitForkGraphResponse(w http.ResponseW
 type ForkGraph503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ForkGraph503JSONResponse) VisitForkGraphResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphRetentionRequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+}
+
+type GetGraphRetentionResponseObject interface {
+	VisitGetGraphRetentionResponse(w http.ResponseWriter) error
+}
+
+type GetGraphRetention200JSONResponse Retention
+
+func (response GetGraphRetention200JSONResponse) VisitGetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphRetention401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetGraphRetention401JSONResponse) VisitGetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphRetention403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetGraphRetention403JSONResponse) VisitGetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphRetention404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetGraphRetention404JSONResponse) VisitGetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphRetention429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetGraphRetention429JSONResponse) VisitGetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphRetention500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetGraphRetention500JSONResponse) VisitGetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGraphRetention503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetGraphRetention503JSONResponse) VisitGetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetentionRequestObject struct {
+	GraphId GraphID `json:"graph_id"`
+	Body    *SetGraphRetentionJSONRequestBody
+}
+
+type SetGraphRetentionResponseObject interface {
+	VisitSetGraphRetentionResponse(w http.ResponseWriter) error
+}
+
+type SetGraphRetention200JSONResponse Retention
+
+func (response SetGraphRetention200JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SetGraphRetention401JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SetGraphRetention403JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response SetGraphRetention404JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response SetGraphRetention413JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response SetGraphRetention415JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention422JSONResponse struct{ InvalidJSONResponse }
+
+func (response SetGraphRetention422JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response SetGraphRetention429JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention500JSONResponse struct{ InternalJSONResponse }
+
+func (response SetGraphRetention500JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetGraphRetention503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response SetGraphRetention503JSONResponse) VisitSetGraphRetentionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -29528,6 +30259,12 @@ type StrictServerInterface interface {
 	// VerifyPlugin Verify plugin
 	// (POST /api/v2/admin/plugins/{plugin}/verify)
 	VerifyPlugin(ctx context.Context, request VerifyPluginRequestObject) (VerifyPluginResponseObject, error)
+	// GetUserRetention Get a user's retention
+	// (GET /api/v2/admin/users/{user_id}/retention)
+	GetUserRetention(ctx context.Context, request GetUserRetentionRequestObject) (GetUserRetentionResponseObject, error)
+	// SetUserRetention Set a user's retention
+	// (PUT /api/v2/admin/users/{user_id}/retention)
+	SetUserRetention(ctx context.Context, request SetUserRetentionRequestObject) (SetUserRetentionResponseObject, error)
 	// ListAPIKeys List API keys
 	// (GET /api/v2/api-keys)
 	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
@@ -29588,6 +30325,12 @@ type StrictServerInterface interface {
 	// ForkGraph Fork graph
 	// (POST /api/v2/builder/graphs/{graph_id}/fork)
 	ForkGraph(ctx context.Context, request ForkGraphRequestObject) (ForkGraphResponseObject, error)
+	// GetGraphRetention Get a graph's retention
+	// (GET /api/v2/builder/graphs/{graph_id}/retention)
+	GetGraphRetention(ctx context.Context, request GetGraphRetentionRequestObject) (GetGraphRetentionResponseObject, error)
+	// SetGraphRetention Set a graph's retention
+	// (PUT /api/v2/builder/graphs/{graph_id}/retention)
+	SetGraphRetention(ctx context.Context, request SetGraphRetentionRequestObject) (SetGraphRetentionResponseObject, error)
 	// ListGraphVersions List versions of a graph
 	// (GET /api/v2/builder/graphs/{graph_id}/versions)
 	ListGraphVersions(ctx context.Context, request ListGraphVersionsRequestObject) (ListGraphVersionsResponseObject, error)
@@ -31242,6 +31985,65 @@ func (sh *strictHandler) VerifyPlugin(w http.ResponseWriter, r *http.Request, pl
 	}
 }
 
+// GetUserRetention operation middleware
+func (sh *strictHandler) GetUserRetention(w http.ResponseWriter, r *http.Request, userId UserID) {
+	var request GetUserRetentionRequestObject
+
+	request.UserId = userId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUserRetention(ctx, request.(GetUserRetentionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUserRetention")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserRetentionResponseObject); ok {
+		if err := validResponse.VisitGetUserRetentionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetUserRetention operation middleware
+func (sh *strictHandler) SetUserRetention(w http.ResponseWriter, r *http.Request, userId UserID) {
+	var request SetUserRetentionRequestObject
+
+	request.UserId = userId
+
+	var body SetUserRetentionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetUserRetention(ctx, request.(SetUserRetentionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetUserRetention")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetUserRetentionResponseObject); ok {
+		if err := validResponse.VisitSetUserRetentionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListAPIKeys operation middleware
 func (sh *strictHandler) ListAPIKeys(w http.ResponseWriter, r *http.Request, params ListAPIKeysParams) {
 	var request ListAPIKeysRequestObject
@@ -31823,6 +32625,65 @@ func (sh *strictHandler) ForkGraph(w http.ResponseWriter, r *http.Request, graph
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ForkGraphResponseObject); ok {
 		if err := validResponse.VisitForkGraphResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGraphRetention operation middleware
+func (sh *strictHandler) GetGraphRetention(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+	var request GetGraphRetentionRequestObject
+
+	request.GraphId = graphId
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGraphRetention(ctx, request.(GetGraphRetentionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGraphRetention")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetGraphRetentionResponseObject); ok {
+		if err := validResponse.VisitGetGraphRetentionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetGraphRetention operation middleware
+func (sh *strictHandler) SetGraphRetention(w http.ResponseWriter, r *http.Request, graphId GraphID) {
+	var request SetGraphRetentionRequestObject
+
+	request.GraphId = graphId
+
+	var body SetGraphRetentionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetGraphRetention(ctx, request.(SetGraphRetentionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetGraphRetention")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetGraphRetentionResponseObject); ok {
+		if err := validResponse.VisitSetGraphRetentionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

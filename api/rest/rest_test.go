@@ -206,6 +206,12 @@ func (m *memory) Blocks() []*block.Block { return m.blocks }
 // runs is the view of memory that executions are: both services have methods List and Delete.
 type runs struct{ *memory }
 
+func (r runs) RetentionOf(context.Context, string, string) (execution.Retention, error) {
+	return execution.Retention{}, nil
+}
+
+func (r runs) SetRetention(context.Context, string, string, *int) error { return nil }
+
 func (m runs) Execute(_ context.Context, r execution.Request) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

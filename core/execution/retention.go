@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -183,6 +185,9 @@ func removeHistory(ctx context.Context, tx bun.Tx, executions []uuid.UUID, spare
 	return nil
 }
 
+// maxUserID bounds the ids of users that something is set for, in bytes.
+const maxUserID = 1000
+
 // ErrRetention means that a number of days cannot be.
 var ErrRetention = errors.New("executions are kept for 0 to 36,500 days")
 
@@ -195,7 +200,7 @@ type Retention struct {
 
 // RetentionOf is that of a user's executions of a graph, or, without one, of all.
 func (s *Service) RetentionOf(ctx context.Context, user, graph string) (Retention, error) {
-	id, err := retentionKey(graph)
+	id, err := retentionKey(user, graph)
 	if err != nil {
 		return Retention{}, err
 	}
@@ -215,7 +220,7 @@ func (s *Service) RetentionOf(ctx context.Context, user, graph string) (Retentio
 
 // SetRetention sets it, or, for nil, sets nothing any more. It may answer ErrRetention.
 func (s *Service) SetRetention(ctx context.Context, user, graph string, days *int) error {
-	id, err := retentionKey(graph)
+	id, err := retentionKey(user, graph)
 	if err != nil {
 		return err
 	}
@@ -234,7 +239,10 @@ func (s *Service) SetRetention(ctx context.Context, user, graph string, days *in
 	return nil
 }
 
-func retentionKey(graph string) (uuid.UUID, error) {
+func retentionKey(user, graph string) (uuid.UUID, error) {
+	if user == "" || len(user) > maxUserID || !utf8.ValidString(user) || strings.ContainsRune(user, 0) {
+		return uuid.Nil, ErrNotFound // nobody can have it
+	}
 	if graph == "" {
 		return uuid.Nil, nil
 	}

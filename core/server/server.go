@@ -261,7 +261,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	c := execution.Config{
 		DB: s.db, ServerID: id, Blocks: s.plugins, Graphs: graphs, Runner: s.plugins, Credentials: freshCredentials{s.vault, s.oauth}, Alone: s.oauth.Alone, Services: services, Logger: s.log,
 		Concurrency: int(s.settings.ExecutionConcurrency), UserConcurrency: int(s.settings.ExecutionsPerUser), GraphConcurrency: int(s.settings.ExecutionsPerGraph), Timeout: time.Duration(s.settings.ExecutionTimeout),
-		Queue: int(s.settings.ExecutionQueue), UserQueue: int(s.settings.ExecutionQueuePerUser), Timezones: s.accounts, Elsewhere: !s.settings.Role.Worker,
+		Queue: int(s.settings.ExecutionQueue), UserQueue: int(s.settings.ExecutionQueuePerUser), Timezones: s.accounts, Retention: int(s.settings.Retention), Elsewhere: !s.settings.Role.Worker,
 	}
 	if s.postgres == nil {
 		s.bus, err = event.Open(ctx, event.Config{

@@ -210,3 +210,34 @@ func TestGitHubIsConnectedByOldClients(t *testing.T) {
 		t.Errorf("callback: %d %s", response.StatusCode, body)
 	}
 }
+
+// For how long executions are kept is the server's number, an administrator's for a user, or less for an agent.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t, "PATCHBAY_RETENTION=30", "PATCHBAY_ADMIN_USERS="+bob)
+	ofUser, ofGraph := "/api/v2/admin/users/"+alice+"/retention", "/api/v2/builder/graphs/"+i.create([]byte(`{"name":"Kept"}`))+"/retention"
+	for _, step := range []struct {
+		user, method, path, body string
+		status                   int
+		want                     string
+	}{
+		{alice, "GET", ofGraph, "", 200, `{"days":null,"effective_days":30}`},
+		{alice, "PUT", ofGraph, `{"days":7}`, 200, `{"days":7,"effective_days":7}`},
+		{bob, "PUT", ofUser, `{"days":5}`, 200, `{"days":5,"effective_days":5}`},
+		{bob, "GET", ofUser, "", 200, `{"days":5,"effective_days":5}`},
+		{alice, "GET", ofGraph, "", 200, `{"days":7,"effective_days":5}`},
+		{bob, "PUT", ofUser, `{"days":0}`, 200, `{"days":0,"effective_days":0}`},
+		{alice, "PUT", ofGraph, `{"days":null}`, 200, `{"days":null,"effective_days":0}`},
+		{bob, "PUT", ofUser, `{"days":null}`, 200, `{"days":null,"effective_days":30}`},
+		{alice, "PUT", ofUser, `{"days":0}`, 403, "FORBIDDEN"},
+		{bob, "GET", ofGraph, "", 404, "NOT_FOUND"},
+		{bob, "PUT", ofGraph, `{"days":1}`, 404, "NOT_FOUND"},
+		{bob, "PUT", ofUser, `{"days":-1}`, 422, `"fields":{"days":`},
+		{alice, "PUT", ofGraph, `{"days":1.5}`, 422, `"fields":{"days":`},
+		{alice, "PUT", ofGraph, `{}`, 422, `"fields":{"days":`},
+	} {
+		if got := i.ask(step.user, step.method, step.path, step.body, step.status); !strings.Contains(got, step.want) {
+			t.Errorf("%s %s %s: %s", step.method, step.path, step.body, got)
+		}
+	}
+}
