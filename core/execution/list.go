@@ -198,8 +198,10 @@ func (s *Service) stretches(ctx context.Context, q listQuery, total int) (all []
 	}
 	if q.before.After(before) {
 		newest := stretch{since: before, before: q.before}
-		ranges, args := q.ranges("1", newest.since, newest.before, "", 0)
-		if err := s.db.NewRaw("SELECT count(*) FROM ("+ranges+") r", args...).Scan(ctx, &newest.n); err != nil {
+		part := q
+		part.since, part.before = newest.since, newest.before
+		text, args := part.total()
+		if err := s.db.NewRaw(text, args...).Scan(ctx, &newest.n); err != nil {
 			return nil, fmt.Errorf("count executions of a day: %w", err)
 		}
 		total -= newest.n
@@ -254,32 +256,42 @@ func (q listQuery) kept(columns string, since, before time.Time) (string, []any)
 	return text, all
 }
 
-// total counts by the kept counts. A time that lies within a day has that day's executions counted one by one, and a
-// parent its children.
+// total counts by the kept counts. A time that lies within a day has those counted one by one that lie between it and the
+// nearer end of that day, half of its executions or so at most; and a parent has its children counted.
 func (q listQuery) total() (string, []any) {
 	if q.parent != uuid.Nil {
 		ranges, args := q.ranges("1", q.since, q.before, "", 0)
 		return "SELECT count(*) FROM (" + ranges + ") r", args
 	}
-	since, before := ceilDay(q.since), floorDay(q.before)
+	since, before := nearestDay(q.since), nearestDay(q.before)
 	parts, args := []string{}, []any{}
-	count := func(since, before time.Time) {
-		ranges, more := q.ranges("1", since, before, "", 0)
-		parts, args = append(parts, "SELECT count(*) AS n FROM ("+ranges+") r"), append(args, more...)
+	count := func(sign string, since, before time.Time) {
+		if since.Before(before) {
+			ranges, more := q.ranges("1", since, before, "", 0)
+			parts, args = append(parts, "SELECT "+sign+"count(*) AS n FROM ("+ranges+") r"), append(args, more...)
+		}
 	}
 	if !q.since.IsZero() && !q.before.IsZero() && !since.Before(before) {
-		count(q.since, q.before)
+		count("", q.since, q.before)
 	} else {
 		kept, keptArgs := q.kept("n", since, before)
 		parts, args = append(parts, kept), append(args, keptArgs...)
-		if since.After(q.since) {
-			count(q.since, since)
-		}
-		if q.before.After(before) {
-			count(before, q.before)
-		}
+		count("", q.since, since)
+		count("-", since, q.since)
+		count("", before, q.before)
+		count("-", q.before, before)
+	}
+	if len(parts) == 0 {
+		return "SELECT 0", nil
 	}
 	return "SELECT coalesce(sum(n), 0)::bigint FROM (" + strings.Join(parts, " UNION ALL ") + ") c", args
+}
+
+func nearestDay(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Round(24 * time.Hour)
 }
 
 func floorDay(t time.Time) time.Time {
