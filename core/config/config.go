@@ -73,6 +73,7 @@ type Settings struct {
 	ExecutionQueuePerUser Limit    `default:"50000" help:"Executions of one user that may wait."`
 	ExecutionTimeout      Duration `default:"0" help:"How long an execution may run for which nobody says another time; 0 is no bound."`
 	Retention             Limit    `default:"0" help:"Days for which executions that have ended are kept; 0 keeps them for ever."`
+	ShutdownDelay         Duration `default:"0" help:"How long everything goes on after SIGTERM while /readyz says that it ends, for load balancers to notice."`
 	ShutdownGrace         Duration `default:"10s" help:"How long running blocks may go on after SIGTERM."`
 	Timezone              Zone     `default:"UTC" help:"Time zone of users who set none."`
 
@@ -194,6 +195,9 @@ func (s *Settings) check() error {
 	}
 	if s.Retention > 36500 {
 		add("retention", "must be 36500 days or less; 0 is for ever")
+	}
+	if s.ShutdownDelay < 0 {
+		add("shutdown-delay", "must not be negative")
 	}
 	if s.ShutdownGrace < 0 {
 		add("shutdown-grace", "must not be negative")

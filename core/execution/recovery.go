@@ -73,6 +73,11 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 		if _, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'`); err != nil {
 			return fmt.Errorf("forget old idempotency keys: %w", err)
 		}
+		if _, err := g.db.ExecContext(ctx, `
+			DELETE FROM lease WHERE until < now() - interval '1 day'
+			AND NOT EXISTS (SELECT FROM execution WHERE owner = server_id AND ended_at IS NULL AND parent_id IS NULL)`); err != nil {
+			return fmt.Errorf("forget servers that are gone: %w", err)
+		}
 	}
 	return g.claimAndStop(ctx)
 }

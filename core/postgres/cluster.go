@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,9 +32,10 @@ type cluster struct {
 
 const role = "patchbay"
 
-// openCluster prepares the folder and makes a cluster in it where there is none. A cluster of a major version that
+// openCluster prepares the folder and makes a cluster in it where there is none, of the wanted major version or, for 0, of
+// the newest one. A cluster of a major version that
 // the machine lacks is refused and not touched.
-func openCluster(ctx context.Context, room string, throwaway bool) (*cluster, error) {
+func openCluster(ctx context.Context, room string, wanted int, throwaway bool) (*cluster, error) {
 	room, err := filepath.Abs(room)
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of Postgres: %w", err)
@@ -47,7 +49,7 @@ func openCluster(ctx context.Context, room string, throwaway bool) (*cluster, er
 	if err != nil {
 		return nil, err
 	}
-	if c.bin, err = FindBinaries(major); err != nil {
+	if c.bin, err = FindBinaries(cmp.Or(major, wanted)); err != nil {
 		var missing *NoBinariesError
 		if major != 0 && errors.As(err, &missing) {
 			return nil, fmt.Errorf("the data folder %s belongs to another major version of Postgres and is left untouched: %w; "+

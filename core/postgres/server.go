@@ -26,6 +26,8 @@ type Config struct {
 	Logger hclog.Logger
 	// Throwaway trades durability for speed, for data that lives as long as its server, such as a test's.
 	Throwaway bool
+	// Major is the version of Postgres that a new cluster gets; 0: the newest one of the machine.
+	Major int
 }
 
 // Server is a private Postgres: a child of this process that ends with it, listens on a unix socket in a private
@@ -58,7 +60,7 @@ const memoryInUse = "pre-existing shared memory block"
 
 // Start makes a cluster where there is none, starts Postgres on it and returns when it takes connections.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	c, err := openCluster(ctx, cfg.Dir, cfg.Throwaway)
+	c, err := openCluster(ctx, cfg.Dir, cfg.Major, cfg.Throwaway)
 	if err != nil {
 		return nil, err
 	}

@@ -214,7 +214,7 @@ func TestServerWaitsForTheProcessesOfADeadPostgres(t *testing.T) {
 	t.Parallel()
 	dir := room(t)
 	holder, pid := startHolder(t, dir)
-	c, err := openCluster(t.Context(), dir, true)
+	c, err := openCluster(t.Context(), dir, 0, true)
 	if err != nil {
 		t.Fatal(err)
 	}

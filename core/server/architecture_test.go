@@ -19,6 +19,7 @@ var rooms = map[string]string{
 	"sdk":                 "",
 	"plugins":             "sdk",
 	"examples":            "sdk api/client",
+	"examples/cluster":    "api/client core/postgres",
 	"migrations":          "",
 	"api":                 "core/account core/block core/credential core/file core/graph core/limit core/execution core/library core/oauth core/plugin/install core/store",
 	"api/client":          "",

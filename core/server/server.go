@@ -374,10 +374,16 @@ func (s *Server) LacksAdmin(ctx context.Context) (bool, error) {
 // Failed gives an error when the server can no longer serve.
 func (s *Server) Failed() <-chan error { return s.front.failed }
 
-// Stop takes no more work, lets running node executions end for the grace period, hands the rest back, and stops
+// Stop says that the server ends, lets balancers notice, takes no more work, lets running node executions end for the grace period, hands the rest back, and stops
 // everything. The end of ctx ends the grace period.
 func (s *Server) Stop(ctx context.Context) {
 	s.health.stopping()
+	if s.api != nil {
+		select {
+		case <-time.After(time.Duration(s.settings.ShutdownDelay)):
+		case <-ctx.Done():
+		}
+	}
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)

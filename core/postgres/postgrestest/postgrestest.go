@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,6 +65,9 @@ func IgnoreServer() []goleak.Option {
 	}
 }
 
+// majorVariable names the major version of Postgres to test with; the newest one of the machine unless it is set.
+const majorVariable = "PATCHBAY_TEST_POSTGRES_MAJOR"
+
 const template = "template_patchbay"
 
 var (
@@ -88,6 +92,13 @@ func (s *server) exec(query string) error {
 }
 
 func start() (*server, error) {
+	major := 0
+	if wanted := os.Getenv(majorVariable); wanted != "" {
+		var err error
+		if major, err = strconv.Atoi(wanted); err != nil {
+			return nil, fmt.Errorf("%s: %w", majorVariable, err)
+		}
+	}
 	dir, err := os.MkdirTemp(scratch(), "patchbay-test-")
 	if err != nil {
 		return nil, err
@@ -102,7 +113,7 @@ func start() (*server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	pg, err := postgres.Start(ctx, postgres.Config{
-		Dir: filepath.Join(dir, "postgres"), Throwaway: true,
+		Dir: filepath.Join(dir, "postgres"), Throwaway: true, Major: major,
 		Logger: hclog.New(&hclog.LoggerOptions{Name: "postgres", Level: hclog.Error}),
 	})
 	if err != nil {

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/patchbay-io/patchbay/api/client"
+)
+
+const (
+	tryUser    = "00000000-0000-4000-8000-000000000001"
+	tryWorkers = 6
+	// trySeconds is how long blocks of every other execution run: longer than a server that ends waits for them, so that
+	// another one takes them up, and WebSockets are closed before their time.
+	trySeconds = 4
+	// tryGraph waits for each item, in a block that is running when its server ends.
+	tryGraph = `{"name":"Count","nodes":[
+		{"id":"in","block_id":"c0a8e994-ebf1-4a9c-a4d8-89d09c86741b","input_default":{"name":"Items"}},
+		{"id":"each","block_id":"f66a3543-28d3-4ab5-8945-9b336371e2ce"},
+		{"id":"wait","block_id":"d67a9c52-5e4e-11e2-bcfd-0800200c9a71","input_default":{"seconds":0}},
+		{"id":"out","block_id":"363ae599-353e-4804-937e-b2ee3cef3da4","input_default":{"name":"Output"}}],
+		"links":[{"source_id":"in","source_name":"result","sink_id":"each","sink_name":"items"},
+		{"source_id":"each","source_name":"item","sink_id":"wait","sink_name":"input_message"},
+		{"source_id":"wait","source_name":"output_message","sink_id":"out","sink_name":"value"}]}`
+	tryItems = 5
+	tryPause = 100 * time.Millisecond
+	tryLimit = 3 * time.Minute
+)
+
+// trial is a load, and what came of it.
+type trial struct {
+	cluster *cluster
+	token   string
+	client  *client.ClientWithResponses
+	graph   string
+
+	executions, requests, events, reconnects atomic.Int64
+}
+
+// try starts each server anew under load. Any request that fails, execution that does not complete, and event that is
+// missing, is an error.
+func try(ctx context.Context, c *cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	t := &trial{cluster: c}
+	if err := t.prepare(ctx); err != nil {
+		return err
+	}
+	var load sync.WaitGroup
+	enough := make(chan struct{})
+	failures := make(chan error, tryWorkers)
+	for i := range tryWorkers {
+		load.Go(func() {
+			for {
+				if err := t.once(ctx, i%2*trySeconds); err != nil {
+					failures <- err
+					return
+				}
+				select {
+				case <-enough:
+					return
+				case <-time.After(tryPause):
+				}
+			}
+		})
+	}
+	err := c.roll(ctx)
+	close(enough)
+	load.Wait()
+	close(failures)
+	for failure := range failures {
+		err = errors.Join(err, failure)
+	}
+	if err == nil && t.reconnects.Load() == 0 {
+		err = errors.New("no WebSocket was closed: nothing was tried")
+	}
+	fmt.Printf("%d servers were started anew: %d executions, %d requests, %d events, %d WebSockets connected again\n",
+		len(c.servers), t.executions.Load(), t.requests.Load(), t.events.Load(), t.reconnects.Load())
+	return err
+}
+
+func (t *trial) prepare(ctx context.Context) error {
+	command := exec.CommandContext(ctx, t.cluster.binary, "token", "--user", tryUser)
+	command.Env = append(os.Environ(), "PATCHBAY_JWT_SECRET_FILE="+t.cluster.secret("jwt-secret"))
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return fmt.Errorf("make a token: %w", err)
+	}
+	t.token = string(bytes.TrimSpace(out))
+	if t.client, err = client.NewClientWithResponses("http://"+t.cluster.addr, client.WithToken(t.token)); err != nil {
+		return err
+	}
+	graph, err := t.client.CreateGraphWithBodyWithResponse(ctx, nil, "application/json", strings.NewReader(tryGraph))
+	if err == nil {
+		err = client.Check(graph.HTTPResponse, graph.Body)
+	}
+	if err != nil {
+		return fmt.Errorf("store the graph: %w", err)
+	}
+	t.graph = graph.JSON201.Id
+	return nil
+}
+
+// once runs an execution, watches it to its end, and looks at what it gave.
+func (t *trial) once(ctx context.Context, seconds int) error {
+	body := fmt.Sprintf(`{"input_data":{"Items":[1,2,3,4,5]},"nodes_input_masks":{"wait":{"seconds":%d}}}`, seconds)
+	accepted, err := t.client.ExecuteGraphWithBodyWithResponse(ctx, t.graph, nil, "application/json", strings.NewReader(body))
+	if err == nil {
+		err = client.Check(accepted.HTTPResponse, accepted.Body)
+	}
+	if err != nil {
+		return fmt.Errorf("execute: %w", err)
+	}
+	id := accepted.JSON200.ExecutionId
+	t.requests.Add(1)
+	if err := t.watch(ctx, id); err != nil {
+		return fmt.Errorf("watch %s: %w", id, err)
+	}
+	shown, err := t.client.GetExecutionWithResponse(ctx, id, nil)
+	if err == nil {
+		err = client.Check(shown.HTTPResponse, shown.Body)
+	}
+	if err != nil {
+		return fmt.Errorf("get %s: %w", id, err)
+	}
+	t.requests.Add(1)
+	t.executions.Add(1)
+	if x := shown.JSON200; x.Status != client.StatusCOMPLETED || len(x.Outputs["Output"]) != tryItems {
+		return fmt.Errorf("%s ended %s with %d outputs", id, x.Status, len(x.Outputs["Output"]))
+	}
+	return nil
+}
+
+// watch reads all events of an execution. Where the connection ends, another one goes on behind the last event.
+func (t *trial) watch(ctx context.Context, id string) error {
+	var last int64
+	for {
+		over, err := t.listen(ctx, id, &last)
+		var closed *websocket.CloseError
+		switch {
+		case over:
+			return nil
+		case errors.As(err, &closed) && closed.Code == websocket.CloseServiceRestart:
+			t.reconnects.Add(1)
+		default:
+			return err
+		}
+	}
+}
+
+func (t *trial) listen(ctx context.Context, id string, last *int64) (over bool, err error) {
+	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+t.cluster.addr+"/ws?token="+t.token, nil)
+	if err != nil {
+		return false, fmt.Errorf("connect: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	t.requests.Add(1)
+	if err := conn.WriteJSON(map[string]any{"type": "subscribe", "execution_id": id, "after_seq": *last}); err != nil {
+		return false, err
+	}
+	for {
+		var event struct {
+			Type  string `json:"type"`
+			Seq   int64  `json:"seq"`
+			Error any    `json:"error"`
+		}
+		if err := conn.ReadJSON(&event); err != nil {
+			return false, err
+		}
+		switch {
+		case event.Type == "error":
+			return false, fmt.Errorf("%v", event.Error)
+		case event.Seq == 0:
+			continue
+		case event.Seq != *last+1:
+			return false, fmt.Errorf("event %d comes after %d", event.Seq, *last)
+		}
+		*last = event.Seq
+		t.events.Add(1)
+		if event.Type == "execution.completed" || event.Type == "execution.failed" {
+			return true, nil
+		}
+	}
+}
