@@ -81,7 +81,7 @@ func temptations(t testing.TB, h *testHost) []target {
 		{"read", "/sys/kernel"}, {"read", "/dev/mem"}, {"read", "/dev/sda"}, {"read", h.runtime.path},
 		{"unix", unixListener.Addr().String()}, {"unixgram", socket}, {"unix", abstract.Addr().String()},
 		{"tcp", tcp.Addr().String()}, {"tcp", "169.254.169.254:80"}, {"tcp", "[::1]:1"}, {"udp", udp.LocalAddr().String()}, {"udp", "169.254.169.254:53"},
-		{"root", ""}, {"namespace", ""}, {"group", "/sys/fs/cgroup/memory/cgroup.procs"}, {"group", "/sys/fs/cgroup/cgroup.procs"},
+		{"root", ""}, {"namespace", ""}, {"ipc", "shm"}, {"ipc", "sem"}, {"ipc", "msg"}, {"group", "/sys/fs/cgroup/memory/cgroup.procs"}, {"group", "/sys/fs/cgroup/cgroup.procs"},
 	}
 	victims := []int{os.Getpid(), os.Getppid()}
 	for _, st := range h.Plugins() {
@@ -233,6 +233,27 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+func TestPrivateFolderIsBounded(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "good")
+	put(t, dir, "good", `{"name":"good","version":"1.0.0","protocol":1,"permissions":{"memory":64}}`)
+	h := startHost(t, Config{Dirs: []string{dir}}, testPace())
+	if done := h.attack(target{"run", "head -c 80M /dev/zero > $TMPDIR/large"}); len(done) > 0 {
+		t.Error("it wrote a file of more than it may have")
+	}
+	for script, want := range map[string]string{
+		"head -c 40M /dev/zero > $TMPDIR/a; cp $TMPDIR/a $HOME/b; exec sleep 60":                                   "more than the 64 MiB of files",
+		"cd $TMPDIR; exec 3> a 4> b; rm a b; head -c 40M /dev/zero >&3; head -c 40M /dev/zero >&4; exec sleep 60":  "more than the 64 MiB of files",
+		"mkdir $HOME/many; cd $HOME/many; i=0; while [ $i -lt 10001 ]; do : > $i; i=$((i+1)); done; exec sleep 60": "more than the 10000 files",
+	} {
+		r, _ := h.do(blockAttack, fmt.Sprintf(`{"value":[{"Kind":"run","What":%q}]}`, script))
+		if r.Crashed == nil || !strings.Contains(r.Crashed.Detail, want) {
+			t.Errorf("%s: %+v %+v", script, r, r.Crashed)
+		}
+	}
+	h.mustDo(blockEcho, `{"value":1}`)
+}
+
 func TestProcessesAreBoundedAndEndWithThePlugin(t *testing.T) {
 	t.Parallel()
 	h := bounded(t)
@@ -359,7 +380,7 @@ func TestHostilePluginOfAnOrdinaryUserGetsNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestHostilePluginWithTheNetwork|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$|^TestInterpreters", "-test.v")
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestHostilePluginWithTheNetwork|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$|^TestPrivateFolderIsBounded$|^TestInterpreters", "-test.v")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), unprivileged+"="+dir, "TMPDIR="+dir, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	said, err := cmd.CombinedOutput()

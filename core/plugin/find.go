@@ -71,6 +71,8 @@ type Installation struct {
 	// Digests are those of all files of the folder, "sha256:" and lower case hex by slashed path; nil: they may be
 	// what they are.
 	Digests map[string]string
+	// Refused says why it may not be started; empty: it may.
+	Refused string
 }
 
 // found is a plugin that could be started.
@@ -152,6 +154,9 @@ func (i Installation) inspect() (found, error) {
 		f.Permissions = *i.Granted
 	}
 	f.digests = i.Digests
+	if err == nil && i.Refused != "" {
+		err = errors.New(i.Refused)
+	}
 	return f, err
 }
 

@@ -104,7 +104,7 @@ func (p *process) prepare(_ hclog.Logger, spec *exec.Cmd, socketDir string) (run
 	if p.box, err = p.system.Prepare(isolation.Spec{
 		Path: p.path, Executable: p.executable, Dir: p.dir, Env: append(env, environment(p.dir, p.Permissions.Environment)...),
 		UserID: p.user, Network: p.Permissions.Network, Files: p.Permissions.files(),
-		Memory: p.Permissions.memory(), Processes: p.Permissions.processes(),
+		Memory: p.Permissions.memory(), Space: p.Permissions.memory(), Processes: p.Permissions.processes(),
 	}); err != nil {
 		return nil, err
 	}

@@ -52,6 +52,7 @@ func PluginsOf(s *config.Settings, runtimeDir string) (plugin.Config, error) {
 }
 
 func hosting(s *config.Settings, store *install.Store, runtimeDir string) plugin.Config {
+	store.Signatures = install.Policy(s.PluginSignatures)
 	return plugin.Config{
 		Dirs: ownPlugins(s), Disabled: store.Disabled(), Installed: store.Enabled(), Advice: store.Advice,
 		RuntimeDir: runtimeDir, UserIDs: isolation.Range(s.PluginUserIDs), Private: []string{s.DataDir},

@@ -136,7 +136,7 @@ func (u *unpacker) unpackArchive(from io.Reader) error {
 		header, err := archive.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
+			return finish(zipped)
 		case err != nil:
 			return fmt.Errorf("unpack: %w", err)
 		}
@@ -155,6 +155,20 @@ func (u *unpacker) unpackArchive(from io.Reader) error {
 			return fmt.Errorf("unpack: %w", err)
 		}
 	}
+}
+
+// maxPadding bounds what may follow the files of an archive.
+const maxPadding = 16 << 20
+
+// finish reads what follows the files, so that the checksum at the very end is compared.
+func finish(zipped io.Reader) error {
+	switch n, err := io.Copy(io.Discard, io.LimitReader(zipped, maxPadding+1)); {
+	case err != nil:
+		return fmt.Errorf("unpack: the archive is damaged: %w", err)
+	case n > maxPadding:
+		return fmt.Errorf("unpack: more than %d MiB follow the files", maxPadding>>20)
+	}
+	return nil
 }
 
 // digestOf is the digest of a file as the unpacker writes it down.

@@ -120,8 +120,10 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v does not tell %q", name, err, test.want)
 		}
 	}
+	damaged := tarball(t, member{name: "a", text: "a"})
+	damaged[len(damaged)-8] ^= 1 // of the checksum
 	whole := tarball(t, member{name: "a", text: strings.Repeat("text ", 100)})
-	for name, raw := range map[string][]byte{"nothing": nil, "text": []byte("hello"), "half": whole[:len(whole)/2]} {
+	for name, raw := range map[string][]byte{"nothing": nil, "text": []byte("hello"), "half": whole[:len(whole)/2], "damaged": damaged, "without its end": whole[:len(whole)-8]} {
 		if _, _, err := unpackInto(t, raw, small); err == nil {
 			t.Errorf("%s: unpacked", name)
 		}

@@ -130,6 +130,34 @@ func (s *Store) unpack(ctx context.Context, source Source, fetch Fetch, p *Packa
 	return u.unpackArchive(archive)
 }
 
+// checkLinks refuses symbolic links that lead out of the folder or to nothing, by whatever chain, and files that came to
+// lie elsewhere than the archive said.
+func (p *Package) checkLinks() error {
+	root, err := os.OpenRoot(p.folder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	folder, err := filepath.EvalSymlinks(p.folder)
+	if err != nil {
+		return err
+	}
+	for _, name := range sortedNames(p.Files) {
+		if _, err := root.Stat(name); err != nil {
+			return fmt.Errorf("%s leads out of the package or to nothing: %w", name, err)
+		}
+		at := filepath.Join(folder, name)
+		parent, err := filepath.EvalSymlinks(filepath.Dir(at))
+		if err != nil {
+			return err
+		}
+		if parent != filepath.Dir(at) {
+			return fmt.Errorf("%s lies behind a symbolic link", name)
+		}
+	}
+	return nil
+}
+
 // settle finds the manifest, in the package or in the only folder of it, and checks it.
 func (p *Package) settle(content string, digests map[string]string) error {
 	p.folder = content
@@ -147,6 +175,9 @@ func (p *Package) settle(content string, digests map[string]string) error {
 	p.Files = make(map[string]string, len(digests))
 	for name, digest := range digests {
 		p.Files[name[len(prefix):]] = digest
+	}
+	if err := p.checkLinks(); err != nil {
+		return err
 	}
 	var err error
 	if p.Manifest, err = plugin.Inspect(p.folder); err != nil {

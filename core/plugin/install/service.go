@@ -142,6 +142,7 @@ func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugi
 		}
 		return nil, err
 	}
+	s.warn("what an installation has left could not be removed", p.Name, at.settle())
 	s.later(nil, at.drop)
 	s.prune(p.Name)
 	s.log.Info("plugin installed", "plugin", p.Name, "version", p.Version, "source", p.Source, "digest", p.Digest, "signed_by", p.SignedBy)

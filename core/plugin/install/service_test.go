@@ -292,6 +292,68 @@ func TestFolderWithoutAnEntryIsNotStarted(t *testing.T) {
 	}
 }
 
+func TestVersionThatWasNotWrittenDownIsRemoved(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	f := start(t, data)
+	if _, err := f.Install(context.Background(), f.stage(folder(t, "good", "1.0.0", "")), true); err != nil {
+		t.Fatal(err)
+	}
+	placed := f.files()
+	for _, p := range []*Package{f.stage(folder(t, "good", "2.0.0", "")), f.stage(folder(t, "good2", "1.0.0", ""))} {
+		if _, err := f.Store.place(p); err != nil { // and then it is killed
+			t.Fatal(err)
+		}
+	}
+	f.stop()
+	f = start(t, data)
+	if got := f.files(); !slices.Equal(got, placed) {
+		t.Errorf("%v, before it was %v", got, placed)
+	}
+	f.mustRun()
+}
+
+func TestUnsignedPluginsDoNotRunWhereSignaturesAreRequired(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	data := t.TempDir()
+	f := start(t, data)
+	if _, err := f.Install(ctx, f.stage(folder(t, "good", "1.0.0", "")), true); err != nil {
+		t.Fatal(err)
+	}
+	signed := f.stage(folder(t, "good", "2.0.0", ""))
+	signed.SignedBy = "sha256:somebody"
+	if _, err := f.Install(ctx, signed, true); err != nil {
+		t.Fatal(err)
+	}
+	f.Store.Signatures = Require
+	if _, err := f.Rollback(ctx, "good"); err == nil || !strings.Contains(err.Error(), "PATCHBAY_PLUGIN_SIGNATURES=require") {
+		t.Errorf("back to an unsigned version: %v", err)
+	}
+	f.mustRun()
+	f.Store.Signatures = Warn
+	if _, err := f.Rollback(ctx, "good"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Disable(ctx, "good"); err != nil {
+		t.Fatal(err)
+	}
+	f.Store.Signatures = Require
+	if _, err := f.Enable(ctx, "good"); err == nil || !strings.Contains(err.Error(), "unsigned") {
+		t.Errorf("an unsigned version: %v", err)
+	}
+	f.Store.Signatures = Warn
+	if _, err := f.Enable(ctx, "good"); err != nil {
+		t.Fatal(err)
+	}
+	f.Store.Signatures = Require
+	for _, i := range f.Store.Enabled() {
+		if i.Refused == "" {
+			t.Errorf("%s would be started", i.Name)
+		}
+	}
+}
+
 func TestInterruptedInstallationLeavesNothing(t *testing.T) {
 	t.Parallel()
 	f := start(t, t.TempDir())

@@ -1,11 +1,13 @@
 package install
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,6 +91,39 @@ func TestArchivesComeOverHTTPS(t *testing.T) {
 	store.limits.archive = 1000
 	if _, err := store.Stage(context.Background(), source, fetch); err == nil || !strings.Contains(err.Error(), "larger than any plugin") {
 		t.Errorf("too large: %v", err)
+	}
+}
+
+func TestLinksThatLeadOutOfAPackageAreRefused(t *testing.T) {
+	t.Parallel()
+	store := Scratch(t.TempDir())
+	manifest := member{name: "p/plugin.json", text: `{"name":"p","version":"1","protocol":1}`}
+	link := func(name, to string) member { return member{name: name, kind: tar.TypeSymlink, link: to} }
+	for name, test := range map[string]struct {
+		members []member
+		want    string
+	}{
+		"within":          {[]member{link("p/here", "lib/deep"), {name: "p/lib/deep/x"}, link("p/y", "here/x")}, ""},
+		"to nothing":      {[]member{link("p/x", "y")}, "leads out of the package or to nothing"},
+		"out of its top":  {[]member{link("p/x", "../p")}, "leads out of the package or to nothing"},
+		"by a chain":      {[]member{{name: "p/a/b/x"}, link("p/a/b/up", "../.."), link("p/a/out", "b/up/../..")}, "leads out of the package or to nothing"},
+		"in a circle":     {[]member{link("p/x", "y"), link("p/y", "x")}, "leads out of the package or to nothing"},
+		"file behind one": {[]member{{name: "p/lib/x"}, link("p/d", "lib"), {name: "p/d/y"}}, "lies behind a symbolic link"},
+	} {
+		path := filepath.Join(t.TempDir(), "p.tar.gz")
+		raw := tarball(t, append([]member{manifest, {name: "p/p", text: "#!", mode: 0o755}}, test.members...)...)
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		source, err := ParseSource(path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := store.Stage(t.Context(), source, Fetch{})
+		p.Discard()
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v does not tell %q", name, err, test.want)
+		}
 	}
 }
 

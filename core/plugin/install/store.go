@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/patchbay-io/patchbay/core/plugin"
 )
 
@@ -26,10 +28,16 @@ type Store struct {
 	memory  string // folder of what plugins described: <memory>/<name>
 	limits  limits
 	current atomic.Pointer[lock]
+
+	// Signatures, unless set, demands none of what is installed. With Require nothing unsigned is started.
+	Signatures Policy
 }
 
 // asidePrefix marks what was replaced and may still be used by a process.
 const asidePrefix = ".aside-"
+
+// placingPrefix marks the file that names a version which is being put in its place; the plugin's name follows.
+const placingPrefix = ".placing-"
 
 // Read reads what is installed in a data folder, which may be somebody else's.
 func Read(data string) (*Store, error) {
@@ -53,6 +61,11 @@ func Open(data string) (*Store, error) {
 	for _, e := range entries {
 		_, there := l.Plugins[e.Name()]
 		_, was := l.Removed[e.Name()]
+		if name, ok := strings.CutPrefix(e.Name(), placingPrefix); ok {
+			if err := s.unplace(name); err != nil {
+				return nil, fmt.Errorf("remove what was left of an installation: %w", err)
+			}
+		}
 		if strings.HasPrefix(e.Name(), stagedPrefix) || strings.HasPrefix(e.Name(), asidePrefix) || was && !there {
 			if err := os.RemoveAll(filepath.Join(s.folder, e.Name())); err != nil {
 				return nil, fmt.Errorf("remove what was left of an installation: %w", err)
@@ -60,6 +73,29 @@ func Open(data string) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// unplace removes a version that an interrupted installation has put in its place and not written down.
+func (s *Store) unplace(name string) error {
+	note := filepath.Join(s.folder, placingPrefix+name)
+	raw, err := os.ReadFile(note)
+	if err != nil {
+		return err
+	}
+	version := string(raw)
+	if !namePattern.MatchString(name) || !versionPattern.MatchString(version) {
+		return os.Remove(note) // it is none of ours
+	}
+	for e := s.current.Load().Plugins[name]; e != nil; e = e.Previous {
+		if e.Version == version {
+			return os.Remove(note)
+		}
+	}
+	if err := os.RemoveAll(s.version(name, version)); err != nil {
+		return err
+	}
+	_ = os.Remove(filepath.Join(s.folder, name)) // if nothing else is in it
+	return os.Remove(note)
 }
 
 // Scratch is a store of packages that are only looked at. Remove its folder when it is needed no more.
@@ -94,7 +130,12 @@ func (s *Store) Advice(block string) string {
 }
 
 func (s *Store) installation(name string, e *Entry) plugin.Installation {
-	return plugin.Installation{Name: name, Folder: s.version(name, e.Version), Granted: &e.Permissions, Digests: e.Files}
+	i := plugin.Installation{Name: name, Folder: s.version(name, e.Version), Granted: &e.Permissions, Digests: e.Files}
+	if s.Signatures == Require && e.SignedBy == "" {
+		i.Refused = "it is unsigned, and PATCHBAY_PLUGIN_SIGNATURES=require lets nothing unsigned run; " +
+			"install a version that is signed with a key of PATCHBAY_PLUGIN_KEYS"
+	}
+	return i
 }
 
 func (s *Store) version(name, version string) string { return filepath.Join(s.folder, name, version) }
@@ -114,17 +155,23 @@ func (s *Store) change(f func(l *lock)) error {
 type placed struct {
 	folder string
 	aside  string // empty: there was nothing
+	note   string // names the version until it is written down or undone
 }
 
-// place moves a package's files to where they are started from.
+// place moves a package's files to where they are started from. Until that is settled, a file beside the folders names
+// the version, so that the next start finds what was not written down.
 func (s *Store) place(p *Package) (*placed, error) {
 	at := &placed{folder: s.version(p.Name, p.Version)}
 	if err := os.MkdirAll(filepath.Dir(at.folder), 0o755); err != nil {
 		return nil, fmt.Errorf("install: %w", err)
 	}
+	at.note = filepath.Join(s.folder, placingPrefix+p.Name)
+	if err := renameio.WriteFile(at.note, []byte(p.Version), 0o600, renameio.WithTempDir(s.folder)); err != nil {
+		return nil, fmt.Errorf("install: %w", err)
+	}
 	aside, err := s.setAside(at.folder)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.Remove(at.note))
 	}
 	at.aside = aside
 	err = cmp.Or(ownTree(p.folder, s.folder), os.Rename(p.folder, at.folder), syncFolder(filepath.Dir(at.folder)))
@@ -158,8 +205,11 @@ func (at *placed) undo() error {
 	} else {
 		_ = os.Remove(filepath.Dir(at.folder)) // of the plugin, if it is empty
 	}
-	return err
+	return errors.Join(err, os.Remove(at.note))
 }
+
+// settle says that the version is written down.
+func (at *placed) settle() error { return os.Remove(at.note) }
 
 // drop removes what was there before.
 func (at *placed) drop() error {

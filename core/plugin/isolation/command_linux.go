@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -117,9 +118,9 @@ func (s *System) namespaces(network bool) uintptr {
 	case !s.network || network && !s.relay:
 		return 0
 	case os.Geteuid() == 0:
-		return unix.CLONE_NEWNET
+		return unix.CLONE_NEWNET | unix.CLONE_NEWIPC
 	default:
-		return unix.CLONE_NEWUSER | unix.CLONE_NEWNET
+		return unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWIPC
 	}
 }
 
@@ -136,6 +137,9 @@ func (p *Process) Admit(pid int) error {
 	if p.group == nil || !p.group.memory {
 		p.guard = watch(pid, p.spec)
 	}
+	if p.spec.Space > 0 {
+		p.hoard = watchHoard(pid, p.spec, p.group)
+	}
 	script, err := isScript(p.spec.Executable)
 	if err != nil {
 		return err
@@ -143,6 +147,9 @@ func (p *Process) Admit(pid int) error {
 	orders := plan{
 		Path: p.spec.Path, Script: script, Landlock: p.system.landlock > 0, Filter: p.system.filter,
 		Network: p.spec.Network, Relay: p.relayed(), Files: p.spec.Files, Search: p.search,
+	}
+	if !slices.ContainsFunc(p.spec.Files, func(f File) bool { return f.Write }) {
+		orders.FileSize = uint64(p.spec.Space) << 20
 	}
 	if p.spec.UserID != 0 && (p.group == nil || !p.group.processes) {
 		orders.Processes = uint64(p.spec.Processes)
@@ -203,6 +210,9 @@ func (p *Process) Close() (verdict string) {
 	var met []string
 	if p.guard != nil {
 		met = append(met, p.guard.close())
+	}
+	if p.hoard != nil {
+		met = append(met, p.hoard.close())
 	}
 	if p.group != nil {
 		if p.group.outOfMemory() {

@@ -47,6 +47,7 @@ type Spec struct {
 	Network    bool // by an HTTP proxy, which Listener wants
 	Files      []File
 	Memory     int // MiB of all processes together
+	Space      int // MiB of all files in Dir, and of one file unless Files can be written; 0: not bounded
 	Processes  int // and threads
 }
 
@@ -66,6 +67,7 @@ type Process struct {
 	group  *group // nil without control groups
 	guard  *watchdog
 	greed  *greed
+	hoard  *hoard
 	plan   *net.UnixConn // for the launcher's orders
 	files  []*os.File
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -89,6 +90,13 @@ func limit(p plan) error {
 			what  int
 			value uint64
 		}{unix.RLIMIT_NPROC, p.Processes})
+	}
+	if p.FileSize > 0 {
+		limits = append(limits, struct {
+			what  int
+			value uint64
+		}{unix.RLIMIT_FSIZE, p.FileSize})
+		signal.Ignore(unix.SIGXFSZ) // a write that is too much fails; who does not look for that is not to be killed
 	}
 	for _, l := range limits {
 		var now syscall.Rlimit

@@ -17,6 +17,7 @@ type (
 	group    struct{}
 	watchdog struct{}
 	greed    struct{}
+	hoard    struct{}
 )
 
 // Probe finds that nothing can be denied here.

@@ -12,6 +12,7 @@ type plan struct {
 	Search    bool   `json:"search,omitempty"` // keep the capability to read and enter whatever Landlock grants
 	Files     []File `json:"files"`
 	Processes uint64 `json:"processes,omitempty"` // by the limit of the user; 0: control groups do it
+	FileSize  uint64 `json:"file_size,omitempty"` // bytes of one file that is written; 0: not bounded
 }
 
 // launchVariable makes this program a launcher.
