@@ -245,7 +245,7 @@ func (c *conn) follow(ctx context.Context, id string, s Subscription) *pump {
 func (c *conn) deliver(ctx context.Context, s Subscription) error {
 	for {
 		event, err := s.Next(ctx)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // and not of a connection to the database, which ends with the same, wrapped
 			return nil
 		}
 		if err != nil {

@@ -641,11 +641,13 @@ func TestProgressIsLostFirst(t *testing.T) {
 
 func TestFailingEventsCloseTheConnection(t *testing.T) {
 	t.Parallel()
-	s := newStory("ann")
-	s.broken = errors.New("the database is gone")
-	c := serve(t, DefaultLimits, map[string]*story{"e": s}).as("ann")
-	c.send(`{"type":"subscribe","execution_id":"e"}`)
-	c.expectClose(websocket.CloseInternalServerErr)
+	for _, broken := range []error{errors.New("the database is gone"), fmt.Errorf("read journal: %w", io.EOF)} {
+		s := newStory("ann")
+		s.broken = broken
+		c := serve(t, DefaultLimits, map[string]*story{"e": s}).as("ann")
+		c.send(`{"type":"subscribe","execution_id":"e"}`)
+		c.expectClose(websocket.CloseInternalServerErr)
+	}
 }
 
 func TestShutdown(t *testing.T) {

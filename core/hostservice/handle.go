@@ -2,7 +2,6 @@ package hostservice
 
 import (
 	"context"
-	"errors"
 	"io"
 	"sync"
 
@@ -110,7 +109,7 @@ func (a *Attempt) read(c *proto.Read) (*proto.Reply, error) {
 	for n == 0 && err == nil {
 		n, err = source.Read(data)
 	}
-	end := errors.Is(err, io.EOF)
+	end := err == io.EOF // and not of a connection to the database, which ends with the same, wrapped
 	if err != nil && !end {
 		return nil, err
 	}
