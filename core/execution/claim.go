@@ -252,7 +252,9 @@ func (g *generation) claimAlone(ctx context.Context, args []any, scan func(*sql.
 
 // disown leaves everything to whoever claims it first: what an earlier process had, or a lost lease.
 func (g *generation) disown(ctx context.Context) error {
-	_, err := g.db.ExecContext(ctx, `UPDATE execution SET owner = NULL WHERE owner = ? AND ended_at IS NULL AND parent_id IS NULL`, g.config.ServerID)
+	_, err := g.db.ExecContext(ctx, `
+		UPDATE execution SET owner = NULL WHERE owner = ?0 AND ended_at IS NULL AND parent_id IS NULL
+		AND EXISTS (SELECT FROM lease WHERE server_id = ?0 AND epoch = ?1) -- this may arrive when a later generation works`, g.config.ServerID, g.writer.epoch)
 	if err != nil {
 		return fmt.Errorf("take up the executions of this server: %w", err)
 	}

@@ -104,7 +104,7 @@ func (g *generation) has(userID string, id uuid.UUID) bool {
 	defer g.mu.Unlock()
 	e := g.entries[id]
 	switch {
-	case e == nil:
+	case e == nil, g.ctx.Err() != nil: // what it still winds up others publish
 		return false
 	case e.tree != nil:
 		return e.tree.root.userID == userID && !e.tree.ended.Load()
