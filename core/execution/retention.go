@@ -84,7 +84,7 @@ func (g *generation) removeExpired(ctx context.Context, renew func() error) (rem
 		return 0, fmt.Errorf("look for old executions: %w", err)
 	}
 	for _, x := range all {
-		for n := executionsAtOnce; n > 0; {
+		for n := rootsAtOnce; n >= rootsAtOnce; { // fewer are all that there are
 			begun := time.Now()
 			if n, err = g.removeSome(ctx, x, spared); err != nil {
 				return removed, err
