@@ -26,8 +26,8 @@ type Subscription interface {
 	LastSeq() int64
 	// Next waits for the next event, in order; io.EOF after the terminal one.
 	Next(ctx context.Context) (execution.Event, error)
-	// Progress are passing events without a number. They may be lost.
-	Progress() <-chan json.RawMessage
+	// Pass gives passing events without a number to a function that does not block, until Close. They may be lost.
+	Pass(progress func(json.RawMessage))
 	Close()
 }
 

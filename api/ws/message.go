@@ -217,23 +217,13 @@ func (c *conn) following() int {
 func (c *conn) follow(ctx context.Context, id string, s Subscription) *pump {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &pump{stop: cancel, done: make(chan struct{})}
-	var progress chan struct{}
-	if passing := s.Progress(); passing != nil {
-		progress = make(chan struct{})
-		go func() {
-			defer close(progress)
-			c.pass(ctx, passing)
-		}()
-	}
+	s.Pass(func(p json.RawMessage) { c.queue.offer(frame{websocket.TextMessage, p}) })
 	c.pumps.Go(func() {
 		defer close(p.done)
 		defer s.Close()
 		err := c.deliver(ctx, s)
 		cancelled := ctx.Err() != nil
 		cancel()
-		if progress != nil {
-			<-progress
-		}
 		if err != nil && !cancelled {
 			c.log.Error("reading events failed", "execution_id", id, "error", err)
 			c.end(goodbye{websocket.CloseInternalServerErr, "events could not be read; subscribe again with after_seq"})
@@ -253,21 +243,6 @@ func (c *conn) deliver(ctx context.Context, s Subscription) error {
 		}
 		if err := c.queue.push(ctx, frame{websocket.TextMessage, event.Payload}); err != nil {
 			return nil // the connection or the subscription ends
-		}
-	}
-}
-
-// pass forwards passing events while there is room for them.
-func (c *conn) pass(ctx context.Context, progress <-chan json.RawMessage) {
-	for {
-		select {
-		case p, ok := <-progress:
-			if !ok {
-				return
-			}
-			c.queue.offer(frame{websocket.TextMessage, p})
-		case <-ctx.Done():
-			return
 		}
 	}
 }

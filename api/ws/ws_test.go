@@ -33,13 +33,13 @@ type story struct {
 	events   []execution.Event
 	status   execution.Status
 	more     chan struct{}
-	progress chan json.RawMessage
+	progress func(json.RawMessage)
 	broken   error // what Next gives after the recorded events
 	open     int   // subscriptions
 }
 
 func newStory(user string) *story {
-	return &story{user: user, status: execution.Running, more: make(chan struct{}), progress: make(chan json.RawMessage)}
+	return &story{user: user, status: execution.Running, more: make(chan struct{})}
 }
 
 func (s *story) emit(last bool, payloads ...string) {
@@ -56,6 +56,17 @@ func (s *story) emit(last bool, payloads ...string) {
 	s.more = make(chan struct{})
 }
 
+// pass says whether anybody was there to take it.
+func (s *story) pass(payload string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.progress == nil {
+		return false
+	}
+	s.progress(json.RawMessage(payload))
+	return true
+}
+
 func (s *story) following() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,9 +79,13 @@ type view struct {
 	st         execution.Status
 }
 
-func (v *view) Status() execution.Status         { return v.st }
-func (v *view) LastSeq() int64                   { return v.last }
-func (v *view) Progress() <-chan json.RawMessage { return v.progress }
+func (v *view) Status() execution.Status { return v.st }
+func (v *view) LastSeq() int64           { return v.last }
+func (v *view) Pass(progress func(json.RawMessage)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.progress = progress
+}
 func (v *view) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -635,7 +650,9 @@ func TestProgressIsLostFirst(t *testing.T) {
 	c := f.as("ann")
 	c.send(`{"type":"subscribe","execution_id":"e"}`)
 	c.expect(`{"type":"subscribed","execution_id":"e","status":"RUNNING","last_seq":0}`)
-	s.progress <- json.RawMessage(`{"type":"node.progress"}`)
+	for !s.pass(`{"type":"node.progress"}`) {
+		runtimeYield()
+	}
 	c.expect(`{"type":"node.progress"}`)
 }
 

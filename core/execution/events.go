@@ -9,6 +9,22 @@ import (
 	"github.com/google/uuid"
 )
 
+// shared are the events of a row as somebody was given them.
+type shared struct {
+	hidden *mask
+	events []Event
+}
+
+// expanded are the events of a row. All who watch its execution are given the same: the first of them has made it.
+func (r *row) expanded(hidden *mask) []Event {
+	if s := r.frames.Load(); s != nil && s.hidden.equal(hidden) {
+		return s.events
+	}
+	events := expand(r, hidden)
+	r.frames.CompareAndSwap(nil, &shared{hidden, events})
+	return events
+}
+
 // expand makes the events of a committed row, oldest first. They are part of the row: nothing is stored twice, and
 // replay and live delivery cannot differ.
 func expand(r *row, hidden *mask) []Event {

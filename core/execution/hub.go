@@ -17,21 +17,18 @@ type hub struct {
 
 // watcher is one interest in one execution.
 type watcher struct {
-	rows     chan *row // nil: somewhere else rows were committed
-	progress chan json.RawMessage
-	lost     atomic.Bool // rows were left out since the channel was full
+	rows     chan *row             // nil: somewhere else rows were committed
+	progress func(json.RawMessage) // guarded by the hub's mu; nil: nobody asks for it
+	lost     atomic.Bool           // rows were left out since the channel was full
 }
 
-// Bounds of what waits for one watcher. The rows are shared with all others.
-const (
-	watcherRows     = 256
-	watcherProgress = 64
-)
+// watcherRows bounds the rows that wait for one watcher. They are shared with all others.
+const watcherRows = 256
 
 func newHub() *hub { return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}} }
 
 func (h *hub) watch(execution uuid.UUID) *watcher {
-	w := &watcher{rows: make(chan *row, watcherRows), progress: make(chan json.RawMessage, watcherProgress)}
+	w := &watcher{rows: make(chan *row, watcherRows)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers[execution] == nil {
@@ -93,6 +90,13 @@ func wake(watchers map[*watcher]struct{}) {
 	}
 }
 
+// pass gives a watcher progress, as frames of the API, by a function that must not block.
+func (h *hub) pass(w *watcher, progress func(json.RawMessage)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w.progress = progress
+}
+
 func (h *hub) publishProgress(execution uuid.UUID, frame func() json.RawMessage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -101,9 +105,8 @@ func (h *hub) publishProgress(execution uuid.UUID, frame func() json.RawMessage)
 	}
 	payload := frame()
 	for w := range h.watchers[execution] {
-		select {
-		case w.progress <- payload:
-		default: // progress is what a slow watcher loses first
+		if w.progress != nil {
+			w.progress(payload)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,6 +79,8 @@ type row struct {
 	at       time.Time
 	step     *journal.Step
 	writes   []hostservice.Write // of keys, that commit with the row
+
+	frames atomic.Pointer[shared] // once somebody has watched it
 }
 
 func (r *row) countEvents() int {

@@ -108,6 +108,14 @@ func (s *Service) maskOf(ctx context.Context, x *Execution, p *Plan) (*mask, err
 	return m, rows.Err()
 }
 
+// equal says that both hide the same.
+func (m *mask) equal(other *mask) bool {
+	if m == nil || other == nil {
+		return m == other
+	}
+	return m == other || slices.Equal(m.parts, other.parts) && maps.Equal(m.whole, other.whole)
+}
+
 func newMask(texts []string) *mask {
 	if len(texts) == 0 {
 		return &mask{}

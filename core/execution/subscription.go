@@ -29,6 +29,7 @@ type Subscription struct {
 	replay  []*row
 	ended   bool
 	live    bool // the rows follow what the hub delivers
+	poll    *time.Timer
 }
 
 // replaySegments is how many segments are read at a time, within replayBytes.
@@ -106,11 +107,19 @@ func (sub *Subscription) Status() Status { return sub.status }
 // LastSeq is the number of the newest recorded event as of the subscription.
 func (sub *Subscription) LastSeq() int64 { return sub.lastSeq }
 
-// Progress delivers passing progress, as frames of the API. Some is lost when it is not taken.
-func (sub *Subscription) Progress() <-chan json.RawMessage { return sub.watcher.progress }
+// Pass gives passing progress, as frames of the API, to a function until the subscription is closed. It must not block:
+// what it cannot take at once is lost.
+func (sub *Subscription) Pass(progress func(frame json.RawMessage)) {
+	sub.s.hub.pass(sub.watcher, progress)
+}
 
 // Close ends the subscription.
-func (sub *Subscription) Close() { sub.s.hub.unwatch(sub.header.id, sub.watcher) }
+func (sub *Subscription) Close() {
+	sub.s.hub.unwatch(sub.header.id, sub.watcher)
+	if sub.poll != nil {
+		sub.poll.Stop()
+	}
+}
 
 // Next is the next event. After the terminal one it is io.EOF.
 func (sub *Subscription) Next(ctx context.Context) (Event, error) {
@@ -145,8 +154,11 @@ func (sub *Subscription) advance(ctx context.Context) error {
 		sub.live = len(sub.replay) == 0
 		return nil
 	}
-	poll := time.NewTimer(sub.s.pollEvery)
-	defer poll.Stop()
+	if sub.poll == nil {
+		sub.poll = time.NewTimer(sub.s.pollEvery)
+	} else {
+		sub.poll.Reset(sub.s.pollEvery)
+	}
 	select {
 	case r := <-sub.watcher.rows:
 		switch {
@@ -156,7 +168,7 @@ func (sub *Subscription) advance(ctx context.Context) error {
 			return sub.take(ctx, r)
 		}
 		return nil
-	case <-poll.C:
+	case <-sub.poll.C:
 		sub.live = sub.s.live(sub.header.userID, sub.root)
 		return nil
 	case <-ctx.Done():
@@ -175,7 +187,7 @@ func (sub *Subscription) take(ctx context.Context, r *row) error {
 				o.Value = data
 			}
 		}
-		sub.pending = expand(r, sub.hidden)
+		sub.pending = r.expanded(sub.hidden)
 	}
 	sub.pos = r.pos
 	sub.ended = r.kind == rowEnd

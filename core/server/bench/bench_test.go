@@ -231,7 +231,7 @@ func startServer(b *testing.B, root, folder, plugins, dsn string) *server {
 	s := &server{cmd: exec.Command(binary, "serve"), base: "http://127.0.0.1:18006"}
 	s.cmd.Env, s.cmd.Stderr = env, os.Stderr
 	must(b, s.cmd.Start())
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		r, err := http.Get(s.base + "/readyz")
 		if err == nil {

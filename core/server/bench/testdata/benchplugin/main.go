@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/patchbay-io/patchbay/sdk"
 )
@@ -26,6 +27,36 @@ func block(id, name string, traits sdk.Traits) sdk.Block[input] {
 	}
 }
 
+// ticking emits its input again and again.
+func ticking() sdk.Block[ticks] {
+	b := sdk.Block[ticks]{
+		ID: "b0000000-0000-4000-8000-000000000003", Name: "Tick", Description: "Emits a value in even time.", Categories: []string{"BASIC"}, Traits: sdk.Streaming,
+		Outputs: sdk.Outputs{sdk.Out("out", sdk.Any("The input"))},
+	}
+	b.Run = func(ctx context.Context, in ticks, out sdk.Emitter) error {
+		tick := time.NewTicker(time.Duration(in.Every) * time.Millisecond)
+		defer tick.Stop()
+		for range in.Count {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if err := out.Emit("out", in.In); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return b
+}
+
+type ticks struct {
+	In    json.RawMessage `json:"in" doc:"What is emitted" required:"true"`
+	Count int             `json:"count" doc:"How often"`
+	Every int             `json:"every" doc:"Milliseconds between"`
+}
+
 func main() {
 	if name := filepath.Base(os.Args[0]); strings.HasPrefix(name, "many_") { // one of many, by its name
 		sdk.Serve(sdk.Plugin{Name: name, Version: "0.1.0", Blocks: sdk.Blocks(
@@ -36,5 +67,6 @@ func main() {
 	sdk.Serve(sdk.Plugin{Name: "benchplugin", Version: "0.1.0", Blocks: sdk.Blocks(
 		block("b0000000-0000-4000-8000-000000000001", "Pass", sdk.Pure),
 		block("b0000000-0000-4000-8000-000000000002", "Pass With Effect", 0),
+		ticking(),
 	)})
 }
