@@ -52,6 +52,9 @@ var notAlone = map[block.Kind]string{
 func (s *Service) RunBlock(ctx context.Context, user, id string, inputs json.RawMessage) ([]PinValues, error) {
 	b, ok := s.blocks.Block(id)
 	if !ok {
+		if a, ok := s.blocks.(interface{ Advice(block string) string }); ok && a.Advice(id) != "" {
+			return nil, fmt.Errorf("%w; %s", ErrNoBlock, a.Advice(id))
+		}
 		return nil, ErrNoBlock
 	}
 	if why, ok := notAlone[b.Kind]; ok {

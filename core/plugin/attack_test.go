@@ -198,6 +198,17 @@ func TestGrantedIsToBeHad(t *testing.T) {
 	}
 }
 
+func TestGrantedFileThatIsMissingIsNamedFirst(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "good", "raw_victim")
+	put(t, dir, "good", `{"name":"good","version":"1.0.0","protocol":1,"permissions":{"files":[{"path":"/nowhere/at/all"}]}}`)
+	h := startHost(t, Config{Dirs: []string{dir}}, testPace())
+	needs(t, h.system, "files")
+	if st := h.status("good"); !strings.HasPrefix(st.Error, "the plugin could not be started: grant the file /nowhere/at/all") {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestFoldersOfTheServerAreGrantedToNobody(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "good", "raw_a")

@@ -199,6 +199,9 @@ func inspect(name, folder string) (found, error) {
 		return f, fmt.Errorf("%s: %w", manifestName, err)
 	}
 	switch info, err = os.Stat(f.path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return f, fmt.Errorf("%s says that the plugin is %q, and there is no %s: the name in the code and that of the executable (NAME in a Makefile) must be the same",
+			manifestName, f.Name, f.path)
 	case err != nil:
 		return f, fmt.Errorf("find executable: %w", err)
 	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:

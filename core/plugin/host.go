@@ -120,6 +120,8 @@ type pace struct {
 	start      time.Duration // a process until its session stands
 	restart    time.Duration // a run's wait for a plugin that restarts
 	cancel     time.Duration // a cancelled run's end
+	ask        time.Duration // between two questions whether a process that has runs still answers
+	answer     time.Duration // its answer
 	stop       time.Duration // a process's own end once it is asked, before it is killed
 	backoffMin time.Duration
 	backoffMax time.Duration
@@ -135,6 +137,8 @@ var defaultPace = pace{
 	start:      10 * time.Second,
 	restart:    15 * time.Second,
 	cancel:     5 * time.Second,
+	ask:        30 * time.Second,
+	answer:     30 * time.Second,
 	stop:       2 * time.Second,
 	backoffMin: 100 * time.Millisecond,
 	backoffMax: 30 * time.Second,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
@@ -31,7 +33,7 @@ type instance struct {
 	session *session
 	started time.Time
 
-	stdio sync.WaitGroup
+	stdio sync.WaitGroup // of what goes on beside the session
 	death death         // valid once gone is closed
 	gone  chan struct{} // closed when nothing of the process is left and all its runs have been told
 }
@@ -73,12 +75,16 @@ func (s *supervisor) launch(ctx context.Context) (*instance, error) {
 		return nil, explain(err, p)
 	}
 	in.started = time.Now()
+	in.stdio.Go(func() { in.heed(s.host.pace.ask, s.host.pace.answer) })
 	go in.serve()
 	return in, nil
 }
 
 // explain adds what the process said and how it ended. That the host killed it for failing is no news.
 func explain(err error, p *process) error {
+	if said := p.tail.String(); strings.HasPrefix(said, isolation.Refusal) && p.pid() != 0 && p.ended() {
+		return errors.New(said) // it has not become the plugin yet
+	}
 	text := strings.TrimSpace(printable(err.Error()))
 	if p.pid() != 0 && p.ended() && p.verdict != "" {
 		text += ": " + p.verdict
@@ -95,6 +101,9 @@ func explain(err error, p *process) error {
 	return errors.New(text)
 }
 
+// silence is what go-plugin says of a process that ends without a word.
+var silence = []string{"Failed to read any lines", "exited before we could connect"}
+
 // connect takes the process through its start. On an error the instance is not nil if it holds a connection.
 func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error) {
 	config := &goplugin.ClientConfig{
@@ -104,14 +113,19 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 		SkipHostEnv:      true,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         s.AutoMTLS,
-		StartTimeout:     s.host.pace.start,
+		StartTimeout:     2 * s.host.pace.start, // ctx ends before
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.dir},
 		Logger:           hclog.NewNullLogger(),
 	}
 	// The client is used for the handshake alone. Its own connection would open a broker, through which a plugin
 	// could make the host grow. It is never killed: what it started ends with the process.
 	address, err := goplugin.NewClient(config).Start()
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("handshake: it did not answer within %s", s.host.pace.start)
+	case err != nil && slices.ContainsFunc(silence, func(text string) bool { return strings.Contains(err.Error(), text) }):
+		return nil, errors.New("handshake: it ended before it answered")
+	case err != nil:
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
 	transport := insecure.NewCredentials()
@@ -135,6 +149,9 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 	in := &instance{process: p, conn: conn, gone: make(chan struct{})}
 	client := proto.NewPluginClient(conn)
 	description, err := client.Describe(ctx, &proto.DescribeRequest{})
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return in, fmt.Errorf("describe: it did not answer within %s", s.host.pace.start)
+	}
 	if err != nil {
 		return in, fmt.Errorf("describe: %w", err)
 	}
@@ -151,7 +168,7 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 	if in.session, err = openSession(client, description.GetBulkValues(), s.host.pace.cancel, s.log, &s.host.veil); err != nil {
 		return in, fmt.Errorf("open session: %w", err)
 	}
-	in.session.kill = p.kill
+	in.session.kill, in.session.gate = p.kill, p.gate
 	in.stdio.Go(func() { in.forwardStdio(s.log) })
 	return in, nil
 }
@@ -232,7 +249,7 @@ func (in *instance) forwardStdio(log hclog.Logger) {
 			if field == 2 && kind == protowire.BytesType {
 				data, _ := protowire.ConsumeBytes(b[n:])
 				for line := range strings.Lines(string(data)) {
-					if line = strings.TrimRight(line, "\r\n"); line != "" {
+					if line = strings.TrimRight(line, "\r\n"); line != "" && in.process.gate.pass(len(line)) {
 						log.Info(in.process.veil.hide(logged([]byte(line))), "stream", "stdio")
 					}
 				}

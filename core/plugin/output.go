@@ -33,7 +33,11 @@ func (p *process) drainStdout() {
 	if err != nil && err != bufio.ErrBufferFull {
 		return
 	}
-	lines(r, func(line []byte) { p.log.Info(p.veil.hide(logged(line)), "stream", "stdout") })
+	lines(r, func(line []byte) {
+		if p.gate.pass(len(line)) {
+			p.log.Info(p.veil.hide(logged(line)), "stream", "stdout")
+		}
+	})
 }
 
 // drainStderr logs what the plugin writes and keeps the tail of it.
@@ -43,6 +47,9 @@ func (p *process) drainStderr() {
 		line = []byte(p.veil.hide(string(line)))
 		if !ok {
 			p.tail.add(line)
+			if !p.gate.pass(len(line)) {
+				return
+			}
 			level := hclog.Info
 			if bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: ")) {
 				level = hclog.Error
@@ -52,6 +59,9 @@ func (p *process) drainStderr() {
 		}
 		if e.level > hclog.Debug {
 			p.tail.add(line)
+		}
+		if !p.gate.pass(len(line)) {
+			return
 		}
 		for i, field := range e.fields {
 			e.fields[i] = p.veil.hide(field.(string))

@@ -61,6 +61,7 @@ type process struct {
 	handshake  *io.PipeReader // the first line of stdout
 	announce   *io.PipeWriter
 	tail       tail
+	gate       *floodgate // before the log
 
 	mu     sync.Mutex
 	id     int    // 0 until it is started
@@ -74,6 +75,7 @@ type process struct {
 func newProcess(h *Host, f found, dir string, log hclog.Logger) *process {
 	p := &process{found: f, private: h.config.Private, proxy: h.config.Proxy, dir: dir, log: log, starter: h.starter, system: h.system, veil: &h.veil, exited: make(chan struct{})}
 	p.handshake, p.announce = io.Pipe()
+	p.gate = newFloodgate(log)
 	return p
 }
 
@@ -216,6 +218,7 @@ func (p *process) watch() {
 	readers.Wait()
 	_ = p.stdout.Close()
 	_ = p.stderr.Close()
+	p.gate.end()
 }
 
 func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }

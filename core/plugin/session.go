@@ -33,6 +33,7 @@ type session struct {
 	log    hclog.Logger
 	veil   *veil
 	kill   func(why string)
+	gate   *floodgate // before the log; nil: none
 
 	ctx    context.Context // of the stream and of what goes beside it
 	cancel context.CancelFunc
@@ -289,6 +290,9 @@ func (s *session) handle(frame *proto.SessionResponse) error {
 }
 
 func (s *session) logFrame(l *proto.Log) {
+	if s.gate != nil && !s.gate.pass(len(l.GetMessage())) {
+		return
+	}
 	fields := make([]any, 0, 2*len(l.GetFields())+4)
 	if r := s.find(l.GetRun()); r != nil {
 		fields = append(fields, r.logFields()...)

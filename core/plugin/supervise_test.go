@@ -35,6 +35,22 @@ func TestKilledPluginComesBackAndRunsWaitForIt(t *testing.T) {
 	}
 }
 
+func TestProcessThatHangsIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	p := testPace()
+	p.ask, p.answer = 20*time.Millisecond, 100*time.Millisecond
+	h := startHost(t, Config{Dirs: []string{install(t, "good")}}, p)
+	pid := h.status("good").PID
+	waiting := h.started(context.Background(), Run{Block: blockWait, Input: json.RawMessage(`{}`)})
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if r := await(t, waiting); r.Crashed == nil || !strings.Contains(r.Crashed.Detail, "it hangs") {
+		t.Errorf("%+v %+v", r, r.Crashed)
+	}
+	eventually(t, "the next process", func() bool { st := h.status("good"); return st.State == Ready && st.PID != pid })
+}
+
 func TestRunsThatDieTogetherAreNotAlone(t *testing.T) {
 	t.Parallel()
 	h := start(t, "good")

@@ -15,6 +15,9 @@ import (
 	"path/filepath"
 )
 
+// Refusal begins what a process writes to standard error that could not be given what it was granted.
+const Refusal = "the plugin could not be started:"
+
 // Config is what a System needs to know.
 type Config struct {
 	// Key tells this host from others on the machine: the path of its private folder.

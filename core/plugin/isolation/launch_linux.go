@@ -22,7 +22,7 @@ func init() {
 	}
 	runtime.LockOSThread() // what a thread denies itself, its exec keeps
 	if err := launch(); err != nil {
-		fmt.Fprintln(os.Stderr, "the plugin could not be started:", err)
+		fmt.Fprintln(os.Stderr, Refusal, err)
 		os.Exit(launchFailed)
 	}
 	os.Exit(0)

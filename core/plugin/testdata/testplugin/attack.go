@@ -88,7 +88,9 @@ func try(t target) error {
 		}
 		return nil
 	case "run":
-		return exec.Command("/bin/sh", "-c", t.What).Run()
+		shell := exec.Command("/bin/sh", "-c", t.What)
+		shell.Stderr = os.Stderr
+		return shell.Run()
 	case "tcp", "unix", "unixpacket":
 		conn, err := net.DialTimeout(t.Kind, t.What, time.Second)
 		if err == nil {
