@@ -103,6 +103,8 @@ func BenchmarkServer(b *testing.B) {
 	}
 	f := s.load(b, single, 1)
 	fmt.Fprintf(out, "one pure block between input and output\t1\t%.0f\t%.0f\t%s\t%s\t\t\n", f.perSecond, 3*f.perSecond, f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond))
+	f = s.paced(b, single, s.load(b, single, 32).perSecond/2)
+	fmt.Fprintf(out, "  the same at half of what 32 clients reach\t\t%.0f\t%.0f\t%s\t%s\t\t\n", f.perSecond, 3*f.perSecond, f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond))
 	out.Flush()
 	after, pluginAfter := s.memory()
 	fmt.Printf("memory (resident): server %d MB idle, %d MB after these loads; largest plugin %d MB idle, %d MB after\n", idle>>20, after>>20, pluginRSS>>20, pluginAfter>>20)
@@ -318,37 +320,29 @@ func (s *server) chain(b *testing.B, block string, length int) string {
 	return graph.ID
 }
 
-// load executes a graph from c clients, each waiting for its result. They share the machine with the server, so each
-// is a connection and no more than that.
+// load executes a graph from c clients, each waiting for its result.
 func (s *server) load(b *testing.B, graph string, c int) figure {
-	body := `{"input_data":{"x":"` + payload + `"}}`
-	request := fmt.Appendf(nil, "POST /api/v2/builder/graphs/%s/execute HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nPrefer: wait=30\r\nContent-Length: %d\r\n\r\n%s",
-		graph, s.token, len(body), body)
-	clients := make([]net.Conn, c)
-	readers := make([]*bufio.Reader, c)
-	for i := range clients {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
-		must(b, err)
-		defer conn.Close()
-		clients[i], readers[i] = conn, bufio.NewReaderSize(conn, 32<<10)
+	request, conns, readers := s.callers(b, graph, c)
+	return measure(b, c, func(worker int) error { return answered(conns[worker], readers[worker], request) })
+}
+
+// answered sends a request and reads the result of the execution.
+func answered(conn net.Conn, reader *bufio.Reader, request []byte) error {
+	if _, err := conn.Write(request); err != nil {
+		return err
 	}
-	return measure(b, c, func(worker int) error {
-		if _, err := clients[worker].Write(request); err != nil {
-			return err
-		}
-		response, err := http.ReadResponse(readers[worker], nil)
-		if err != nil {
-			return err
-		}
-		answer, err := io.ReadAll(response.Body)
-		if err != nil {
-			return err
-		}
-		if !bytes.Contains(answer, []byte(`"COMPLETED"`)) || !bytes.Contains(answer, []byte(payload)) {
-			return fmt.Errorf("unexpected answer: %.300s", answer)
-		}
-		return nil
-	})
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(answer, []byte(`"COMPLETED"`)) || !bytes.Contains(answer, []byte(payload)) {
+		return fmt.Errorf("unexpected answer: %.300s", answer)
+	}
+	return nil
 }
 
 // execute executes a graph and waits for its end.
