@@ -28,6 +28,8 @@ type Config struct {
 	Throwaway bool
 	// Major is the version of Postgres that a new cluster gets; 0: the newest one of the machine.
 	Major int
+	// Env is further environment of its process, which sees nothing else of this one's: a test's slower disk, say.
+	Env []string
 }
 
 // Server is a private Postgres: a child of this process that ends with it, listens on a unix socket in a private
@@ -36,6 +38,7 @@ type Server struct {
 	cluster   *cluster
 	log       hclog.Logger
 	throwaway bool
+	env       []string
 	socket    string
 	temporary bool // the socket's folder goes with the server
 	password  string
@@ -65,7 +68,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cluster: c, log: cfg.Logger, throwaway: cfg.Throwaway,
+		cluster: c, log: cfg.Logger, throwaway: cfg.Throwaway, env: cfg.Env,
 		stopping: make(chan struct{}), done: make(chan struct{}),
 	}
 	if s.password, err = c.password(); err != nil {
@@ -170,7 +173,7 @@ func (s *Server) run() {
 // runOnce is the life of one postmaster; its error says how it ended.
 func (s *Server) runOnce() error {
 	cmd := exec.Command(filepath.Join(s.cluster.bin.Dir, "postgres"), s.arguments()...)
-	cmd.Dir, cmd.Env = s.cluster.room, environment()
+	cmd.Dir, cmd.Env = s.cluster.room, append(environment(), s.env...)
 	cmd.SysProcAttr = s.cluster.owner.attributes()
 	// Backends notice by themselves that the postmaster is gone.
 	tie(cmd, syscall.SIGQUIT)

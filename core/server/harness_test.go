@@ -5,29 +5,28 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/gorilla/websocket"
+
+	"github.com/patchbay-io/patchbay/core/server/servertest"
 )
 
 // The tests of this file's package are those of the whole: the real binary with its plugins and its own Postgres, over
 // REST and WebSocket.
 
 const (
-	secret = "a secret of 32 bytes for the tests"
-	alice  = "00000000-0000-4000-8000-00000000000a"
+	secret = servertest.Secret
+	alice  = servertest.Alice
 	bob    = "00000000-0000-4000-8000-00000000000b"
 )
 
@@ -45,43 +44,14 @@ func withBinaries(m *testing.M) int {
 		log.Fatal(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	binary, plugins = filepath.Join(dir, "patchbay"), filepath.Join(dir, "plugins")
-	if err := build(binary, "."); err != nil {
+	if binary, plugins, err = servertest.Build(dir); err != nil {
 		log.Print(err)
 		return 1
-	}
-	mains, err := filepath.Glob("../../plugins/*/main.go")
-	if err != nil || len(mains) == 0 {
-		log.Print("there are no plugins to test with: ", err)
-		return 1
-	}
-	for _, main := range mains {
-		name := filepath.Base(filepath.Dir(main))
-		path := filepath.Join(plugins, name, name)
-		if err := build(path, "./plugins/"+name); err != nil {
-			log.Print(err)
-			return 1
-		}
-		manifest, err := exec.Command(path, "manifest").Output()
-		if err == nil {
-			err = os.WriteFile(filepath.Join(plugins, name, "plugin.json"), manifest, 0o600)
-		}
-		if err != nil {
-			log.Print(err)
-			return 1
-		}
 	}
 	return m.Run()
 }
 
-func build(output, target string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", output, target)
-	cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", target, err, out)
-	}
-	return nil
-}
+func build(output, target string) error { return servertest.Go("../..", "-o", output, target) }
 
 // instance is a server on a data folder. It can be killed and started again.
 type instance struct {
@@ -104,12 +74,7 @@ func newInstance(t *testing.T, env ...string) *instance {
 		t.Fatal(err)
 	}
 	i := &instance{t: t, data: filepath.Join(dir, "data")}
-	i.env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + dir,
-		"PATCHBAY_ADDR=127.0.0.1:0", "PATCHBAY_WS_ADDR=127.0.0.1:0", "PATCHBAY_DATA_DIR=" + i.data,
-		"PATCHBAY_JWT_SECRET=" + secret, "PATCHBAY_PLUGIN_DIRS=" + plugins, "PATCHBAY_LOG_FORMAT=text", "PATCHBAY_LOG_LEVEL=debug",
-		"PATCHBAY_RATE_LIMIT_GENERAL=0", "PATCHBAY_RATE_LIMIT_EXECUTION=0", "PATCHBAY_RATE_LIMIT_EXTERNAL=0", "PATCHBAY_RATE_LIMIT_ANONYMOUS=0",
-	}, env...)
+	i.env = servertest.Environment(dir, i.data, plugins, env...)
 	if i.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		t.Fatal(err)
 	}
@@ -193,41 +158,12 @@ func (i *instance) terminate() int {
 }
 
 // processes are those that work in the data folder, by their command lines: Postgres and plugins.
-func (i *instance) processes() map[int]string {
-	found := map[int]string{}
-	entries, _ := filepath.Glob("/proc/[0-9]*")
-	for _, entry := range entries {
-		dir, err := os.Readlink(filepath.Join(entry, "cwd"))
-		if err != nil || !strings.HasPrefix(dir, i.data+"/") {
-			continue
-		}
-		line, _ := os.ReadFile(filepath.Join(entry, "cmdline"))
-		pid, _ := strconv.Atoi(filepath.Base(entry))
-		found[pid] = string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
-	}
-	return found
-}
+func (i *instance) processes() map[int]string { return servertest.Processes(i.data) }
 
 // killAll kills the processes whose command line holds a text, and says how many those were.
-func (i *instance) killAll(part string) int {
-	killed := 0
-	for pid, line := range i.processes() {
-		if strings.Contains(line, part) && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			killed++
-		}
-	}
-	return killed
-}
+func (i *instance) killAll(part string) int { return servertest.KillAll(i.data, part) }
 
-func token(t *testing.T, user string) string {
-	t.Helper()
-	claims := jwt.MapClaims{"sub": user, "aud": "authenticated", "exp": time.Now().Add(time.Hour).Unix()}
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
-}
+func token(t *testing.T, user string) string { return servertest.Token(t, user) }
 
 // call sends a request as a user, as nobody for "", and returns the status and the body.
 func (i *instance) call(user, method, path string, body []byte, headers ...string) (int, []byte) {

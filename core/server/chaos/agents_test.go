@@ -1,17 +1,11 @@
-package server_test
+package chaos
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
-)
-
-const (
-	conditionBlock = "715696a0-e1da-45c8-b209-c2fa9c3b0be6"
-	samplingBlock  = "4a448883-71fa-49cf-91cf-70d793bd7d87"
 )
 
 // randomAgent is an agent of which simple arithmetic knows what it must do.
@@ -21,8 +15,11 @@ type randomAgent struct {
 	inputs   []string       // of its executions, which are started one after another
 	outputs  [][]string     // of each, in any order
 	runs     map[string]int // node executions of each node, in each execution
+	nested   int            // executions of nested agents, in each execution
 	key      string         // what it keeps across agents, if anything
 	kept     []string       // one of these is kept in the end
+	marked   []string       // values whose marks are made
+	once     string         // the node that is never repeated, so that it may have failed
 }
 
 // drawer builds a random agent.
@@ -51,20 +48,10 @@ func (d *drawer) link(links ...string) {
 }
 
 func (d *drawer) document() []byte {
-	raw := document(d.nodes)
-	var g map[string]any
-	if err := json.Unmarshal(raw, &g); err != nil {
-		panic(err)
-	}
 	for i := range d.links {
 		d.links[i].ID = "l" + strconv.Itoa(i)
 	}
-	g["links"] = d.links
-	raw, err := json.Marshal(g)
-	if err != nil {
-		panic(err)
-	}
-	return raw
+	return document(d.nodes, d.links)
 }
 
 // nesting is a child that adds 1, for the agents that nest it.
@@ -72,12 +59,37 @@ func nesting() []byte {
 	return through(calculatorBlock, "a", "result", map[string]any{"operation": "Add", "b": 1})
 }
 
+// items is the list 0 … n-1 as JSON.
+func items(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = strconv.Itoa(i)
+	}
+	return "[" + strings.Join(all, ",") + "]"
+}
+
+// drawAgent draws one of all kinds. Its name is like no other's, since keys and marks are the user's.
+func drawAgent(r *rand.Rand, name, child, marks string) *randomAgent {
+	switch r.IntN(10) {
+	case 0, 1, 2, 3:
+		return pipeline(r, name, child)
+	case 4, 5:
+		return counter(r, name)
+	case 6:
+		return collector(r, name)
+	case 7, 8:
+		return marker(r, name, marks)
+	default:
+		return strict(r, name, marks)
+	}
+}
+
 // pipeline sends a list through a stream, a join and random stages, each of which sees every item once.
-func pipeline(r *rand.Rand, number int, child string) *randomAgent {
+func pipeline(r *rand.Rand, name, child string) *randomAgent {
 	d := draw(r)
 	n := 5 + d.IntN(60)
 	factor := 1 + d.IntN(5)
-	a := &randomAgent{name: fmt.Sprintf("pipeline %d", number), inputs: []string{fmt.Sprintf(`{"Value":%s,"Factor":%d}`, items(n), factor)}}
+	a := &randomAgent{name: "pipeline " + name, inputs: []string{fmt.Sprintf(`{"Value":%s,"Factor":%d}`, items(n), factor)}}
 	d.node("in", inputBlock, 1, map[string]any{"name": "Value"})
 	d.node("factor", inputBlock, 1, map[string]any{"name": "Factor"})
 	d.node("step", stepBlock, 1, map[string]any{})
@@ -122,6 +134,7 @@ func pipeline(r *rand.Rand, number int, child string) *randomAgent {
 			})
 			d.link(at + " -> " + id + ".Value")
 			apply(values, func(v int) int { return v + 1 })
+			a.nested += n
 			at = id + ".Output"
 		case 5: // both ways lead on
 			bound := d.IntN(2 * n)
@@ -144,10 +157,10 @@ func pipeline(r *rand.Rand, number int, child string) *randomAgent {
 }
 
 // counter goes round a loop that reads a key, adds 1 and keeps it, until there is enough.
-func counter(r *rand.Rand, number int) *randomAgent {
+func counter(r *rand.Rand, name string) *randomAgent {
 	d := draw(r)
 	n := 3 + d.IntN(25)
-	a := &randomAgent{name: fmt.Sprintf("counter %d", number), inputs: []string{`{"Value":0}`}, kept: []string{strconv.Itoa(n)}}
+	a := &randomAgent{name: "counter " + name, inputs: []string{`{"Value":0}`}, kept: []string{strconv.Itoa(n)}}
 	a.key = a.name
 	key := func(more map[string]any) map[string]any {
 		more["key"], more["scope"] = a.key, "across_agents"
@@ -166,10 +179,10 @@ func counter(r *rand.Rand, number int) *randomAgent {
 }
 
 // collector adds to what earlier executions have collected: a repeated run that sees its own write would add twice.
-func collector(r *rand.Rand, number int) *randomAgent {
+func collector(r *rand.Rand, name string) *randomAgent {
 	d := draw(r)
 	n := 3 + d.IntN(6)
-	a := &randomAgent{name: fmt.Sprintf("collector %d", number), outputs: make([][]string, n)}
+	a := &randomAgent{name: "collector " + name, outputs: make([][]string, n)}
 	var all []string
 	for i := range n {
 		item := fmt.Sprintf(`{"k":%d}`, i)
@@ -181,6 +194,42 @@ func collector(r *rand.Rand, number int) *randomAgent {
 	d.node("collect", samplingBlock, 1, map[string]any{"sample_size": n, "accumulate": true, "sampling_method": "top"})
 	d.node("out", outputBlock, -1, map[string]any{"name": "Output"}) // only in the last
 	d.link("in.result -> collect.data", "collect.sampled_data -> out.value")
+	a.document, a.runs = d.document(), d.runs
+	return a
+}
+
+// marker has an effect elsewhere for each item, which may be repeated, under the same key.
+func marker(r *rand.Rand, name, marks string) *randomAgent {
+	d := draw(r)
+	n := 1 + d.IntN(20)
+	a := &randomAgent{name: "marker " + name}
+	for i := range n {
+		a.marked = append(a.marked, fmt.Sprintf("%q", fmt.Sprintf("%s.%d", a.name, i)))
+	}
+	a.inputs = []string{`{"Value":[` + strings.Join(a.marked, ",") + `]}`}
+	d.node("in", inputBlock, 1, map[string]any{"name": "Value"})
+	d.node("step", stepBlock, 1, map[string]any{})
+	d.node("mark", markBlock, n, map[string]any{"url": marks})
+	d.node("out", outputBlock, n, map[string]any{"name": "Output"})
+	d.link("in.result -> step.items", "step.item -> mark.value", "mark.value -> out.value")
+	a.document, a.runs, a.outputs = d.document(), d.runs, [][]string{slices.Sorted(slices.Values(a.marked))}
+	return a
+}
+
+// strict has an effect that is never repeated.
+func strict(r *rand.Rand, name, marks string) *randomAgent {
+	d := draw(r)
+	a := &randomAgent{name: "strict " + name, once: "mark"}
+	for i := range 1 + d.IntN(6) {
+		value := fmt.Sprintf("%q", fmt.Sprintf("%s.%d", a.name, i))
+		a.marked = append(a.marked, value)
+		a.inputs = append(a.inputs, `{"Value":`+value+`}`)
+		a.outputs = append(a.outputs, []string{value})
+	}
+	d.node("in", inputBlock, 1, map[string]any{"name": "Value"})
+	d.node("mark", markOnceBlock, 1, map[string]any{"url": marks})
+	d.node("out", outputBlock, 1, map[string]any{"name": "Output"})
+	d.link("in.result -> mark.value", "mark.value -> out.value")
 	a.document, a.runs = d.document(), d.runs
 	return a
 }

@@ -1,0 +1,83 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/patchbay-io/patchbay/core/server/servertest"
+)
+
+// ahead is a file of the package time: what clocks show is ahead by so many seconds as a shared page says.
+const ahead = `package time
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+var page *int64
+
+func init() {
+	name, ok := syscall.Getenv("CHAOS_CLOCK")
+	if !ok {
+		return
+	}
+	fd, err := syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	if mapped, err := syscall.Mmap(fd, 0, 8, syscall.PROT_READ, syscall.MAP_SHARED); err == nil {
+		page = (*int64)(unsafe.Pointer(&mapped[0]))
+	}
+	_ = syscall.Close(fd)
+}
+
+func ahead() int64 {
+	if page == nil {
+		return 0
+	}
+	return *page
+}
+`
+
+// buildClock builds the program with a standard library whose clock can be put wrong while it runs, as a step of the
+// machine's would: what is measured goes on as it does, since that is by another clock.
+func buildClock(root, dir string) (string, error) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the standard library: %w", err)
+	}
+	lib := filepath.Join(strings.TrimSpace(string(out)), "src", "time")
+	original, err := os.ReadFile(filepath.Join(lib, "time.go"))
+	if err != nil {
+		return "", fmt.Errorf("read the standard library: %w", err)
+	}
+	const read = "sec, nsec, mono := runtimeNow()\n"
+	if strings.Count(string(original), read) != 1 {
+		return "", fmt.Errorf("the package time of this Go reads the clock otherwise than expected")
+	}
+	overlay := map[string]string{}
+	for name, text := range map[string]string{
+		"time.go":  strings.Replace(string(original), read, read+"\tsec += ahead()\n", 1),
+		"ahead.go": ahead,
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		overlay[filepath.Join(lib, name)] = file
+	}
+	list, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		return "", err
+	}
+	file, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "patchbay-clock")
+	if err := os.WriteFile(file, list, 0o600); err != nil {
+		return "", err
+	}
+	return binary, servertest.Go(root, "-overlay", file, "-o", binary, ".")
+}
