@@ -42,6 +42,9 @@ func (h *harness) parts() []partition {
 		}
 		all = append(all, p)
 	}
+	if err := rows.Err(); err != nil {
+		h.t.Fatal(err)
+	}
 	return all
 }
 

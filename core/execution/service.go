@@ -484,15 +484,11 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 		if read {
 			return fmt.Errorf("%w: a retry of the execution has not ended", ErrConflict)
 		}
-		for _, table := range []string{"journal", "value", hostservice.Remembered} {
-			if _, err := tx.ExecContext(ctx, nested+`DELETE FROM `+table+` WHERE execution_id IN (SELECT id FROM t)`, id, userID); err != nil {
-				return fmt.Errorf("delete from %s: %w", table, err)
-			}
-		}
-		if _, err := tx.ExecContext(ctx, nested+`, gone AS (DELETE FROM execution WHERE id IN (SELECT id FROM t) RETURNING *)`+countGone, id, userID); err != nil {
+		var gone []uuid.UUID
+		if err := tx.NewRaw(nested+`, gone AS (DELETE FROM execution WHERE id IN (SELECT id FROM t) RETURNING *), counted AS (`+countGone+`) SELECT id FROM gone`, id, userID).Scan(ctx, &gone); err != nil {
 			return fmt.Errorf("delete execution: %w", err)
 		}
-		return nil
+		return removeHistory(ctx, tx, gone, nil)
 	})
 }
 
