@@ -1354,6 +1354,18 @@ type ProviderList struct {
 	Providers  []Provider `json:"providers"`
 }
 
+// Queue Example: {"running":2,"servers":[{"id":"6a1f6f0e-3c1c-4a53-8d3c-1d7a6f0b7c11","running":2}],"users":[{"running":2,"user_id":"00000000-0000-4000-8000-000000000001","waiting":14}],"waiting":14}
+type Queue struct {
+	Running int `json:"running"`
+
+	// Servers Those that live.
+	Servers []ServerLoad `json:"servers"`
+
+	// Users Those first of whom most waits.
+	Users   []UserLoad `json:"users"`
+	Waiting int        `json:"waiting"`
+}
+
 // Retention Example: {"days":30,"effective_days":30}
 type Retention struct {
 	// Days What is set: whole days after the end of an execution, 0 for ever; null where nothing is.
@@ -1453,6 +1465,12 @@ type Rotation struct {
 
 	// Total Stored credentials.
 	Total int `json:"total"`
+}
+
+// ServerLoad defines model for ServerLoad.
+type ServerLoad struct {
+	Id      string `json:"id"`
+	Running int    `json:"running"`
 }
 
 // Stats The execution's own node executions; those of nested agents count there.
@@ -1736,6 +1754,21 @@ type User struct {
 
 	// Timezone IANA name: the user's, or else the server's.
 	Timezone string `json:"timezone"`
+}
+
+// UserLoad defines model for UserLoad.
+type UserLoad struct {
+	Running int    `json:"running"`
+	UserId  string `json:"user_id"`
+	Waiting int    `json:"waiting"`
+}
+
+// UserQueue Example: {"oldest_waiting_since":"2024-01-15T10:30:00Z","running":2,"waiting":14}
+type UserQueue struct {
+	// OldestWaitingSince When the one was accepted that has waited longest; null where none waits.
+	OldestWaitingSince *time.Time `json:"oldest_waiting_since"`
+	Running            int        `json:"running"`
+	Waiting            int        `json:"waiting"`
 }
 
 // Value defines model for Value.
@@ -2918,6 +2951,13 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v2/admin/plugins/{plugin}/verify (the `VerifyPlugin` operationId).
 	VerifyPlugin(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetQueue Get the queue
+	//
+	// What runs and what waits on all servers of the database. How much waits may be some seconds old. For administrators.
+	//
+	// Corresponds with GET /api/v2/admin/queue (the `GetQueue` operationId).
+	GetQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetUserRetention Get a user's retention
 	//
 	// For how long a user's executions are kept. For administrators.
@@ -3636,6 +3676,14 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
 	UpdateUser(ctx context.Context, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetUserQueue Get the caller's queue
+	//
+	// How many of the caller's executions run and how many wait for a server, those of nested agents aside. Those that wait
+	// run by priority and age, in turn with other users'.
+	//
+	// Corresponds with GET /api/v2/me/queue (the `GetUserQueue` operationId).
+	GetUserQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// FeatureStoreAgentWithBody Feature store agent
 	//
 	// Lets an approved agent stand out, or no longer. For administrators.
@@ -4226,6 +4274,23 @@ func (c *Client) UpgradePlugin(ctx context.Context, plugin PluginName, body Upgr
 // Corresponds with POST /api/v2/admin/plugins/{plugin}/verify (the `VerifyPlugin` operationId).
 func (c *Client) VerifyPlugin(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyPluginRequest(c.Server, plugin)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetQueue Get the queue
+//
+// What runs and what waits on all servers of the database. How much waits may be some seconds old. For administrators.
+//
+// Corresponds with GET /api/v2/admin/queue (the `GetQueue` operationId).
+func (c *Client) GetQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetQueueRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -5744,6 +5809,24 @@ func (c *Client) UpdateUser(ctx context.Context, body UpdateUserJSONRequestBody,
 	return c.Client.Do(req)
 }
 
+// GetUserQueue Get the caller's queue
+//
+// How many of the caller's executions run and how many wait for a server, those of nested agents aside. Those that wait
+// run by priority and age, in turn with other users'.
+//
+// Corresponds with GET /api/v2/me/queue (the `GetUserQueue` operationId).
+func (c *Client) GetUserQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUserQueueRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // FeatureStoreAgentWithBody Feature store agent
 //
 // Lets an approved agent stand out, or no longer. For administrators.
@@ -6866,6 +6949,33 @@ func NewVerifyPluginRequest(server string, plugin PluginName) (*http.Request, er
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetQueueRequest constructs an http.Request for the GetQueue method
+func NewGetQueueRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/admin/queue")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -10096,6 +10206,33 @@ func NewUpdateUserRequestWithBody(server string, contentType string, body io.Rea
 	return req, nil
 }
 
+// NewGetUserQueueRequest constructs an http.Request for the GetUserQueue method
+func NewGetUserQueueRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/me/queue")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewFeatureStoreAgentRequest calls the generic FeatureStoreAgent builder with application/json body
 func NewFeatureStoreAgentRequest(server string, agentId StoreAgentID, body FeatureStoreAgentJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -11440,6 +11577,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v2/admin/plugins/{plugin}/verify (the `VerifyPlugin` operationId).
 	VerifyPluginWithResponse(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*VerifyPluginAnswer, error)
 
+	// GetQueueWithResponse Get the queue
+	//
+	// What runs and what waits on all servers of the database. How much waits may be some seconds old. For administrators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v2/admin/queue (the `GetQueue` operationId).
+	GetQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetQueueAnswer, error)
+
 	// GetUserRetentionWithResponse Get a user's retention
 	//
 	// For how long a user's executions are kept. For administrators.
@@ -12229,6 +12375,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/v2/me (the `UpdateUser` operationId).
 	UpdateUserWithResponse(ctx context.Context, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserAnswer, error)
+
+	// GetUserQueueWithResponse Get the caller's queue
+	//
+	// How many of the caller's executions run and how many wait for a server, those of nested agents aside. Those that wait
+	// run by priority and age, in turn with other users'.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v2/me/queue (the `GetUserQueue` operationId).
+	GetUserQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetUserQueueAnswer, error)
 
 	// FeatureStoreAgentWithBodyWithResponse Feature store agent
 	//
@@ -14160,6 +14316,106 @@ func (r VerifyPluginAnswer) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r VerifyPluginAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetQueueAnswer401Headers the declared response headers of an HTTP 401 response for GetQueue
+type GetQueueAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetQueueAnswer429Headers the declared response headers of an HTTP 429 response for GetQueue
+type GetQueueAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// GetQueueAnswer503Headers the declared response headers of an HTTP 503 response for GetQueue
+type GetQueueAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type GetQueueAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Queue
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetQueueAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetQueueAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetQueueAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetQueueAnswer) GetJSON200() *Queue {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetQueueAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetQueueAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetQueueAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetQueueAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetQueueAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetQueueAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetQueueAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetQueueAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetQueueAnswer) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -21045,6 +21301,106 @@ func (r UpdateUserAnswer) ContentType() string {
 	return ""
 }
 
+// GetUserQueueAnswer401Headers the declared response headers of an HTTP 401 response for GetUserQueue
+type GetUserQueueAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetUserQueueAnswer429Headers the declared response headers of an HTTP 429 response for GetUserQueue
+type GetUserQueueAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// GetUserQueueAnswer503Headers the declared response headers of an HTTP 503 response for GetUserQueue
+type GetUserQueueAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type GetUserQueueAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserQueue
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetUserQueueAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetUserQueueAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetUserQueueAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUserQueueAnswer) GetJSON200() *UserQueue {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetUserQueueAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetUserQueueAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetUserQueueAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetUserQueueAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetUserQueueAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUserQueueAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUserQueueAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUserQueueAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUserQueueAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // FeatureStoreAgentAnswer401Headers the declared response headers of an HTTP 401 response for FeatureStoreAgent
 type FeatureStoreAgentAnswer401Headers struct {
 	WWWAuthenticate *string
@@ -23670,6 +24026,21 @@ func (c *ClientWithResponses) VerifyPluginWithResponse(ctx context.Context, plug
 	return ParseVerifyPluginAnswer(rsp)
 }
 
+// GetQueueWithResponse Get the queue
+//
+// What runs and what waits on all servers of the database. How much waits may be some seconds old. For administrators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v2/admin/queue (the `GetQueue` operationId).
+func (c *ClientWithResponses) GetQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetQueueAnswer, error) {
+	rsp, err := c.GetQueue(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetQueueAnswer(rsp)
+}
+
 // GetUserRetentionWithResponse Get a user's retention
 //
 // For how long a user's executions are kept. For administrators.
@@ -24932,6 +25303,22 @@ func (c *ClientWithResponses) UpdateUserWithResponse(ctx context.Context, body U
 		return nil, err
 	}
 	return ParseUpdateUserAnswer(rsp)
+}
+
+// GetUserQueueWithResponse Get the caller's queue
+//
+// How many of the caller's executions run and how many wait for a server, those of nested agents aside. Those that wait
+// run by priority and age, in turn with other users'.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v2/me/queue (the `GetUserQueue` operationId).
+func (c *ClientWithResponses) GetUserQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetUserQueueAnswer, error) {
+	rsp, err := c.GetUserQueue(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUserQueueAnswer(rsp)
 }
 
 // FeatureStoreAgentWithBodyWithResponse Feature store agent
@@ -27228,6 +27615,121 @@ func ParseVerifyPluginAnswer(rsp *http.Response) (*VerifyPluginAnswer, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers VerifyPluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetQueueAnswer parses an HTTP response from a GetQueueWithResponse call
+func ParseGetQueueAnswer(rsp *http.Response) (*GetQueueAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetQueueAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Queue
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetQueueAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetQueueAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetQueueAnswer503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -35074,6 +35576,121 @@ func ParseUpdateUserAnswer(rsp *http.Response) (*UpdateUserAnswer, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateUserAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUserQueueAnswer parses an HTTP response from a GetUserQueueWithResponse call
+func ParseGetUserQueueAnswer(rsp *http.Response) (*GetUserQueueAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUserQueueAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserQueue
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetUserQueueAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetUserQueueAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetUserQueueAnswer503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -155,6 +155,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/me/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the caller's queue
+         * @description How many of the caller's executions run and how many wait for a server, those of nested agents aside. Those that wait
+         *     run by priority and age, in turn with other users'.
+         */
+        get: operations["getUserQueue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/admin/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the queue
+         * @description What runs and what waits on all servers of the database. How much waits may be some seconds old. For administrators.
+         */
+        get: operations["getQueue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/admin/users/{user_id}/retention": {
         parameters: {
             query?: never;
@@ -2867,6 +2908,58 @@ export interface components {
         };
         /**
          * @example {
+         *       "running": 2,
+         *       "waiting": 14,
+         *       "oldest_waiting_since": "2024-01-15T10:30:00Z"
+         *     }
+         */
+        UserQueue: {
+            running: number;
+            waiting: number;
+            /**
+             * Format: date-time
+             * @description When the one was accepted that has waited longest; null where none waits.
+             */
+            oldest_waiting_since: string | null;
+        };
+        /**
+         * @example {
+         *       "running": 2,
+         *       "waiting": 14,
+         *       "users": [
+         *         {
+         *           "user_id": "00000000-0000-4000-8000-000000000001",
+         *           "running": 2,
+         *           "waiting": 14
+         *         }
+         *       ],
+         *       "servers": [
+         *         {
+         *           "id": "6a1f6f0e-3c1c-4a53-8d3c-1d7a6f0b7c11",
+         *           "running": 2
+         *         }
+         *       ]
+         *     }
+         */
+        Queue: {
+            running: number;
+            waiting: number;
+            /** @description Those first of whom most waits. */
+            users: components["schemas"]["UserLoad"][];
+            /** @description Those that live. */
+            servers: components["schemas"]["ServerLoad"][];
+        };
+        UserLoad: {
+            user_id: string;
+            running: number;
+            waiting: number;
+        };
+        ServerLoad: {
+            id: string;
+            running: number;
+        };
+        /**
+         * @example {
          *       "days": 30,
          *       "effective_days": 30
          *     }
@@ -5412,6 +5505,56 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getUserQueue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The depth of the queue. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserQueue"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getQueue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The depth of the queue. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

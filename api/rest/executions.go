@@ -27,6 +27,9 @@ type Executions interface {
 	// RetentionOf says for how long a user's executions of a graph, or without one all of them, are kept; SetRetention sets it.
 	RetentionOf(ctx context.Context, user, graphID string) (execution.Retention, error)
 	SetRetention(ctx context.Context, user, graphID string, days *int) error
+	// DepthOf is how many of a user's run and wait, Backlog what all servers have to do.
+	DepthOf(ctx context.Context, user string) (execution.Depth, error)
+	Backlog(ctx context.Context) (*execution.Backlog, error)
 	// RunBlock runs one block without a graph, and gives its outputs.
 	RunBlock(ctx context.Context, user, id string, inputs json.RawMessage) ([]execution.PinValues, error)
 }

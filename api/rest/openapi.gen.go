@@ -1353,6 +1353,18 @@ type ProviderList struct {
 	Providers  []Provider `json:"providers"`
 }
 
+// Queue Example: {"running":2,"servers":[{"id":"6a1f6f0e-3c1c-4a53-8d3c-1d7a6f0b7c11","running":2}],"users":[{"running":2,"user_id":"00000000-0000-4000-8000-000000000001","waiting":14}],"waiting":14}
+type Queue struct {
+	Running int `json:"running"`
+
+	// Servers Those that live.
+	Servers []ServerLoad `json:"servers"`
+
+	// Users Those first of whom most waits.
+	Users   []UserLoad `json:"users"`
+	Waiting int        `json:"waiting"`
+}
+
 // Retention Example: {"days":30,"effective_days":30}
 type Retention struct {
 	// Days What is set: whole days after the end of an execution, 0 for ever; null where nothing is.
@@ -1405,6 +1417,12 @@ type Rotation struct {
 
 	// Total Stored credentials.
 	Total int `json:"total"`
+}
+
+// ServerLoad defines model for ServerLoad.
+type ServerLoad struct {
+	Id      string `json:"id"`
+	Running int    `json:"running"`
 }
 
 // Stats The execution's own node executions; those of nested agents count there.
@@ -1693,6 +1711,21 @@ type User struct {
 
 	// Timezone IANA name: the user's, or else the server's.
 	Timezone string `json:"timezone"`
+}
+
+// UserLoad defines model for UserLoad.
+type UserLoad struct {
+	Running int    `json:"running"`
+	UserId  string `json:"user_id"`
+	Waiting int    `json:"waiting"`
+}
+
+// UserQueue Example: {"oldest_waiting_since":"2024-01-15T10:30:00Z","running":2,"waiting":14}
+type UserQueue struct {
+	// OldestWaitingSince When the one was accepted that has waited longest; null where none waits.
+	OldestWaitingSince *time.Time `json:"oldest_waiting_since"`
+	Running            int        `json:"running"`
+	Waiting            int        `json:"waiting"`
 }
 
 // Value defines model for Value.
@@ -3121,6 +3154,9 @@ type ServerInterface interface {
 	// VerifyPlugin Verify plugin
 	// (POST /api/v2/admin/plugins/{plugin}/verify)
 	VerifyPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// GetQueue Get the queue
+	// (GET /api/v2/admin/queue)
+	GetQueue(w http.ResponseWriter, r *http.Request)
 	// GetUserRetention Get a user's retention
 	// (GET /api/v2/admin/users/{user_id}/retention)
 	GetUserRetention(w http.ResponseWriter, r *http.Request, userId UserID)
@@ -3295,6 +3331,9 @@ type ServerInterface interface {
 	// UpdateUser Update user
 	// (PUT /api/v2/me)
 	UpdateUser(w http.ResponseWriter, r *http.Request)
+	// GetUserQueue Get the caller's queue
+	// (GET /api/v2/me/queue)
+	GetUserQueue(w http.ResponseWriter, r *http.Request)
 	// FeatureStoreAgent Feature store agent
 	// (PUT /api/v2/store/admin/agents/{agent_id})
 	FeatureStoreAgent(w http.ResponseWriter, r *http.Request, agentId StoreAgentID)
@@ -4994,6 +5033,20 @@ func (siw *ServerInterfaceWrapper) VerifyPlugin(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.VerifyPlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetQueue operation middleware
+func (siw *ServerInterfaceWrapper) GetQueue(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetQueue(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7326,6 +7379,20 @@ func (siw *ServerInterfaceWrapper) UpdateUser(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetUserQueue operation middleware
+func (siw *ServerInterfaceWrapper) GetUserQueue(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUserQueue(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // FeatureStoreAgent operation middleware
 func (siw *ServerInterfaceWrapper) FeatureStoreAgent(w http.ResponseWriter, r *http.Request) {
 
@@ -8871,6 +8938,10 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/me", wrapper.GetUser).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/me", wrapper.UpdateUser).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/me/queue", wrapper.GetUserQueue).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/queue", wrapper.GetQueue).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/users/{user_id}/retention", wrapper.GetUserRetention).Methods(http.MethodGet)
 
@@ -16194,6 +16265,115 @@ func (response VerifyPlugin500JSONResponse) VisitVerifyPluginResponse(w http.Res
 type VerifyPlugin503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response VerifyPlugin503JSONResponse) VisitVerifyPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueueRequestObject struct {
+}
+
+type GetQueueResponseObject interface {
+	VisitGetQueueResponse(w http.ResponseWriter) error
+}
+
+type GetQueue200JSONResponse Queue
+
+func (response GetQueue200JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueue401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetQueue401JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueue403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetQueue403JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueue429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetQueue429JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueue500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetQueue500JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetQueue503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetQueue503JSONResponse) VisitGetQueueResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24908,6 +25088,115 @@ func (response UpdateUser503JSONResponse) VisitUpdateUserResponse(w http.Respons
 	return err
 }
 
+type GetUserQueueRequestObject struct {
+}
+
+type GetUserQueueResponseObject interface {
+	VisitGetUserQueueResponse(w http.ResponseWriter) error
+}
+
+type GetUserQueue200JSONResponse UserQueue
+
+func (response GetUserQueue200JSONResponse) VisitGetUserQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserQueue401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetUserQueue401JSONResponse) VisitGetUserQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserQueue403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetUserQueue403JSONResponse) VisitGetUserQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserQueue429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetUserQueue429JSONResponse) VisitGetUserQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserQueue500JSONResponse struct{ InternalJSONResponse }
+
+func (response GetUserQueue500JSONResponse) VisitGetUserQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserQueue503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetUserQueue503JSONResponse) VisitGetUserQueueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FeatureStoreAgentRequestObject struct {
 	AgentId StoreAgentID `json:"agent_id"`
 	Body    *FeatureStoreAgentJSONRequestBody
@@ -30259,6 +30548,9 @@ type StrictServerInterface interface {
 	// VerifyPlugin Verify plugin
 	// (POST /api/v2/admin/plugins/{plugin}/verify)
 	VerifyPlugin(ctx context.Context, request VerifyPluginRequestObject) (VerifyPluginResponseObject, error)
+	// GetQueue Get the queue
+	// (GET /api/v2/admin/queue)
+	GetQueue(ctx context.Context, request GetQueueRequestObject) (GetQueueResponseObject, error)
 	// GetUserRetention Get a user's retention
 	// (GET /api/v2/admin/users/{user_id}/retention)
 	GetUserRetention(ctx context.Context, request GetUserRetentionRequestObject) (GetUserRetentionResponseObject, error)
@@ -30433,6 +30725,9 @@ type StrictServerInterface interface {
 	// UpdateUser Update user
 	// (PUT /api/v2/me)
 	UpdateUser(ctx context.Context, request UpdateUserRequestObject) (UpdateUserResponseObject, error)
+	// GetUserQueue Get the caller's queue
+	// (GET /api/v2/me/queue)
+	GetUserQueue(ctx context.Context, request GetUserQueueRequestObject) (GetUserQueueResponseObject, error)
 	// FeatureStoreAgent Feature store agent
 	// (PUT /api/v2/store/admin/agents/{agent_id})
 	FeatureStoreAgent(ctx context.Context, request FeatureStoreAgentRequestObject) (FeatureStoreAgentResponseObject, error)
@@ -31978,6 +32273,30 @@ func (sh *strictHandler) VerifyPlugin(w http.ResponseWriter, r *http.Request, pl
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(VerifyPluginResponseObject); ok {
 		if err := validResponse.VisitVerifyPluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetQueue operation middleware
+func (sh *strictHandler) GetQueue(w http.ResponseWriter, r *http.Request) {
+	var request GetQueueRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetQueue(ctx, request.(GetQueueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetQueue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetQueueResponseObject); ok {
+		if err := validResponse.VisitGetQueueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -33643,6 +33962,30 @@ func (sh *strictHandler) UpdateUser(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateUserResponseObject); ok {
 		if err := validResponse.VisitUpdateUserResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUserQueue operation middleware
+func (sh *strictHandler) GetUserQueue(w http.ResponseWriter, r *http.Request) {
+	var request GetUserQueueRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUserQueue(ctx, request.(GetUserQueueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUserQueue")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserQueueResponseObject); ok {
+		if err := validResponse.VisitGetUserQueueResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

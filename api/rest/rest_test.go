@@ -210,6 +210,14 @@ func (r runs) RetentionOf(context.Context, string, string) (execution.Retention,
 	return execution.Retention{}, nil
 }
 
+func (r runs) DepthOf(context.Context, string) (execution.Depth, error) {
+	return execution.Depth{Running: 1, Waiting: 2}, nil
+}
+
+func (r runs) Backlog(context.Context) (*execution.Backlog, error) {
+	return &execution.Backlog{Running: 1, Waiting: 2, Users: []execution.UserDepth{{UserID: "ann", Running: 1, Waiting: 2}}}, nil
+}
+
 func (r runs) SetRetention(context.Context, string, string, *int) error { return nil }
 
 func (m runs) Execute(_ context.Context, r execution.Request) (string, error) {
