@@ -34,10 +34,25 @@ func (h *Host) Blocks() []*block.Block { return h.catalogue.Load().sorted }
 
 // Advice says how a block could be had that is not there: a clause, or nothing.
 func (h *Host) Advice(block string) string {
+	if advice := h.unset(block); advice != "" {
+		return advice
+	}
 	if h.config.Advice == nil {
 		return ""
 	}
 	return h.config.Advice(block)
+}
+
+// unset says which settings the plugin lacks that would bring a block.
+func (h *Host) unset(block string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.plugins {
+		if unset := s.lacks(block); unset != nil {
+			return fmt.Sprintf("the plugin %q brings it and %v", s.name, unset)
+		}
+	}
+	return ""
 }
 
 func (h *Host) advice(block string) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -177,7 +178,8 @@ func kindOf(t proto.BlockType) (block.Kind, error) {
 // settingsFor picks a plugin's settings, defaults filled in. unknown names those that it does not declare.
 func settingsFor(d *proto.DescribeResponse, set map[string]string) (settings map[string]string, unknown []string, err error) {
 	settings = make(map[string]string, len(d.GetSettings()))
-	var missing []error
+	unset := &unsetError{plugin: d.GetName()}
+	var wrong []error
 	for _, s := range d.GetSettings() {
 		v, ok := set[s.GetName()]
 		if !ok || v == "" {
@@ -185,9 +187,9 @@ func settingsFor(d *proto.DescribeResponse, set map[string]string) (settings map
 		}
 		switch {
 		case v == "" && s.GetRequired():
-			missing = append(missing, fmt.Errorf("setting %q is required and not set", s.GetName()))
+			unset.settings = append(unset.settings, s.GetName())
 		case !utf8.ValidString(v):
-			missing = append(missing, fmt.Errorf("setting %q is not valid UTF-8", s.GetName()))
+			wrong = append(wrong, fmt.Errorf("setting %q is not valid UTF-8", s.GetName()))
 		}
 		settings[s.GetName()] = v
 	}
@@ -196,8 +198,25 @@ func settingsFor(d *proto.DescribeResponse, set map[string]string) (settings map
 			unknown = append(unknown, name)
 		}
 	}
-	if len(missing) > 0 {
-		return nil, unknown, permanent(errors.Join(missing...))
+	switch {
+	case len(wrong) > 0:
+		return nil, unknown, permanent(errors.Join(wrong...))
+	case len(unset.settings) > 0:
+		return nil, unknown, permanent(unset)
 	}
 	return settings, unknown, nil
+}
+
+// unsetError says which settings a plugin cannot do without.
+type unsetError struct {
+	plugin   string
+	settings []string
+}
+
+func (e *unsetError) Error() string {
+	var variables []string
+	for _, name := range e.settings {
+		variables = append(variables, "PATCHBAY_PLUGIN_"+strings.ToUpper(e.plugin+"_"+name))
+	}
+	return fmt.Sprintf("needs the setting %q: set %s and start the server again", strings.Join(e.settings, `", "`), strings.Join(variables, ", "))
 }

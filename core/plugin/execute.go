@@ -154,7 +154,13 @@ func (s *supervisor) startAlone(ctx context.Context, b *block.Block, r *Run, pas
 	s.log.Debug("plugin runs one block in a process of its own", "pid", in.process.pid(), "block", b.Name)
 	defer in.stop(s.host.pace.stop)
 	defer time.AfterFunc(aloneTurn, pass).Stop()
-	defer context.AfterFunc(s.host.life, func() { in.process.kill("the server is stopping") })()
+	defer context.AfterFunc(s.late, func() {
+		why := "the plugin was replaced long ago"
+		if s.host.closed.Load() {
+			why = "the server is stopping"
+		}
+		in.process.kill(why)
+	})()
 	result, retry := in.session.run(ctx, b, r)
 	if retry {
 		<-in.gone

@@ -123,6 +123,7 @@ type pace struct {
 	ask        time.Duration // between two questions whether a process that has runs still answers
 	answer     time.Duration // its answer
 	stop       time.Duration // a process's own end once it is asked, before it is killed
+	drain      time.Duration // the end of what a replaced plugin began
 	backoffMin time.Duration
 	backoffMax time.Duration
 	healthy    time.Duration // alive so long, a process is no longer part of a crash loop
@@ -140,6 +141,7 @@ var defaultPace = pace{
 	ask:        30 * time.Second,
 	answer:     30 * time.Second,
 	stop:       2 * time.Second,
+	drain:      24 * time.Hour,
 	backoffMin: 100 * time.Millisecond,
 	backoffMax: 30 * time.Second,
 	healthy:    time.Minute,

@@ -71,7 +71,7 @@ func TestBrokenPluginsAreNamedAndDoNoHarm(t *testing.T) {
 		"crash":     {"it ended before it answered: exit status 3", "no licence found"},
 		"raw_stray": {"welcome to my plugin"},
 		"raw_liar":  {"somebody_else", "2.0.0", "protocol version 7", "no-uuid", "Bad Name"},
-		"needy":     {`setting "token" is required`},
+		"needy":     {`needs the setting "token"`},
 		"nobinary":  {"nobinary/nobinary", "must be the same"},
 		"future":    {"protocol 2"},
 		"garbage":   {"plugin.json"},

@@ -34,8 +34,8 @@ type instance struct {
 	started time.Time
 
 	stdio sync.WaitGroup // of what goes on beside the session
-	death death         // valid once gone is closed
-	gone  chan struct{} // closed when nothing of the process is left and all its runs have been told
+	death death          // valid once gone is closed
+	gone  chan struct{}  // closed when nothing of the process is left and all its runs have been told
 }
 
 // death is how an instance ended.
@@ -84,6 +84,9 @@ func (s *supervisor) launch(ctx context.Context) (*instance, error) {
 func explain(err error, p *process) error {
 	if said := p.tail.String(); strings.HasPrefix(said, isolation.Refusal) && p.pid() != 0 && p.ended() {
 		return errors.New(said) // it has not become the plugin yet
+	}
+	if unset, ok := errors.AsType[*unsetError](err); ok {
+		return permanent(unset)
 	}
 	text := strings.TrimSpace(printable(err.Error()))
 	if p.pid() != 0 && p.ended() && p.verdict != "" {

@@ -15,7 +15,8 @@ var errRetired = errors.New("the plugin was replaced or removed")
 // Load starts a plugin on a started host, in place of the one of the same name if there is one. The new process must be
 // described and ready first: from then on new runs go to it, all at once with what it describes. The old process
 // finishes what it began, and is then stopped; gone is closed when nothing of it is left. When the new one fails, also
-// by not living as long as its probation, the old one serves on as if nothing had happened.
+// by not living as long as its probation, the old one serves on as if nothing had happened. One that lacks settings is
+// taken in all the same where nothing serves in its place: it has failed, and says what it needs.
 func (h *Host) Load(ctx context.Context, i Installation, probation time.Duration) (gone <-chan struct{}, err error) {
 	f, err := i.inspect()
 	if err != nil {
@@ -34,14 +35,23 @@ func (h *Host) Load(ctx context.Context, i Installation, probation time.Duration
 	if first.err == nil && probation > 0 {
 		first.err = h.probe(ctx, first.instance, probation)
 	}
+	if _, unset := errors.AsType[*unsetError](first.err); unset {
+		if old, ok := h.takeIn(s); ok {
+			h.keep(s, first)
+			s.settled()
+			gone = old.retire()
+			h.changed()
+			return gone, nil
+		}
+	}
 	if first.err != nil {
-		s.end()
+		s.drop()
 		return nil, fmt.Errorf("load plugin %s: %w", i.Name, first.err)
 	}
 	s.current.Store(first.instance.session) // who finds it in the catalogue need not wait
 	old, err := h.swap(s, first.instance.offer)
 	if err != nil {
-		s.end()
+		s.drop()
 		first.instance.stop(h.pace.stop)
 		return nil, fmt.Errorf("load plugin %s: %w", i.Name, err)
 	}
@@ -98,8 +108,31 @@ func (h *Host) swap(s *supervisor, o *offer) (old *supervisor, err error) {
 	if err := h.offer(s, old, o); err != nil {
 		return nil, err
 	}
-	plugins := slices.Clone(h.plugins)
+	h.place(s, i, old)
+	return old, nil
+}
+
+// takeIn puts a plugin that cannot start in the place of the one of its name, unless that may serve yet.
+func (h *Host) takeIn(s *supervisor) (old *supervisor, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i, there := h.position(s.name)
 	if there {
+		if old = h.plugins[i]; old.Status().State != Failed {
+			return nil, false
+		}
+		next := h.catalogue.Load().without(old)
+		next.sort()
+		h.catalogue.Store(next)
+	}
+	h.place(s, i, old)
+	return old, true
+}
+
+// place puts a plugin into the list, in the place of another one unless that is nil. h.mu is held.
+func (h *Host) place(s *supervisor, i int, old *supervisor) {
+	plugins := slices.Clone(h.plugins)
+	if old != nil {
 		plugins[i] = s
 		h.outgoing = append(h.outgoing, old)
 	} else {
@@ -107,7 +140,6 @@ func (h *Host) swap(s *supervisor, o *offer) (old *supervisor, err error) {
 	}
 	h.plugins = plugins
 	h.broken = slices.DeleteFunc(slices.Clone(h.broken), func(b Status) bool { return b.Name == s.name })
-	return old, nil
 }
 
 // remove takes a plugin, or a folder that was to hold one, out of everything. old is nil for such a folder.
@@ -139,6 +171,8 @@ func (h *Host) position(name string) (int, bool) {
 func (h *Host) keep(s *supervisor, first attempt) {
 	h.wg.Go(func() {
 		defer close(s.ended)
+		defer context.AfterFunc(s.life, s.wait)()
+		defer s.giveUp()
 		s.supervise(s.life, first)
 		<-s.life.Done() // one that has failed need not be supervised, but its place is taken
 		s.drain()
@@ -146,6 +180,20 @@ func (h *Host) keep(s *supervisor, first attempt) {
 		defer h.mu.Unlock()
 		h.outgoing = slices.DeleteFunc(h.outgoing, func(o *supervisor) bool { return o == s })
 	})
+}
+
+// wait gives a plugin whose life has ended up when what it began goes on for too long.
+func (s *supervisor) wait() {
+	if sleep(s.late, s.host.pace.drain) {
+		s.log.Error("plugin was replaced and has not finished what it began; it is ended", "version", s.Version, "after", s.host.pace.drain)
+		s.giveUp()
+	}
+}
+
+// drop forgets a plugin that was never kept.
+func (s *supervisor) drop() {
+	s.end()
+	s.giveUp()
 }
 
 // retire lets a plugin begin nothing any more. Whoever waits for it is sent on to what the catalogue has instead.
@@ -170,7 +218,7 @@ func (s *supervisor) finish(in *instance) {
 		case <-in.session.drain():
 		case <-in.gone:
 			s.log.Error("plugin died", "pid", in.process.pid(), "runs", in.death.runs, "cause", in.death.detail)
-		case <-s.host.life.Done():
+		case <-s.late.Done():
 		}
 	}
 	in.stop(s.host.pace.stop)

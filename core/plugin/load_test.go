@@ -116,6 +116,52 @@ func TestReplacedPluginFinishesWhatItBegan(t *testing.T) {
 	}
 }
 
+func TestReplacedPluginIsNotWaitedForWithoutEnd(t *testing.T) {
+	t.Parallel()
+	pace := testPace()
+	pace.drain, pace.stop = 100*time.Millisecond, 100*time.Millisecond
+	dir := t.TempDir()
+	h := startHost(t, Config{Installed: []Installation{version(t, dir, "good", "1.0.0")}}, pace)
+	results := h.started(t.Context(), Run{Block: blockWait, Input: json.RawMessage(`{}`)})
+	alone := h.started(t.Context(), Run{Block: blockWait, Input: json.RawMessage(`{}`), Isolated: true})
+	<-h.load(version(t, dir, "good", "2.0.0"))
+	for _, result := range []<-chan Result{results, alone} {
+		if r := await(t, result); r.Crashed == nil {
+			t.Errorf("a run of the old version: %+v", r)
+		}
+	}
+	h.mustDo(blockEcho, `{"value":1}`)
+}
+
+func TestPluginThatLacksASettingWaitsForIt(t *testing.T) {
+	t.Parallel()
+	settings := atomic.Pointer[map[string]string]{}
+	settings.Store(&map[string]string{})
+	dir := t.TempDir()
+	h := startHost(t, Config{Settings: func(string) map[string]string { return *settings.Load() }}, testPace())
+	h.load(version(t, dir, "good", "1.0.0-needy"))
+	const text = `needs the setting "token": set PATCHBAY_PLUGIN_GOOD_TOKEN`
+	if got := h.status("good"); got.State != Failed || !strings.Contains(got.Error, text) {
+		t.Errorf("status %+v", got)
+	}
+	if r, _ := h.do(blockSettings, `{}`); r.Err == nil || !strings.Contains(r.Err.GetMessage(), text) {
+		t.Errorf("its block: %+v", r)
+	}
+	second := version(t, dir, "good", "2.0.0-needy")
+	h.load(second) // nothing serves that it could take the place of
+	if got := h.status("good"); got.State != Failed || got.Version != "2.0.0-needy" {
+		t.Errorf("status %+v", got)
+	}
+	settings.Store(&map[string]string{"token": "x"})
+	h.load(second)
+	if got := h.mustDo(blockSettings, `{}`); got[0] != `"x http://default"` {
+		t.Errorf("%v", got)
+	}
+	if advice := h.Advice(blockSettings); advice != "" {
+		t.Errorf("%q is told of a block that is there", advice)
+	}
+}
+
 func TestPluginThatFailsReplacesNone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -128,7 +174,7 @@ func TestPluginThatFailsReplacesNone(t *testing.T) {
 	}
 	for version, want := range map[*Installation]string{
 		{Name: "good", Folder: version(t, dir, "good", "2.0.0-crash").Folder}:      "no licence found",
-		{Name: "good", Folder: version(t, dir, "good", "2.0.0-needy").Folder}:      `setting "token" is required`,
+		{Name: "good", Folder: version(t, dir, "good", "2.0.0-needy").Folder}:      `needs the setting "token"`,
 		{Name: "good", Folder: version(t, dir, "good", "2.0.0-shortlived").Folder}: "out of luck",
 		{Name: "second", Folder: version(t, dir, "second", "2.0.0-twin").Folder}:   "plugin good offers",
 		&broken:                              "find executable",

@@ -2,8 +2,10 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	protobuf "google.golang.org/protobuf/proto"
 
+	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
@@ -25,6 +28,9 @@ type supervisor struct {
 	end   context.CancelFunc
 	ended chan struct{} // closed when no process of it is left after that
 
+	late   context.Context // ends when what a replaced plugin began has taken too long, and with the host's life
+	giveUp context.CancelFunc
+
 	current  atomic.Pointer[session] // of a ready plugin; nil otherwise
 	isolated chan struct{}           // taken by whoever runs a process beside the plugin's own
 	turn     chan struct{}           // taken by the last of them that began, for a moment
@@ -37,8 +43,9 @@ type supervisor struct {
 	changed   chan struct{} // closed and replaced when status changes
 	settles   chan struct{} // closed when the first start is judged
 	once      sync.Once
-	known     *offer // the description of the last start that succeeded
-	described *offer // the last valid description
+	known     *offer      // the description of the last start that succeeded
+	described *offer      // the last valid description
+	unset     *unsetError // of a plugin that has failed for want of settings
 }
 
 // attempt is the outcome of a launch. The zero value is that there was none: the plugin is asleep.
@@ -62,6 +69,7 @@ func newSupervisor(h *Host, f found) *supervisor {
 		status:  Status{Name: f.Name, Version: f.Version, Path: f.path, Description: f.Description, State: Starting},
 	}
 	s.life, s.end = context.WithCancel(h.life)
+	s.late, s.giveUp = context.WithCancel(h.life)
 	return s
 }
 
@@ -139,6 +147,11 @@ func (s *supervisor) supervise(ctx context.Context, a attempt) {
 			return
 		case isPermanent(a.err):
 			s.log.Error("plugin failed", "error", a.err)
+			if unset, ok := errors.AsType[*unsetError](a.err); ok {
+				s.mu.Lock()
+				s.unset = unset
+				s.mu.Unlock()
+			}
 			s.update(func(st *Status) { st.State, st.Error, st.PID = Failed, a.err.Error(), 0 })
 			s.settle()
 			return
@@ -231,6 +244,16 @@ func (s *supervisor) settings(d *proto.DescribeResponse) (map[string]string, err
 		s.log.Warn("plugin has no such setting", "setting", name)
 	}
 	return settings, err
+}
+
+// lacks gives the settings for want of which the plugin does not bring a block; nil: it is not for them.
+func (s *supervisor) lacks(id string) *unsetError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unset == nil || !slices.ContainsFunc(s.described.blocks, func(b *block.Block) bool { return b.ID == id }) {
+		return nil
+	}
+	return s.unset
 }
 
 // session waits for the plugin to be ready, if it is on its way to it.

@@ -23,6 +23,7 @@ var program string
 const (
 	blockEcho = "aaaaaaaa-0000-4000-8000-000000000001"
 	blockEmit = "aaaaaaaa-0000-4000-8000-000000000002"
+	blockWait = "aaaaaaaa-0000-4000-8000-000000000003"
 )
 
 func TestMain(m *testing.M) {

@@ -1,7 +1,6 @@
 package install
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -64,11 +63,14 @@ type Service struct {
 	life     context.Context
 	end      context.CancelFunc
 	wg       sync.WaitGroup
+
+	mu     sync.Mutex
+	ending map[string][]<-chan struct{} // ends of replaced processes, by plugin
 }
 
 // New makes a Service.
 func New(c Config) *Service {
-	s := &Service{Config: c, log: c.Logger, changing: make(chan struct{}, 1)}
+	s := &Service{Config: c, log: c.Logger, changing: make(chan struct{}, 1), ending: map[string][]<-chan struct{}{}}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()
 	}
@@ -143,8 +145,8 @@ func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugi
 		return nil, err
 	}
 	s.warn("what an installation has left could not be removed", p.Name, at.settle())
-	s.later(nil, at.drop)
-	s.prune(p.Name)
+	s.later(p.Name, at.drop)
+	s.later(p.Name, func() error { return s.prune(p.Name) })
 	s.log.Info("plugin installed", "plugin", p.Name, "version", p.Version, "source", p.Source, "digest", p.Digest, "signed_by", p.SignedBy)
 	return s.find(p.Name)
 }
@@ -173,9 +175,11 @@ func before(old *Entry, version string) *Entry {
 // take has the host run an entry, if it is enabled, and writes it down.
 func (s *Service) take(ctx context.Context, name string, e, old *Entry) error {
 	if e.Enabled {
-		if _, err := s.Host.Load(ctx, s.Store.installation(name, e), probation); err != nil {
+		gone, err := s.Host.Load(ctx, s.Store.installation(name, e), probation)
+		if err != nil {
 			return &Failure{Name: name, Version: e.Version, Kept: old != nil && old.Enabled, cause: err}
 		}
+		s.ends(name, gone)
 		e.Blocks = s.blocks(name)
 	} else if old != nil {
 		e.Blocks = old.Blocks
@@ -186,7 +190,8 @@ func (s *Service) take(ctx context.Context, name string, e, old *Entry) error {
 	})
 	if err != nil && e.Enabled { // what is not written down is not to run
 		if old != nil && old.Enabled {
-			_, back := s.Host.Load(ctx, s.Store.installation(name, old), 0)
+			gone, back := s.Host.Load(ctx, s.Store.installation(name, old), 0)
+			s.ends(name, gone)
 			s.warn("the version before could not be taken up again", name, back)
 		} else {
 			s.Host.Unload(name)
@@ -257,7 +262,8 @@ func (s *Service) Disable(ctx context.Context, name string) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Host.Unload(name)
+	gone, _ := s.Host.Unload(name)
+	s.ends(name, gone)
 	return s.find(name)
 }
 
@@ -288,7 +294,8 @@ func (s *Service) Remove(ctx context.Context, name string) error {
 	}
 	s.warn("what it described could not be forgotten", name, s.Store.forget(name))
 	gone, _ := s.Host.Unload(name)
-	s.later(gone, func() error { return s.sweep(name) })
+	s.ends(name, gone)
+	s.later(name, func() error { return s.sweep(name) })
 	s.log.Info("plugin removed", "plugin", name, "version", old.Version)
 	return nil
 }
@@ -375,48 +382,4 @@ func (s *Service) blocks(name string) Blocks {
 		}
 	}
 	return blocks
-}
-
-// later does something when a process has ended, and does not wait for it.
-func (s *Service) later(gone <-chan struct{}, f func() error) {
-	s.wg.Go(func() {
-		if gone != nil {
-			select {
-			case <-gone:
-			case <-s.life.Done():
-			}
-		}
-		if err := f(); err != nil {
-			s.log.Warn("what is left of a plugin could not be removed; the next start does it", "error", err)
-		}
-	})
-}
-
-// sweep removes the files of a plugin that has been removed, unless it has come again.
-func (s *Service) sweep(name string) error {
-	select {
-	case <-s.changing:
-		defer s.unlock()
-	case <-s.life.Done(): // nothing changes any more
-	}
-	if _, ok := s.Store.current.Load().Plugins[name]; ok {
-		return nil
-	}
-	return os.RemoveAll(filepath.Join(s.Store.folder, name))
-}
-
-// prune removes the versions of a plugin that nobody goes back to. Processes of theirs have what they opened.
-func (s *Service) prune(name string) {
-	e := s.Store.current.Load().Plugins[name]
-	keep := []string{e.Version}
-	if e.Previous != nil {
-		keep = append(keep, e.Previous.Version)
-	}
-	entries, err := os.ReadDir(filepath.Join(s.Store.folder, name))
-	for _, version := range entries {
-		if !slices.Contains(keep, version.Name()) {
-			err = cmp.Or(err, os.RemoveAll(filepath.Join(s.Store.folder, name, version.Name())))
-		}
-	}
-	s.warn("old versions could not be removed", name, err)
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
 func TestInstalledPluginRunsAndIsWrittenDown(t *testing.T) {
@@ -113,9 +114,54 @@ func TestUpgradeUnderLoadFailsNothingAndGoesBack(t *testing.T) {
 	}
 	f.install(folder(t, "good", "4.0.0", ""))
 	more()
-	if got := f.files(); !slices.Equal(got, []string{"good", "good/1.0.0", "good/4.0.0"}) {
+	eventually(t, "the end of version 2.0.0", func() bool { return slices.Equal(f.files(), []string{"good", "good/1.0.0", "good/4.0.0"}) })
+}
+
+func TestFilesStayAsLongAsAProcessRunsFromThem(t *testing.T) {
+	t.Parallel()
+	f := start(t, t.TempDir())
+	f.install(folder(t, "good", "1.0.0", ""))
+	ctx, release := context.WithCancel(context.Background())
+	defer release()
+	begun, ended := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.host.Run(ctx, plugin.Run{
+			Block: blockWait, Input: json.RawMessage(`{"text":"begun"}`), Context: &proto.RunContext{NodeExecutionId: "n"}, Streaming: true,
+			Output: func(string, json.RawMessage) error { begun <- struct{}{}; return nil },
+		})
+	}()
+	<-begun
+	f.install(folder(t, "good", "2.0.0", ""))
+	f.install(folder(t, "good", "3.0.0", ""))
+	eventually(t, "the end of the process of 2.0.0", func() bool { return len(f.host.Plugins()[0].Outgoing) == 1 })
+	if got := f.files(); !slices.Equal(got, []string{"good", "good/1.0.0", "good/2.0.0", "good/3.0.0"}) {
 		t.Errorf("files %v", got)
 	}
+	release()
+	<-ended
+	eventually(t, "the end of its files", func() bool { return slices.Equal(f.files(), []string{"good", "good/2.0.0", "good/3.0.0"}) })
+}
+
+func TestPluginThatLacksASettingIsInstalledAndWaits(t *testing.T) {
+	t.Parallel()
+	f := start(t, t.TempDir())
+	p := f.install(folder(t, "good", "1.0.0-needy", ""))
+	if p.State != plugin.Failed || !strings.Contains(p.Error, `needs the setting "token"`) || !p.Enabled || len(p.Blocks) != 1 {
+		t.Errorf("%+v", p)
+	}
+	f.stop()
+	f = start(t, f.data)
+	if p, err := f.Plugin("good"); err != nil || p.State != plugin.Failed || !strings.Contains(p.Error, `needs the setting "token"`) {
+		t.Errorf("after a start: %+v %v", p, err)
+	}
+	f.install(folder(t, "good", "2.0.0", ""))
+	f.mustRun()
+	_, err := f.Install(context.Background(), f.stage(folder(t, "good", "3.0.0-needy", "")), true)
+	if failure, ok := errors.AsType[*Failure](err); !ok || !failure.Kept || !strings.Contains(err.Error(), `needs the setting "token"`) {
+		t.Errorf("an upgrade that lacks it: %v", err)
+	}
+	f.mustRun()
 }
 
 func TestDisabledPluginsStayAwayAndAreToldOf(t *testing.T) {
@@ -389,9 +435,7 @@ func TestChangesAtOnceComeOneAfterTheOther(t *testing.T) {
 	if err != nil || p.Entry.Previous == nil || p.State != plugin.Ready {
 		t.Fatalf("%+v %v", p, err)
 	}
-	if got, want := f.files(), 3; len(got) != want {
-		t.Errorf("files %v", got)
-	}
+	eventually(t, "the end of what nobody goes back to", func() bool { return len(f.files()) == 3 })
 }
 
 func TestLockFileOfALaterProgramIsRefused(t *testing.T) {
