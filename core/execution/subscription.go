@@ -126,7 +126,9 @@ func (sub *Subscription) Next(ctx context.Context) (Event, error) {
 	for {
 		for len(sub.pending) > 0 {
 			ev := sub.pending[0]
-			sub.pending = sub.pending[1:]
+			if sub.pending = sub.pending[1:]; len(sub.pending) == 0 {
+				sub.pending = nil
+			}
 			if ev.Seq > sub.after {
 				return ev, nil
 			}
@@ -144,7 +146,9 @@ func (sub *Subscription) Next(ctx context.Context) (Event, error) {
 func (sub *Subscription) advance(ctx context.Context) error {
 	if len(sub.replay) > 0 {
 		r := sub.replay[0]
-		sub.replay = sub.replay[1:]
+		if sub.replay = sub.replay[1:]; len(sub.replay) == 0 {
+			sub.replay = nil // what was read is not kept while the subscription waits
+		}
 		return sub.take(ctx, r)
 	}
 	if !sub.live {
