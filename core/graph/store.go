@@ -335,13 +335,6 @@ func scanSummaries(rows *sql.Rows) ([]Summary, error) {
 	return list, nil
 }
 
-func foundOne(res sql.Result) error {
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(ErrNotFound, err)
-	}
-	return nil
-}
-
 // parseID accepts UUIDs in their usual form only; everything else names nothing.
 func parseID(id string) (string, bool) {
 	parsed, err := uuid.Parse(id)
