@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -154,9 +155,39 @@ func (b Block[In]) describe() (*proto.BlockDescription, error) {
 		if err != nil {
 			return nil, fmt.Errorf("example %d: %w", i+1, err)
 		}
+		if err := b.knows(p, example, outputs); err != nil {
+			return nil, fmt.Errorf("example %d: %w", i+1, err)
+		}
 		description.Examples = append(description.Examples, &proto.Example{Input: []byte(example.Input), Outputs: outputs})
 	}
 	return description, nil
+}
+
+// knows says which pin of an example the block does not have. Of dynamic pins (list_$_0) it has the first part.
+func (b Block[In]) knows(p *inputType, e Example, outputs []*proto.PinValue) error {
+	for _, o := range outputs {
+		if !slices.ContainsFunc(b.Outputs, func(out Output) bool { return out.Pin == o.Pin || out.Pin == baseOf(o.Pin) }) {
+			return fmt.Errorf("there is no output pin %q", o.Pin)
+		}
+	}
+	members, err := membersOf([]byte(e.Input))
+	if err != nil || p.whole || b.InputSchema != nil {
+		return err
+	}
+	for _, m := range members {
+		if !slices.ContainsFunc(p.fields, func(f field) bool { return f.name == m.key || f.name == baseOf(m.key) }) {
+			return fmt.Errorf("there is no input pin %q", m.key)
+		}
+	}
+	return nil
+}
+
+// baseOf is a pin's name without what follows a dynamic pin's delimiter.
+func baseOf(pin string) string {
+	for _, delimiter := range []string{"_$_", "_#_", "_@_", "_^_"} {
+		pin, _, _ = strings.Cut(pin, delimiter)
+	}
+	return pin
 }
 
 // outputs lists the example's expected outputs in the order in which they are written.

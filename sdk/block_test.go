@@ -80,6 +80,8 @@ func TestWhatIsWrongWithAPluginIsSaidAtOnce(t *testing.T) {
 		change(func(b *Block[empty]) { b.Examples = []Example{{Input: "1", Output: "{}"}} }),
 		change(func(b *Block[empty]) { b.Examples = []Example{{Input: "{}", Output: `{"output":1}`}} }),
 		change(func(b *Block[empty]) { b.Examples = []Example{{Input: "{}", Output: `[1]`}} }),
+		change(func(b *Block[empty]) { b.Examples = []Example{{Input: `{"nosuch":1}`, Output: `{}`}} }),
+		change(func(b *Block[empty]) { b.Examples = []Example{{Input: `{}`, Output: `{"nowhere":[1]}`}} }),
 	)}
 	_, err := plugin.Describe()
 	if err == nil {
@@ -88,6 +90,7 @@ func TestWhatIsWrongWithAPluginIsSaidAtOnce(t *testing.T) {
 	for _, want := range []string{
 		`plugin name "My Plugin"`, `plugin version "1"`, `setting "Key"`, `has the id of block "One"`, "is not a UUID", "no Run", "Pure and Once",
 		"InputSchema", "declared twice", "its schema is not a JSON object", "Input is not a JSON object", "does not have a list of values", "not a list of pairs",
+		`no input pin "nosuch"`, `no output pin "nowhere"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not said in\n%v", want, err)

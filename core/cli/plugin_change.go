@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/patchbay-io/patchbay/core/config"
@@ -119,7 +120,11 @@ func (c pluginRemove) Run(ctx context.Context, settings *config.Settings, t term
 		if err := m.remove(ctx, c.Plugin); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(t.out, "%s %s is removed\n", v.Name, v.Version)
+		text := fmt.Sprintf("%s %s is removed", v.Name, v.Version)
+		if from := value(v.Source); strings.Contains(from, "/") {
+			text += "; it came from " + printable(from)
+		}
+		_, err = fmt.Fprintln(t.out, text)
 		return err
 	})
 }
@@ -133,7 +138,11 @@ func (u *pluginUse) show(w io.Writer) error {
 	if u.Total == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "%d agents use its blocks:\n", u.Total)
+	if u.Total == 1 {
+		fmt.Fprintln(w, "1 agent uses its blocks:")
+	} else {
+		fmt.Fprintf(w, "%d agents use its blocks:\n", u.Total)
+	}
 	for _, g := range u.Graphs {
 		fmt.Fprintf(w, "  %s  %s (of user %s)\n", g.ID, printable(g.Name), printable(g.User))
 	}

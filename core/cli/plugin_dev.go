@@ -14,11 +14,13 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/plugin/install"
 )
 
 type pluginDev struct {
 	accountConnection
+	Yes    bool   `short:"y" help:"Grant the plugin whatever it asks for, without a question."`
 	Folder string `arg:"" optional:"" default:"." name:"dir" type:"existingdir" help:"Folder of the plugin's project, with a Makefile whose target build makes dist/."`
 }
 
@@ -48,7 +50,7 @@ func (c pluginDev) Run(ctx context.Context, settings *config.Settings, t termina
 }
 
 // swap builds the plugin and has the server run what was built: runs that go on end in the process that they began in.
-// The author of a plugin need not be asked whether he trusts it.
+// The author of a plugin need not be asked whether he trusts it, but he is when it asks for more than it was granted.
 func (c pluginDev) swap(ctx context.Context, settings *config.Settings, t terminal) error {
 	began := time.Now()
 	if err := makeBuild(ctx, c.Folder, t); err != nil {
@@ -70,9 +72,28 @@ func (c pluginDev) swap(ctx context.Context, settings *config.Settings, t termin
 		return err
 	}
 	connection.http.Timeout = pluginTime
-	v, err := remotePlugins{connection, t}.order(ctx, p, trust, source)
+	server := remotePlugins{connection, t}
+	current, err := server.get(ctx, p.Name)
+	if err != nil && !isAbsent(err) {
+		return err
+	}
+	granted := &plugin.Permissions{}
+	if current != nil && current.Permissions != nil {
+		granted = current.Permissions
+	}
+	more := newIn(p.Permissions, granted)
+	if len(more) > 0 && !c.Yes {
+		fmt.Fprintf(t.err, "%s %s asks for more than it was granted: %s\n", p.Name, p.Version, strings.Join(more, "; "))
+		if err := t.consent(os.Stdin, "Grant it, for as long as a version asks for it?"); err != nil {
+			return err
+		}
+	}
+	v, err := server.order(ctx, p, trust, source)
 	if err != nil {
 		return err
+	}
+	if len(more) > 0 {
+		fmt.Fprintf(t.out, "%s: now also granted: %s\n", time.Now().Format(time.TimeOnly), strings.Join(more, "; "))
 	}
 	_, err = fmt.Fprintf(t.out, "%s: %s %s is %s; built in %.1f s, swapped in %.1f s\n", time.Now().Format(time.TimeOnly), v.Name, v.Version,
 		v.fares(), built.Sub(began).Seconds(), time.Since(built).Seconds())

@@ -114,6 +114,10 @@ func TestDevSwapsWhatIsSavedInARunningServer(t *testing.T) {
 	change("Hello", "Good day")
 	dev.shows(t, "weather 0.2.0 is ready")
 	greets("Good day, Ada!")
+	change(`Version: "0.2.0",`, `Version: "0.3.0", Permissions: sdk.Permissions{Processes: 1024},`)
+	dev.shows(t, "asks for more than it was granted: processes: 1024")
+	dev.shows(t, "needs consent") // nobody can be asked
+	greets("Good day, Ada!")
 }
 
 func TestDevWatchesWhatPeopleWrite(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/mod/semver"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 
 	"github.com/patchbay-io/patchbay/core/config"
@@ -97,8 +98,7 @@ func (c pluginTrust) bring(ctx context.Context, settings *config.Settings, t ter
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(t.out, "%s %s is installed: %s\n", view.Name, view.Version, view.fares())
-		return err
+		return view.installed(t.out)
 	})
 }
 
@@ -125,19 +125,19 @@ func (c pluginTrust) stage(ctx context.Context, settings *config.Settings, t ter
 	if store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{}); err == nil { // what docker login has kept
 		fetch.Credential = credentials.Credential(store)
 	}
-	scratch, err := os.MkdirTemp("", "patchbay-plugin-")
+	scratch, done, err := openScratch()
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a folder to look into the plugin: %w", err)
+		return nil, nil, err
 	}
 	bar := t.bar("fetch")
 	fetch.Progress = bar.set
 	p, err := install.Scratch(scratch).Stage(ctx, source, fetch)
 	bar.end()
 	if err != nil {
-		_ = os.RemoveAll(scratch)
+		done()
 		return nil, nil, err
 	}
-	return p, func() { _ = os.RemoveAll(scratch) }, nil
+	return p, done, nil
 }
 
 // byteBar is a progress bar, silent unless there is a terminal.
@@ -192,14 +192,26 @@ func showAsked(w io.Writer, a install.Asked, current *pluginView, signatures str
 	case signatures != string(install.Off):
 		line("signed by", "nobody who is known: it may be anybody's")
 	}
+	var granted *plugin.Permissions
 	if current != nil {
-		line("replaces", "%s", current.Version)
+		granted = current.Permissions
+		if older(a.Version, current.Version) {
+			line("replaces", "%s, which is newer", current.Version)
+		} else {
+			line("replaces", "%s", current.Version)
+		}
+		if by := value(current.SignedBy); by != "" && by != a.SignedBy {
+			line("beware", "what it replaces is signed by %s, and this one by %s", by, cmp.Or(a.SignedBy, "nobody"))
+		}
 	}
 	asks := func(what, format string, args ...any) { line(what, format, args...) }
 	fmt.Fprintf(w, "\nasks for")
 	none := true
-	for _, permission := range permissionsAsked(a.Permissions) {
-		asks(permission[0], "%s", permission[1])
+	for _, p := range permissionsAsked(a.Permissions) {
+		if granted != nil && !granted.Covers(p.alone) {
+			p.text += " (new)"
+		}
+		asks(p.what, "%s", p.text)
 		none = false
 	}
 	for _, c := range a.Credentials {
@@ -229,26 +241,48 @@ func showAsked(w io.Writer, a install.Asked, current *pluginView, signatures str
 	fmt.Fprintln(w)
 }
 
-func permissionsAsked(p plugin.Permissions) (list [][2]string) {
-	add := func(what, text string) { list = append(list, [2]string{what, text}) }
+// permission is one of those that a plugin asks for.
+type permission struct {
+	what, text string
+	alone      plugin.Permissions // nothing but this one
+}
+
+func permissionsAsked(p plugin.Permissions) (list []permission) {
+	add := func(what, text string, alone plugin.Permissions) { list = append(list, permission{what, text, alone}) }
 	if p.Network {
-		add("network", "connections to public addresses, by the server's proxy")
+		add("network", "connections to public addresses, by the server's proxy", plugin.Permissions{Network: true})
 	}
 	for _, f := range p.Files {
+		text := f.Path + " (read)"
 		if f.Write {
-			add("files", f.Path+" (read and write)")
-		} else {
-			add("files", f.Path+" (read)")
+			text = f.Path + " (read and write)"
 		}
+		add("files", text, plugin.Permissions{Files: []plugin.FileAccess{f}})
 	}
-	if len(p.Environment) > 0 {
-		add("environment", strings.Join(p.Environment, ", "))
+	for _, name := range p.Environment {
+		add("environment", name, plugin.Permissions{Environment: []string{name}})
 	}
 	if p.Memory != 0 {
-		add("memory", fmt.Sprintf("%d MiB", p.Memory))
+		add("memory", fmt.Sprintf("%d MiB", p.Memory), plugin.Permissions{Memory: p.Memory})
 	}
 	if p.Processes != 0 {
-		add("processes", fmt.Sprint(p.Processes))
+		add("processes", fmt.Sprint(p.Processes), plugin.Permissions{Processes: p.Processes})
 	}
 	return list
+}
+
+// newIn are the permissions that are asked for beyond what was granted, in words. Nil: nothing was.
+func newIn(asked plugin.Permissions, granted *plugin.Permissions) (list []string) {
+	for _, p := range permissionsAsked(asked) {
+		if granted == nil || !granted.Covers(p.alone) {
+			list = append(list, p.what+": "+printable(p.text))
+		}
+	}
+	return list
+}
+
+// older says whether a version comes before another one, where both are semantic versions.
+func older(version, than string) bool {
+	a, b := "v"+version, "v"+than
+	return semver.IsValid(a) && semver.IsValid(b) && semver.Compare(a, b) < 0
 }

@@ -49,12 +49,29 @@ type pluginUse struct {
 func (v *pluginView) fares() string {
 	text := v.State
 	if plugin.State(v.State).Serves() {
-		text = fmt.Sprintf("%s, %d blocks", v.State, v.Blocks)
+		text = fmt.Sprintf("%s, %s", v.State, blocks(v.Blocks))
 	}
 	if v.Error != nil {
 		text += ": " + printable(*v.Error)
 	}
 	return text
+}
+
+func blocks(n int) string {
+	if n == 1 {
+		return "1 block"
+	}
+	return fmt.Sprintf("%d blocks", n)
+}
+
+// installed says that it was, and how it is where a server runs.
+func (v *pluginView) installed(w io.Writer) error {
+	text := fmt.Sprintf("%s %s is installed", v.Name, v.Version)
+	if v.State != string(install.Installed) {
+		text += ": " + v.fares()
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
 }
 
 type pluginFlaw struct {
@@ -77,7 +94,7 @@ type pluginManager interface {
 // nobody, and then this program may.
 func managePlugins(ctx context.Context, settings *config.Settings, to accountConnection, t terminal, use func(pluginManager) error) error {
 	if to.Server == "" {
-		err := server.WithInstaller(ctx, settings, newLogger(settings, t.err), func(s *install.Service) error { return use(localPlugins{s}) })
+		err := server.WithInstaller(ctx, settings, quietLogger(t.err), func(s *install.Service) error { return use(localPlugins{s}) })
 		if _, runs := errors.AsType[*server.InUseError](err); !runs {
 			return err
 		}

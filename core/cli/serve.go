@@ -72,6 +72,11 @@ func newLogger(settings *config.Settings, out io.Writer) hclog.Logger {
 	return hclog.New(options)
 }
 
+// quietLogger is for commands that say themselves what they have done: it writes warnings, for people.
+func quietLogger(out io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "patchbay", Level: hclog.Warn, Output: out, DisableTime: true})
+}
+
 // greet tells a newcomer where the server is and what to type first.
 func greet(t terminal, settings *config.Settings, s *server.Server) {
 	token := self(t, settings) + " token --user " + localUser

@@ -83,6 +83,8 @@ func TestFaultsAreFound(t *testing.T) {
 		"changes": {"description"},
 		"misfit":  {"description"},
 		"example": {"examples"},
+		"option":  {"examples"},
+		"pins":    {"description"},
 		"crash":   {"errors"},
 		"credit":  {"credit", "cancel"},
 		"cancel":  {"cancel"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -23,16 +24,12 @@ func (s *suite) credentials() (string, error) {
 	var wrong []error
 	blocks := 0
 	for _, b := range s.offer.Blocks {
-		needs := false
-		for _, c := range b.Credentials {
-			needs = needs || !c.Optional && c.Inside == ""
-		}
 		if len(b.Credentials) == 0 {
 			continue
 		}
 		blocks++
 		input := sample(b)
-		if needs {
+		if needsCredentials(b) {
 			r, err := session.start(&proto.Start{Block: b.Id, Input: input, Credit: plenty})
 			if err != nil {
 				return "", err
@@ -69,6 +66,11 @@ func (s *suite) credentials() (string, error) {
 		wrong = append(wrong, errors.New("a secret was written to standard error"))
 	}
 	return count(blocks, "block"), errors.Join(wrong...)
+}
+
+// needsCredentials says that a block does not run without some.
+func needsCredentials(b *proto.BlockDescription) bool {
+	return slices.ContainsFunc(b.Credentials, func(c *proto.CredentialsField) bool { return !c.Optional && c.Inside == "" })
 }
 
 // ending is how a run ended, for people.

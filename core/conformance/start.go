@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -125,19 +126,39 @@ func fits(b *block.Block, e *proto.Example) error {
 	if err := json.Unmarshal(e.Input, &input); err != nil {
 		return fmt.Errorf("the input is no JSON object: %w", err)
 	}
+	var schema map[string]json.RawMessage
+	if err := json.Unmarshal(b.InputSchema, &schema); err != nil {
+		return fmt.Errorf("the input schema is no JSON object: %w", err)
+	}
+	_, open := schema["additionalProperties"]
+	open = open || len(b.Inputs()) == 0
 	for name, value := range input {
 		if pin, ok := b.Input(name); ok {
 			if err := pin.Check(value); err != nil && string(value) != "null" {
 				return fmt.Errorf("input %q: %w", name, err)
 			}
+		} else if _, ok := b.Input(baseOf(name)); !ok && !open {
+			return fmt.Errorf("there is no input pin %q", name)
 		}
 	}
 	for _, o := range e.Outputs {
+		_, exact := b.Output(o.Pin)
+		if _, ok := b.Output(baseOf(o.Pin)); !ok && !exact {
+			return fmt.Errorf("there is no output pin %q", o.Pin)
+		}
 		if !json.Valid(o.Value) {
 			return fmt.Errorf("output %q is no JSON: %.60q", o.Pin, o.Value)
 		}
 	}
 	return nil
+}
+
+// baseOf is a pin's name without what follows a dynamic pin's delimiter.
+func baseOf(pin string) string {
+	for _, delimiter := range []string{"_$_", "_#_", "_@_", "_^_"} {
+		pin, _, _ = strings.Cut(pin, delimiter)
+	}
+	return pin
 }
 
 // unknownField is a field with some text, under a number that no message has.

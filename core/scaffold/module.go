@@ -32,7 +32,8 @@ func goModule(name, checkout string) (mod, sum []byte, err error) {
 		return nil, nil, err
 	}
 	var f modfile.File
-	if err := f.AddModuleStmt(name); err != nil {
+	// A domain keeps the path apart from those of Go's own library, and it need not be one that is fetched from.
+	if err := f.AddModuleStmt("example.com/" + name); err != nil {
 		return nil, nil, err
 	}
 	if err := f.AddGoStmt(sdk.Go.Version); err != nil {

@@ -114,7 +114,11 @@ func project(t *testing.T, language string) Project {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Project{Name: "my_" + language, Language: language, SDK: root, Patchbay: "patchbay"}
+	name := "my_" + language
+	if language == "go" {
+		name = "math" // as a package of Go's own library
+	}
+	return Project{Name: name, Language: language, SDK: root, Patchbay: "patchbay"}
 }
 
 // runtimeDir is a folder that processes of other users may pass through.

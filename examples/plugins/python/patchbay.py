@@ -244,11 +244,24 @@ class Plugin:
             name=self.name, version=self.version, protocol_version=1, sdk="patchbay.py 1", description=self.description,
             blocks=[b.described for b in self.blocks.values()], settings=self._settings)
 
+    def _credentials(self):
+        """What all blocks together take, by provider."""
+        taken = {}
+        for block in self.blocks.values():
+            for pin in block.described.credentials:
+                for provider in pin.providers:
+                    of = taken.setdefault(provider, {"provider": provider, "types": [], "scopes": []})
+                    of["types"] += [t for t in pin.types if t not in of["types"]]
+                    of["scopes"] += [s for s in pin.scopes if s not in of["scopes"]]
+        return list(taken.values())
+
     def serve(self):
         """The whole of main. With the argument "manifest" it prints plugin.json."""
         if sys.argv[1:] == ["manifest"]:
             print(json.dumps({"name": self.name, "version": self.version, "protocol": 1, "auto_mtls": False,
-                              "description": self.description, "permissions": self.permissions}, indent=2))
+                              "description": self.description, "permissions": self.permissions, "settings": [
+                                  {key: s[key] for key in ("name", "description", "required", "secret") if key in s}
+                                  for s in self._settings], "credentials": self._credentials()}, indent=2))
             return
         if os.environ.pop(COOKIE, "") != "ef2c1f0a5ab04f3e9ea4f1c9c2d3a7b6":
             sys.exit(f"This is the Patchbay plugin {self.name} {self.version}. A Patchbay server starts it: install it "

@@ -256,10 +256,25 @@ export class Plugin {
     };
   }
 
+  /** What all blocks together take, by provider. */
+  private credentials(): { provider: string; types: string[]; scopes: string[] }[] {
+    const taken = new Map<string, { types: Set<string>; scopes: Set<string> }>();
+    for (const block of this.blocks.values())
+      for (const pin of block.credentials ?? [])
+        for (const provider of pin.providers) {
+          const of = taken.get(provider) ?? { types: new Set(), scopes: new Set() };
+          pin.types.forEach(t => of.types.add(t));
+          pin.scopes?.forEach(s => of.scopes.add(s));
+          taken.set(provider, of);
+        }
+    return [...taken].map(([provider, of]) => ({ provider, types: [...of.types], scopes: [...of.scopes] }));
+  }
+
   /** The whole of main. With the argument "manifest" it prints plugin.json. */
   serve(): void {
     if (process.argv[2] === "manifest") {
-      console.log(JSON.stringify({ name: this.name, version: this.version, protocol: 1, auto_mtls: false, description: this.description }, null, 2));
+      console.log(JSON.stringify({ name: this.name, version: this.version, protocol: 1, auto_mtls: false, description: this.description,
+        settings: this.described.map(({ name, description, required, secret }) => ({ name, description, required, secret })), credentials: this.credentials() }, null, 2));
       return;
     }
     if (process.env.PATCHBAY_PLUGIN !== "ef2c1f0a5ab04f3e9ea4f1c9c2d3a7b6") {

@@ -89,6 +89,12 @@ func (f *faulty) Describe(context.Context, *proto.DescribeRequest) (*proto.Descr
 		d.Description = "otherwise"
 	case f.fault == "misfit":
 		example.Input = []byte(`{"text":1}`)
+	case f.fault == "pins":
+		example.Input = []byte(`{"text":"hi","nosuch":1}`)
+	case f.fault == "option": // a wrong example of a block that runs without credentials too
+		d.Blocks[0].InputSchema = []byte(`{"type":"object","properties":{"text":{"type":"string"},"credentials":{"type":"object"}}}`)
+		d.Blocks[0].Credentials = []*proto.CredentialsField{{Pin: "credentials", Providers: []string{"acme"}, Types: []string{"api_key"}, Optional: true}}
+		example.Outputs[1].Value = []byte(`"ho"`)
 	case f.fault == "example":
 		example.Outputs[1].Value = []byte(`"ho"`)
 	}
