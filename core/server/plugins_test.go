@@ -145,7 +145,7 @@ func TestPluginsComeChangeAndGoOnARunningServer(t *testing.T) {
 	callers.Wait()
 
 	before, stored := i.call(alice, http.MethodGet, "/api/v2/builder/graphs/"+agent, nil)
-	i.mustPatchbay("1 agents use its blocks", "plugin", "disable", "good")
+	i.mustPatchbay("1 agent uses its blocks", "plugin", "disable", "good")
 	status, body := i.call(alice, http.MethodGet, "/api/v2/builder/graphs/"+agent, nil)
 	if status != before || !bytes.Contains(body, []byte(echoBlock)) {
 		t.Errorf("the agent: %d %s\nbefore: %d %s", status, body, before, stored)
@@ -216,7 +216,7 @@ func TestPluginsAreChangedWithoutAServer(t *testing.T) {
 		}
 	}
 	i.badPatchbay("good: good: changed", "plugin", "verify")
-	i.badPatchbay("1 agents use its blocks", "plugin", "remove", "good")
+	i.badPatchbay("1 agent uses its blocks", "plugin", "remove", "good")
 	i.start()
 	if status, body := i.call(alice, http.MethodGet, "/api/v2/builder/graphs/"+agent, nil); status != http.StatusOK {
 		t.Errorf("the agent: %d %s", status, body)

@@ -88,7 +88,7 @@ type store struct {
 
 func (s *store) add(st *syscall.Stat_t, once bool) {
 	if !once {
-		id := [2]uint64{uint64(st.Dev), st.Ino}
+		id := [2]uint64{st.Dev, st.Ino}
 		if s.seen[id] {
 			return
 		}
@@ -141,7 +141,7 @@ func (h *hoard) look() (*store, error) {
 func deviceOf(path string) (uint64, error) {
 	var st syscall.Stat_t
 	err := syscall.Stat(path, &st)
-	return uint64(st.Dev), err
+	return st.Dev, err
 }
 
 // unlinked adds the files on a device that a process holds and that have no name any more.
@@ -153,7 +153,7 @@ func (s *store) unlinked(pid int, device uint64) {
 	}
 	for _, e := range entries {
 		var st syscall.Stat_t
-		if syscall.Stat(filepath.Join(folder, e.Name()), &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Nlink == 0 && uint64(st.Dev) == device {
+		if syscall.Stat(filepath.Join(folder, e.Name()), &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Nlink == 0 && st.Dev == device {
 			s.add(&st, false)
 		}
 	}
