@@ -152,6 +152,7 @@ func (f *fuzzer) restock() {
 		f.known["username"] = []string{"ada"}
 		f.known["provider"] = []string{"github"}
 		f.known["timezone"] = []string{"Europe/Berlin"}
+		f.known["callback_url"] = []string{f.base + "/connected"}
 		f.known["plugin"] = []string{"good"}
 		f.known["source"] = []string{"oci://" + servePlugin(f.t) + "/plugins/good:1.0.0"}
 		f.password = "correct horse battery staple"
@@ -397,7 +398,7 @@ func (f *fuzzer) authorize(o operation, header http.Header) {
 		return
 	}
 	switch {
-	case o.OperationID == "rateStoreAgent": // alice's own
+	case o.OperationID == "rateStoreAgent" || o.OperationID == "reviewStoreAgent": // alice's own
 		header.Set("Authorization", "Bearer "+token(f.t, bob))
 	case o.OperationID == "changePassword" && len(f.known["user_id"]) > 0:
 		ids := f.known["user_id"]
