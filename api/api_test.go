@@ -44,10 +44,10 @@ var secret = []byte(strings.Repeat("s", 32))
 // ended is a subscription to an execution whose only event is its last.
 type ended struct{ sent bool }
 
-func (*ended) Status() execution.Status         { return execution.Completed }
-func (*ended) LastSeq() int64                   { return 1 }
-func (*ended) Progress() <-chan json.RawMessage { return nil }
-func (*ended) Close()                           {}
+func (*ended) Status() execution.Status   { return execution.Completed }
+func (*ended) LastSeq() int64             { return 1 }
+func (*ended) Pass(func(json.RawMessage)) {}
+func (*ended) Close()                     {}
 func (e *ended) Next(context.Context) (execution.Event, error) {
 	if e.sent {
 		return execution.Event{}, io.EOF

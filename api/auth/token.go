@@ -130,7 +130,6 @@ type claims struct {
 	Session       string `json:"session_id"`
 	AppMetadata   struct {
 		Role          any `json:"role"`
-		Roles         any `json:"roles"`
 		EmailVerified any `json:"email_verified"`
 	} `json:"app_metadata"`
 	jwt.RegisteredClaims
@@ -143,8 +142,7 @@ func (c *claims) emailVerified() bool {
 func isTrue(claim any) bool { return claim == true || claim == "true" }
 
 func (c *claims) admin() bool {
-	roles, _ := c.AppMetadata.Roles.([]any)
-	return c.Role == RoleAdmin || c.AppMetadata.Role == RoleAdmin || slices.Contains(roles, any(RoleAdmin))
+	return c.Role == RoleAdmin || c.AppMetadata.Role == RoleAdmin
 }
 
 // verify checks a token in full. Which key it is checked with follows from its algorithm alone: HS256 has the secret,

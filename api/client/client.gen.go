@@ -1165,8 +1165,8 @@ type NodeDocument struct {
 	InputDefault *ValuesIfAny `json:"input_default,omitempty"`
 
 	// Metadata What user interfaces keep. The member `execution` bounds how the block is run: `timeout` of one attempt in seconds,
-	// `attempts` of a block whose failure may pass (1 to 10), `backoff` before the second one in seconds, doubled before
-	// each further one.
+	// `attempts` of a block whose failure may pass (1 to 10; its timeout is none that passes), `backoff` before the second
+	// one in seconds, doubled before each further one.
 	Metadata *json.RawMessage `json:"metadata,omitempty"`
 }
 

@@ -3179,8 +3179,8 @@ export interface components {
             input_default?: components["schemas"]["ValuesIfAny"];
             /**
              * @description What user interfaces keep. The member `execution` bounds how the block is run: `timeout` of one attempt in seconds,
-             *     `attempts` of a block whose failure may pass (1 to 10), `backoff` before the second one in seconds, doubled before
-             *     each further one.
+             *     `attempts` of a block whose failure may pass (1 to 10; its timeout is none that passes), `backoff` before the second
+             *     one in seconds, doubled before each further one.
              */
             metadata?: {
                 [key: string]: unknown;

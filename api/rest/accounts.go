@@ -95,7 +95,7 @@ func (s *server) CreateAccount(ctx context.Context, r CreateAccountRequestObject
 
 // UpdateAccount is PUT /api/v2/admin/accounts/{user_id}.
 func (s *server) UpdateAccount(ctx context.Context, r UpdateAccountRequestObject) (UpdateAccountResponseObject, error) {
-	login, err := s.logins.Change(ctx, r.UserId, account.LoginChange{Password: r.Body.Password, Admin: r.Body.IsAdmin, Disabled: r.Body.IsDisabled})
+	login, err := s.logins.Change(ctx, auth.UserID(r.UserId), account.LoginChange{Password: r.Body.Password, Admin: r.Body.IsAdmin, Disabled: r.Body.IsDisabled})
 	if err != nil {
 		return nil, err
 	}

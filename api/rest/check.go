@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -56,6 +57,20 @@ func (s *server) checked(doc *Document, maxBody int64) mux.MiddlewareFunc {
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// decoded gives operations the variables of the path as they were before they were put into it. What no name can hold stays
+// as it came, and is the name of nothing.
+func decoded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		variables := mux.Vars(r)
+		for name, value := range variables {
+			if plain, err := url.PathUnescape(value); err == nil && utf8.ValidString(plain) && !strings.ContainsRune(plain, 0) {
+				variables[name] = plain
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // joinLists makes one line of headers that may come in several; generated code takes no more than one.

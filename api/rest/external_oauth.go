@@ -34,7 +34,7 @@ func (s *server) InitiateOAuthExternal(ctx context.Context, r InitiateOAuthExter
 	if len(request.Metadata) > maxStateMetadata {
 		e.wrong["state_metadata"] = fmt.Sprintf("must have at most %d bytes", maxStateMetadata)
 	}
-	if e.wrong["callback_url"] == "" && !s.mayCallBack(request.Callback) {
+	if e.wrong["callback_url"] == "" && (jsonscan.HasLoneSurrogate(e.members["callback_url"]) || !s.mayCallBack(request.Callback)) {
 		e.wrong["callback_url"] = "must be an address of this server's origin, or of one of PATCHBAY_CORS_ORIGINS"
 	}
 	if err := e.problem(); err != nil {

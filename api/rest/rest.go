@@ -79,7 +79,8 @@ func New(c Config) (*API, error) {
 	limited := &limited{c.Limiter, c.Limits}
 	operations.Use(
 		located(c.TrustedProxies),
-		superseded(doc),
+		superseded(doc), // by the path as it came
+		decoded,
 		audit(c.Audit, doc),
 		s.authenticated(doc, c.Authenticate, limited),
 		s.checked(doc, c.MaxBody),
@@ -149,6 +150,8 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p := problem.OfAway(err, s.away)
 	switch {
+	case p.Status == http.StatusNotImplemented || p.RetryAfter > 0: // as the operator has set it
+		s.log.Debug("request refused", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
 	case errors.Is(err, auth.ErrUnchecked): // which is said where keys were asked for, once, and not for each who sends a token
 		s.log.Debug("request could not be authenticated", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
 	case p.Status >= 500:

@@ -8,16 +8,24 @@ import (
 
 // GetUserRetention is GET /api/v2/admin/users/{user_id}/retention.
 func (s *server) GetUserRetention(ctx context.Context, r GetUserRetentionRequestObject) (GetUserRetentionResponseObject, error) {
-	shown, err := s.retention(ctx, r.UserId, "")
+	user, err := s.knownUser(ctx, r.UserId)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := s.retention(ctx, user, "")
 	return GetUserRetention200JSONResponse(shown), err
 }
 
 // SetUserRetention is PUT /api/v2/admin/users/{user_id}/retention.
 func (s *server) SetUserRetention(ctx context.Context, r SetUserRetentionRequestObject) (SetUserRetentionResponseObject, error) {
-	if err := s.executions.SetRetention(ctx, r.UserId, "", r.Body.Days); err != nil {
+	user, err := s.knownUser(ctx, r.UserId)
+	if err != nil {
 		return nil, err
 	}
-	shown, err := s.retention(ctx, r.UserId, "")
+	if err := s.executions.SetRetention(ctx, user, "", r.Body.Days); err != nil {
+		return nil, err
+	}
+	shown, err := s.retention(ctx, user, "")
 	return SetUserRetention200JSONResponse(shown), err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/patchbay-io/patchbay/api/auth"
+	"github.com/patchbay-io/patchbay/api/problem"
 	"github.com/patchbay-io/patchbay/core/account"
 	"github.com/patchbay-io/patchbay/core/store"
 )
@@ -54,6 +55,18 @@ func (s *server) SetTimezoneV1(ctx context.Context, r SetTimezoneV1RequestObject
 		return nil, err
 	}
 	return SetTimezoneV1200JSONResponse{Timezone: r.Body.Timezone}, nil
+}
+
+// knownUser is the id, as it is written here, of a user who has been here.
+func (s *server) knownUser(ctx context.Context, id string) (string, error) {
+	u, err := s.users.User(ctx, auth.UserID(id))
+	if err != nil {
+		return "", err
+	}
+	if !u.Known {
+		return "", problem.NotFound("user not found")
+	}
+	return u.ID, nil
 }
 
 // user is who calls, by the name of the creator that they are, if any.

@@ -11,6 +11,7 @@ import (
 // User is what is known of somebody whom a token named.
 type User struct {
 	ID       string
+	Known    bool   // a token has named him, or he has an account of this server's own
 	Email    string // empty: no token has named one
 	Timezone string // IANA name: the user's, or else the server's
 }
@@ -22,6 +23,7 @@ func (s *Service) User(ctx context.Context, id string) (*User, error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("read user: %w", err)
 	}
+	u.Known = err == nil
 	if u.Timezone == "" {
 		u.Timezone = s.timezone
 	}

@@ -43,7 +43,7 @@ func TestTimezonesOfUsers(t *testing.T) {
 	if err := s.Seen(t.Context(), "ann", "ann@example.org"); err != nil {
 		t.Fatal(err)
 	}
-	if u, err := s.User(t.Context(), "ann"); err != nil || *u != (User{"ann", "ann@example.org", "America/Argentina/Buenos_Aires"}) {
+	if u, err := s.User(t.Context(), "ann"); err != nil || *u != (User{"ann", true, "ann@example.org", "America/Argentina/Buenos_Aires"}) {
 		t.Errorf("%+v %v", u, err)
 	}
 }

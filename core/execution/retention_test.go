@@ -109,7 +109,7 @@ func TestExecutionsGoWhenTheirTimeIsOver(t *testing.T) {
 	late := h.age(h.finished(h.execute(plain, large)).ID, 12)
 	for script, id := range map[string]string{
 		`UPDATE execution SET status = 'RUNNING', ended_at = NULL, owner = gen_random_uuid(), retry_of = '` + retried + `' WHERE id = ?`: elsewhere,
-		`UPDATE execution SET ended_at = now() WHERE id = ?`: late,
+		`UPDATE execution SET ended_at = now() WHERE id = ?`:                                                                             late,
 	} {
 		if _, err := h.db.ExecContext(ctx, script, id); err != nil {
 			t.Fatal(err)

@@ -77,7 +77,7 @@ func (s *Statement) RowsIn(ctx context.Context, tx *sql.Tx, args []any, each fun
 		if stmt == nil {
 			rows, err = tx.QueryContext(ctx, s.query, args...)
 		} else {
-			rows, err = tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+			rows, err = tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 		}
 		return read(rows, err, each)
 	})

@@ -160,7 +160,7 @@ func (t *trial) watch(ctx context.Context, id string) error {
 }
 
 func (t *trial) listen(ctx context.Context, id string, last *int64) (over bool, err error) {
-	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+t.cluster.addr+"/ws?token="+t.token, nil)
+	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+t.cluster.addr+"/ws?token="+t.token, nil) //nolint:bodyclose // there is nothing to close (Dialer's documentation)
 	if err != nil {
 		return false, fmt.Errorf("connect: %w", err)
 	}
