@@ -177,7 +177,7 @@ func TestPluginThatFailsReplacesNone(t *testing.T) {
 		{Name: "good", Folder: version(t, dir, "good", "2.0.0-needy").Folder}:      `needs the setting "token"`,
 		{Name: "good", Folder: version(t, dir, "good", "2.0.0-shortlived").Folder}: "out of luck",
 		{Name: "second", Folder: version(t, dir, "second", "2.0.0-twin").Folder}:   "plugin good offers",
-		&broken:                              "find executable",
+		&broken:                              "and there is no ",
 		{Name: "other", Folder: before.Path}: "not a directory",
 		{Name: "other", Folder: filepath.Dir(before.Path)}: `is not "other"`,
 	} {
