@@ -152,7 +152,8 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 	in := &instance{process: p, conn: conn, gone: make(chan struct{})}
 	client := proto.NewPluginClient(conn)
 	description, err := client.Describe(ctx, &proto.DescribeRequest{})
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	// The plugin knows the deadline too, and may be the first to say that it is over.
+	if err != nil && (errors.Is(ctx.Err(), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded) {
 		return in, fmt.Errorf("describe: it did not answer within %s", s.host.pace.start)
 	}
 	if err != nil {
