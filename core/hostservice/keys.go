@@ -15,6 +15,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/patchbay-io/patchbay/core/block"
+	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
@@ -68,7 +69,8 @@ func (a *Attempt) getKey(ctx context.Context, from *block.Block, c *proto.GetKey
 	value, found := a.keys.set[w.id]
 	a.mu.Unlock()
 	if !found {
-		if value, err = a.s.storedKey(ctx, w.User, w.id); err != nil {
+		value, err = postgres.Lasting(ctx, func() (json.RawMessage, error) { return a.s.storedKey(ctx, w.User, w.id) })
+		if err != nil {
 			return nil, err
 		}
 	}

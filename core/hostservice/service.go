@@ -134,7 +134,7 @@ func (a *Attempt) answer(ctx context.Context, from *block.Block, c *proto.Call) 
 	}
 	switch s := c.GetService().(type) {
 	case *proto.Call_GetKey:
-		return postgres.Lasting(ctx, func() (*proto.Reply, error) { return a.getKey(ctx, from, s.GetKey) })
+		return a.getKey(ctx, from, s.GetKey)
 	case *proto.Call_SetKey:
 		return postgres.Lasting(ctx, func() (*proto.Reply, error) {
 			return &proto.Reply{}, a.setKey(ctx, from, c.GetNumber(), s.SetKey)

@@ -31,11 +31,13 @@ const (
 )
 
 // Lasting asks again while the database is away, until ctx ends: what runs on behalf of users is delayed by an outage
-// and does not fail by it. What it repeats must have changed nothing when it fails.
+// and does not fail by it. A bound that ask sets to its own time counts as an outage too: the database hangs, or this process
+// was paused for so long. What it repeats must have changed nothing when it fails, or change the same again.
 func Lasting[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		answer, err := ask()
-		if err == nil || !Away(err) {
+		late := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+		if err == nil || !late && !Away(err) {
 			return answer, err
 		}
 		select {
