@@ -27,16 +27,18 @@ var (
 
 var errEnded = errors.New("the connection is closing")
 
-// conn is one client. Its goroutines: run reads, the writer writes, and each subscription pumps.
+// conn is one client. Its goroutines: run reads, the writer writes while there is something to write, and each
+// subscription pumps.
 type conn struct {
 	handler   *Handler
 	ctx       context.Context // of everything that the connection does; ended by end
 	interrupt context.CancelCauseFunc
 	log       hclog.Logger
-	limits    Limits
+	limits    *Limits
 	socket    *websocket.Conn
 	who       auth.Principal
 	queue     *queue
+	writer    writer
 	pumps     sync.WaitGroup
 	subs      map[string]*pump // of the reader alone
 	received  []time.Time      // when the last frames came, oldest first
@@ -44,15 +46,21 @@ type conn struct {
 	mu      sync.Mutex
 	goodbye *goodbye
 	by      time.Time
+	pinging *time.Timer
 }
 
-func newConn(ctx context.Context, h *Handler, socket *websocket.Conn, who auth.Principal) *conn {
-	ctx, interrupt := context.WithCancelCause(ctx)
-	return &conn{
+func newConn(h *Handler, socket *websocket.Conn, who auth.Principal) *conn {
+	ctx, interrupt := context.WithCancelCause(context.Background()) // the request's ends with the handshake
+	c := &conn{
 		ctx: ctx, interrupt: interrupt,
-		handler: h, log: h.Logger, limits: h.Limits, socket: socket, who: who,
-		queue: newQueue(h.Limits.Buffer), subs: map[string]*pump{},
+		handler: h, log: h.Logger, limits: &h.Limits, socket: socket, who: who, subs: map[string]*pump{},
 	}
+	c.writer = writer{c: c, net: socket.NetConn()}
+	c.queue = newQueue(c.limits.Buffer, c.writer.run)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pinging = time.AfterFunc(c.limits.Ping, c.ping)
+	return c
 }
 
 // run serves the client to its end.
@@ -67,21 +75,25 @@ func (c *conn) run() {
 	if c.who.Revocable() {
 		watching.Go(c.watch)
 	}
-	w := &writer{c: c, net: c.socket.NetConn()}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		w.run()
-	}()
-
 	c.end(c.read(c.ctx))
 	for _, p := range c.subs {
 		p.stop()
 	}
 	c.pumps.Wait()
 	c.queue.close()
-	<-written
+	c.queue.writing.Wait()
+	c.writer.farewell()
 	c.drain()
+}
+
+// ping pings the client again and again until the connection ends.
+func (c *conn) ping() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.goodbye == nil {
+		c.queue.insist(frame{opcode: websocket.PingMessage})
+		c.pinging.Reset(c.limits.Ping)
+	}
 }
 
 // watch ends the connection when its credential is not good any more, or covers it no longer. A database that is away
@@ -94,7 +106,7 @@ func (c *conn) watch() {
 		case <-c.ctx.Done():
 			return
 		case <-tick.C:
-			ctx, cancel := context.WithTimeout(c.ctx, subscribing)
+			ctx, cancel := context.WithTimeout(c.ctx, c.limits.Opening)
 			now, err := c.handler.Current(ctx, c.who)
 			cancel()
 			if errors.Is(err, auth.ErrInvalid) || err == nil && c.who.May(following...) && !now.May(following...) {
@@ -112,6 +124,7 @@ func (c *conn) end(g goodbye) {
 		return
 	}
 	c.goodbye = &g
+	c.pinging.Stop()
 	c.by = time.Now().Add(c.limits.Goodbye)
 	if g.code == websocket.CloseTryAgainLater {
 		c.by = time.Now().Add(c.limits.Stall) // it read nothing for that long; the code reaches it only if it reads again

@@ -51,6 +51,7 @@ type Limits struct {
 	Messages      int // frames of a client within Window
 	Window        time.Duration
 	Subscriptions int           // at once
+	Opening       time.Duration // of one subscription
 	Buffer        int           // bytes that wait to be sent, or one frame
 	Gather        time.Duration // how long frames are gathered for one system call while many come
 	Ping          time.Duration // between pings of the server
@@ -62,7 +63,7 @@ type Limits struct {
 
 // DefaultLimits are those of the contract.
 var DefaultLimits = Limits{
-	Frame: 64 << 10, Messages: 30, Window: time.Second, Subscriptions: 100,
+	Frame: 64 << 10, Messages: 30, Window: time.Second, Subscriptions: 100, Opening: 15 * time.Second,
 	Buffer: 16 << 20, Gather: 15 * time.Millisecond,
 	Ping: 30 * time.Second, Idle: 90 * time.Second, Stall: 10 * time.Second, Recheck: 5 * time.Second, Goodbye: 2 * time.Second,
 }
@@ -105,7 +106,7 @@ func New(c Config) *Handler {
 	}
 }
 
-// ServeHTTP takes a client from its handshake to its end.
+// ServeHTTP lets a client in, which is then served until it or Shutdown ends that.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
@@ -121,18 +122,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.running.Done()
+	if c := h.shakeHands(w, r); c != nil {
+		// On a goroutine of its own, since that of the request keeps all that reading the request took.
+		h.running.Go(func() {
+			defer h.remove(c)
+			c.run()
+		})
+	}
+}
+
+// shakeHands makes a request to a connection, or answers it and gives nil.
+func (h *Handler) shakeHands(w http.ResponseWriter, r *http.Request) *conn {
 	who, refused := h.admit(r)
 	socket, err := h.upgrader.Upgrade(hijackable{w}, r, nil)
 	if err != nil {
-		return // answered by the upgrader
+		return nil // answered by the upgrader
 	}
-	c := newConn(r.Context(), h, socket, who)
+	c := newConn(h, socket, who)
 	if refused != nil {
 		c.end(*refused)
 	}
 	h.add(c)
-	defer h.remove(c)
-	c.run()
+	return c
 }
 
 // Shutdown closes all connections, with 1012, and waits for them to the end of the context.

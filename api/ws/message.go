@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
@@ -19,9 +19,6 @@ import (
 
 // following are the permissions of which an API key needs one to follow executions.
 var following = []account.Permission{account.ReadRun, account.ReadGraph}
-
-// subscribing is how long opening a subscription may take.
-const subscribing = 15 * time.Second
 
 // message is what clients send.
 type message struct {
@@ -141,8 +138,16 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 
 // open opens a subscription, if the credential still covers it.
 func (c *conn) open(ctx context.Context, m message) (Subscription, error) {
-	ctx, cancel := context.WithTimeout(ctx, subscribing)
+	inTime, cancel := context.WithTimeout(ctx, c.limits.Opening)
 	defer cancel()
+	s, err := c.openCovered(inTime, m)
+	if err != nil && ctx.Err() == nil && inTime.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", problem.Unavailable("the subscription could not be opened in time; try again"), err)
+	}
+	return s, err
+}
+
+func (c *conn) openCovered(ctx context.Context, m message) (Subscription, error) {
 	who, err := c.handler.Current(ctx, c.who)
 	if err != nil {
 		return nil, err

@@ -16,10 +16,12 @@ var errQueueClosed = errors.New("the connection is closing")
 
 // queue holds the frames that wait to be written: at most limit bytes, or one frame.
 type queue struct {
-	limit int
-	ready chan struct{} // has an element when there may be frames, or the queue was closed
+	limit   int
+	write   func()         // takes and writes until there is no more; it has a goroutine only as long
+	writing sync.WaitGroup // that goroutine
 
 	mu      sync.Mutex
+	busy    bool // somebody writes
 	frames  []frame
 	bytes   int // of frames and of what the writer has taken and not yet written
 	waiting int // pushes that wait for room
@@ -27,8 +29,8 @@ type queue struct {
 	closed  bool
 }
 
-func newQueue(limit int) *queue {
-	return &queue{limit: limit, ready: make(chan struct{}, 1), room: make(chan struct{})}
+func newQueue(limit int, write func()) *queue {
+	return &queue{limit: limit, write: write, room: make(chan struct{})}
 }
 
 // push waits for room.
@@ -63,6 +65,15 @@ func (q *queue) push(ctx context.Context, f frame) error {
 	}
 }
 
+// insist takes a frame however full the queue is.
+func (q *queue) insist(f frame) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.add(f)
+	}
+}
+
 // offer drops a frame when the queue is half full.
 func (q *queue) offer(f frame) {
 	q.mu.Lock()
@@ -75,18 +86,27 @@ func (q *queue) offer(f frame) {
 func (q *queue) add(f frame) {
 	q.frames = append(q.frames, f)
 	q.bytes += len(f.payload)
-	select {
-	case q.ready <- struct{}{}:
-	default:
+	if !q.busy {
+		q.busy = true
+		q.writing.Go(q.write)
 	}
 }
 
-// take hands all frames to the writer, who says written when they are out.
-func (q *queue) take() (frames []frame, closed bool) {
+// more says whether there are frames to take. If not, the writer ends, and the next frame begins another.
+func (q *queue) more() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	frames, q.frames = q.frames, nil
-	return frames, q.closed
+	q.busy = len(q.frames) > 0
+	return q.busy
+}
+
+// take hands all frames to the writer, who says written when they are out, and takes a slice for those that come.
+func (q *queue) take(empty []frame) []frame {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	frames := q.frames
+	q.frames = empty
+	return frames
 }
 
 func (q *queue) written(bytes int) {
@@ -109,13 +129,9 @@ func (q *queue) full() bool {
 	return q.waiting > 0
 }
 
-// close lets nothing more in; what is there can still be taken.
+// close lets nothing more in; what is there is still written.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
 }

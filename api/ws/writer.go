@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -13,38 +14,31 @@ import (
 // chunk is how many bytes go into one system call; frames that are larger go in several.
 const chunk = 64 << 10
 
+// batches are the bytes of one system call each. Few connections write at the same moment, so few are needed.
+var batches = sync.Pool{New: func() any { return new([]byte) }}
+
 // writer is the only one that writes to the client once the handshake is over, so frames never mix. It puts the frames
 // that are there into one system call. After a write it waits for others to gather, so that an event that comes alone
 // goes out at once and a stream of them does not cost one system call each.
 type writer struct {
 	c     *conn
 	net   net.Conn
+	taken []frame // empty; kept for its room
 	batch []byte
 	last  time.Time // of the last write
 }
 
-// run writes until the queue is closed and empty, or the client is lost.
+// run writes until nothing waits, or the client is lost; then the queue begins no other.
 func (w *writer) run() {
-	ping := time.NewTicker(w.c.limits.Ping)
-	defer ping.Stop()
-	for {
-		select {
-		case <-w.c.queue.ready:
-			w.gather()
-			frames, closed := w.c.queue.take()
-			if err := w.write(frames); err != nil {
-				w.c.lost(err)
-				return
-			}
-			if closed {
-				w.farewell()
-				return
-			}
-		case <-ping.C:
-			if err := w.write([]frame{{websocket.PingMessage, nil}}); err != nil {
-				w.c.lost(err)
-				return
-			}
+	for w.c.queue.more() {
+		w.gather()
+		frames := w.c.queue.take(w.taken)
+		if err := w.write(frames); err != nil {
+			w.c.lost(err)
+			return
+		}
+		if w.taken = frames[:0]; cap(frames) > 16 {
+			w.taken = nil
 		}
 	}
 }
@@ -62,11 +56,16 @@ func (w *writer) gather() {
 }
 
 func (w *writer) write(frames []frame) error {
+	batch := batches.Get().(*[]byte)
+	w.batch = (*batch)[:0]
+	defer func() {
+		*batch, w.batch = w.batch, nil
+		batches.Put(batch)
+	}()
 	pending := 0 // bytes of payloads in the batch
 	for i, f := range frames {
 		if w.c.tooSlow() {
-			w.batch = w.batch[:0] // whole frames that it will ask for again
-			return nil
+			return nil // whole frames that it will ask for again
 		}
 		frames[i].payload = nil // not kept while the rest is written
 		w.batch = appendHeader(w.batch, f.opcode, len(f.payload))

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,6 +129,8 @@ type fixture struct {
 	handler *Handler
 	url     string
 
+	requests atomic.Int32 // that the handler has not yet returned from
+
 	mu          sync.Mutex
 	permissions []account.Permission // of all keys
 	away        error                // of looking them up
@@ -171,9 +174,13 @@ func serve(t *testing.T, limits Limits, stories map[string]*story, origins ...st
 			}
 			return token(strings.TrimPrefix(header, "Bearer "))
 		},
-		Subscribe: func(_ context.Context, user, id string, after int64) (Subscription, error) {
-			if id == "away" {
+		Subscribe: func(ctx context.Context, user, id string, after int64) (Subscription, error) {
+			switch id {
+			case "away":
 				return nil, fmt.Errorf("subscribe: %w", errAway)
+			case "stuck":
+				<-ctx.Done()
+				return nil, fmt.Errorf("subscribe: %w", ctx.Err())
 			}
 			s, ok := stories[id]
 			if !ok || s.user != user {
@@ -185,7 +192,11 @@ func serve(t *testing.T, limits Limits, stories map[string]*story, origins ...st
 			return &view{story: s, next: after, last: int64(len(s.events)), st: s.status}, nil
 		},
 	})
-	server := httptest.NewServer(h)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.requests.Add(1)
+		defer f.requests.Add(-1)
+		h.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -478,6 +489,28 @@ func TestErrorsLeaveTheSocketOpen(t *testing.T) {
 	c.expect(`{"type":"pong"}`)
 }
 
+func TestSubscribingThatTakesTooLongCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	limits := DefaultLimits
+	limits.Opening = 10 * time.Millisecond
+	c := serve(t, limits, map[string]*story{"e": newStory("ann")}).as("ann")
+	c.send(`{"type":"subscribe","execution_id":"stuck","id":1}`)
+	if got := c.next(); !strings.Contains(got, `"code":"UNAVAILABLE"`) || !strings.Contains(got, "try again") || !strings.HasSuffix(got, `"id":1}`) {
+		t.Error(got)
+	}
+}
+
+func TestConnectionsKeepNothingOfTheirRequests(t *testing.T) {
+	t.Parallel()
+	f := serve(t, DefaultLimits, nil)
+	c := f.as("ann")
+	for f.requests.Load() > 0 {
+		runtimeYield()
+	}
+	c.send(`{"type":"ping"}`)
+	c.expect(`{"type":"pong"}`)
+}
+
 func TestAbuse(t *testing.T) {
 	t.Parallel()
 	tight := DefaultLimits
@@ -560,13 +593,13 @@ func TestSilentClientIsClosed(t *testing.T) {
 func TestPingsKeepAQuietClient(t *testing.T) {
 	t.Parallel()
 	limits := DefaultLimits
-	limits.Ping, limits.Idle = 20*time.Millisecond, 500*time.Millisecond
+	limits.Ping, limits.Idle = 20*time.Millisecond, 2*time.Second
 	s := newStory("ann")
 	f := serve(t, limits, map[string]*story{"e": s})
 	c := f.as("ann")
 	pings := 0
 	c.SetPingHandler(func(text string) error {
-		if pings++; pings == 50 { // a second: twice as long as silence is tolerated
+		if pings++; pings == 200 { // four seconds: twice as long as silence is tolerated
 			s.emit(true, `1`)
 		}
 		return c.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(time.Second))
@@ -588,8 +621,13 @@ func TestSlowClientIsClosedAndResumes(t *testing.T) {
 	}
 	s.emit(true, want...)
 
-	slow := f.as("ann")
-	slow.send(`{"type":"subscribe","execution_id":"e"}`)
+	slow, other := f.as("ann"), f.as("ann")
+	for _, c := range []*client{slow, other} {
+		c.send(`{"type":"subscribe","execution_id":"e"}`)
+	}
+	other.next()
+	other.expect(want...)
+	other.Close()
 	gone := func() bool { f.handler.mu.Lock(); defer f.handler.mu.Unlock(); return len(f.handler.conns) == 0 }
 	for deadline := time.Now().Add(20 * time.Second); !gone(); { // it reads nothing meanwhile
 		if time.Now().After(deadline) {
@@ -634,14 +672,14 @@ func TestSlowClientThatReadsAgainIsTold(t *testing.T) {
 
 func TestProgressIsLostFirst(t *testing.T) {
 	t.Parallel()
-	q := newQueue(100)
+	q := newQueue(100, func() {})
 	text := func(n int) frame { return frame{websocket.TextMessage, []byte(strings.Repeat("x", n))} }
 	q.offer(text(40))
 	q.offer(text(40)) // beyond half
 	if err := q.push(t.Context(), text(60)); err != nil {
 		t.Fatal(err)
 	}
-	if frames, _ := q.take(); len(frames) != 2 {
+	if frames := q.take(nil); len(frames) != 2 {
 		t.Errorf("%d frames", len(frames))
 	}
 
