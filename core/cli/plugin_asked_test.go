@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,5 +33,32 @@ func TestUpgradesSayWhatIsNewInThem(t *testing.T) {
 	}
 	if got := newIn(asked.Permissions, current.Permissions); strings.Join(got, "; ") != "network: connections to public addresses, by the server's proxy; files: /srv (read and write); environment: NEW" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestListShowsDigestsAndWhatWasGranted(t *testing.T) {
+	t.Parallel()
+	digest, source := "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "/tmp/acme.tar.gz"
+	var b strings.Builder
+	err := showPlugins(&b, []pluginView{
+		{Name: "acme", Version: "1.0.0", State: "ready", Blocks: 2, Source: &source, Digest: &digest, Permissions: &plugin.Permissions{
+			Network: true, Files: []plugin.FileAccess{{Path: "/srv/a"}}, Environment: []string{"REGION"}, Memory: 2048, Processes: 1024,
+		}},
+		{Name: "modest", Version: "1.0.0", State: "ready", Source: &source, Digest: &digest, Permissions: &plugin.Permissions{}},
+		{Name: "text", Version: "0.1.0", State: "ready", Own: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][]string{
+		{"PLUGIN", "VERSION", "STATE", "BLOCKS", "BEFORE", "DIGEST", "SIGNED", "GRANTED", "FROM"},
+		{"acme", "1.0.0", "ready", "2", "-", "sha256:5f70bf18a086", "unsigned", "network, /srv/a (read), $REGION, 2048 MiB, 1024 processes", source},
+		{"modest", "1.0.0", "ready", "0", "-", "sha256:5f70bf18a086", "unsigned", "-", source},
+		{"text", "0.1.0", "ready", "0", "-", "-", "-", "-", "the server"},
+	}
+	for i, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+		if got := regexp.MustCompile("  +").Split(line, -1); !slices.Equal(got, want[i]) {
+			t.Errorf("%q, want %q", got, want[i])
+		}
 	}
 }

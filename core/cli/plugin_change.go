@@ -15,7 +15,7 @@ import (
 
 type pluginList struct {
 	accountConnection
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool `name:"json" help:"Print JSON, with digests in full."`
 }
 
 // Run is patchbay plugin list.
@@ -30,28 +30,54 @@ func (c pluginList) Run(ctx context.Context, settings *config.Settings, t termin
 			encoder.SetIndent("", "  ")
 			return encoder.Encode(all)
 		}
-		w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "PLUGIN\tVERSION\tSTATE\tBLOCKS\tBEFORE\tSIGNED\tFROM")
-		for _, v := range all {
-			from, signed := "the server", "-"
-			if !v.Own {
-				from, signed = value(v.Source), "unsigned"
-				if v.SignedBy != nil {
-					signed = (*v.SignedBy)[:min(len(*v.SignedBy), 19)]
-				}
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", v.Name, v.Version, v.State, v.Blocks, cmp.Or(value(v.Previous), "-"), signed, printable(from))
-		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
-		for _, v := range all {
-			if v.Error != nil {
-				fmt.Fprintf(t.out, "%s: %s\n", v.Name, printable(*v.Error))
-			}
-		}
-		return nil
+		return showPlugins(t.out, all)
 	})
+}
+
+// showPlugins prints a table, and below it what is wrong.
+func showPlugins(out io.Writer, all []pluginView) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PLUGIN\tVERSION\tSTATE\tBLOCKS\tBEFORE\tDIGEST\tSIGNED\tGRANTED\tFROM")
+	for _, v := range all {
+		from, signed := "the server", "-"
+		if !v.Own {
+			from, signed = value(v.Source), cmp.Or(abbreviated(value(v.SignedBy)), "unsigned")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.Name, v.Version, v.State, v.Blocks, cmp.Or(value(v.Previous), "-"),
+			cmp.Or(abbreviated(value(v.Digest)), "-"), signed, cmp.Or(v.granted(), "-"), printable(from))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, v := range all {
+		if v.Error != nil {
+			fmt.Fprintf(out, "%s: %s\n", v.Name, printable(*v.Error))
+		}
+	}
+	return nil
+}
+
+// abbreviated is as much of a digest as people compare.
+func abbreviated(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
+
+// granted is what a plugin may have beside what every plugin has, on one line.
+func (v *pluginView) granted() string {
+	if v.Permissions == nil {
+		return ""
+	}
+	var all []string
+	for _, p := range permissionsAsked(*v.Permissions) {
+		switch p.what {
+		case "network":
+			p.text = p.what
+		case "environment":
+			p.text = "$" + p.text
+		case "processes":
+			p.text += " processes"
+		}
+		all = append(all, printable(p.text))
+	}
+	return strings.Join(all, ", ")
 }
 
 // pluginNamed is a command about one plugin.

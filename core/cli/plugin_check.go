@@ -13,6 +13,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/conformance"
+	"github.com/patchbay-io/patchbay/core/server"
 )
 
 // manifestName is the file that makes a plugin of a folder.
@@ -29,7 +30,7 @@ func (c pluginTest) Run(ctx context.Context, settings *config.Settings, t termin
 		return err
 	}
 	passed, err := conformance.Run(ctx, conformance.Config{
-		Folder: folder, Settings: settings.PluginSettings,
+		Folder: folder, Host: server.PluginHosting(settings),
 		Report: func(r conformance.Result) {
 			fmt.Fprintf(t.out, "%-4s  %-16s  %5.1f s  %s\n", r.Outcome, r.Check, r.Took.Seconds(), strings.ReplaceAll(r.Detail, "\n", "\n        "))
 			if r.Advice != "" {

@@ -30,6 +30,7 @@ type pluginView struct {
 	Error       *string             `json:"error"`
 	Blocks      int                 `json:"blocks"`
 	Source      *string             `json:"source"`
+	Digest      *string             `json:"digest"`
 	SignedBy    *string             `json:"signed_by"`
 	Permissions *plugin.Permissions `json:"permissions"`
 	Previous    *string             `json:"previous_version"`
@@ -335,6 +336,7 @@ func viewOf(p *install.Plugin) *pluginView {
 	if e := p.Entry; e != nil {
 		v.Permissions = &e.Permissions
 		set(&v.Source, e.Source)
+		set(&v.Digest, e.Digest)
 		set(&v.SignedBy, e.SignedBy)
 		if e.Previous != nil {
 			set(&v.Previous, e.Previous.Version)

@@ -18,7 +18,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -31,19 +30,23 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
 // startLimit is how long PROTOCOL.md gives a plugin for its handshake.
 const startLimit = 10 * time.Second
 
-// process is a plugin that was started as PROTOCOL.md says, by nothing that a plugin's own libraries may share.
+// process is a plugin that was started as servers start it and greeted as PROTOCOL.md says, by nothing that a plugin's own
+// libraries may share.
 type process struct {
-	command *exec.Cmd
+	cell    *plugin.Cell
 	folder  string // its working folder, with its socket
+	began   time.Time
 	conn    *grpc.ClientConn
 	client  proto.PluginClient
-	stdout  tail // what came after the handshake: nothing may
+	first   chan string // has the first line on standard output
+	stdout  tail        // what came after it: nothing may
 	stderr  tail
 	started time.Duration // until the handshake
 	streams []io.Closer   // that are read
@@ -51,100 +54,90 @@ type process struct {
 	exited  chan struct{}
 }
 
-// start starts a plugin and shakes hands with it.
-func start(ctx context.Context, executable string, mutualTLS bool) (p *process, err error) {
-	folder, err := os.MkdirTemp("", "pb")
-	if err != nil {
-		return nil, fmt.Errorf("make a folder for the plugin: %w", err)
-	}
-	p = &process{command: exec.Command(executable), folder: folder, exited: make(chan struct{})}
-	defer func() {
-		if err != nil {
-			p.kill()
-		}
-	}()
-	for _, name := range []string{"s", "tmp"} {
-		if err := os.Mkdir(filepath.Join(folder, name), 0o700); err != nil {
-			close(p.exited)
-			return p, err
-		}
-	}
+// start starts the plugin and shakes hands with it. On an error the process is what is left of it, to be killed; nil: nothing.
+func (s *suite) start() (*process, error) {
+	variables := []string{proto.Handshake.MagicCookieKey + "=" + proto.Handshake.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=" + strconv.Itoa(proto.Version)}
 	var config *tls.Config
-	p.command.Dir = folder
-	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.command.Env = append(environment(folder), proto.Handshake.MagicCookieKey+"="+proto.Handshake.MagicCookieValue,
-		"PLUGIN_PROTOCOL_VERSIONS="+strconv.Itoa(proto.Version), "PLUGIN_UNIX_SOCKET_DIR="+filepath.Join(folder, "s"))
-	if mutualTLS {
+	if s.manifest.AutoMTLS {
 		certificate, text, err := certificate()
 		if err != nil {
-			close(p.exited)
-			return p, err
+			return nil, err
 		}
 		config = &tls.Config{Certificates: []tls.Certificate{certificate}, ServerName: "localhost", MinVersion: tls.VersionTLS12}
-		p.command.Env = append(p.command.Env, "PLUGIN_CLIENT_CERT="+text)
+		variables = append(variables, "PLUGIN_CLIENT_CERT="+text)
 	}
-	line, err := p.run(ctx)
+	p, err := s.spawn(variables...)
+	if err != nil {
+		return p, err
+	}
+	line, err := p.greeting(s.ctx)
 	if err != nil {
 		return p, err
 	}
 	return p, p.connect(line, config)
 }
 
-func environment(folder string) []string {
-	env := []string{"HOME=" + folder, "TMPDIR=" + filepath.Join(folder, "tmp")}
-	for _, name := range []string{"PATH", "LANG", "TZ"} {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
-		}
+// spawn starts a process of the plugin.
+func (s *suite) spawn(variables ...string) (p *process, err error) {
+	p = &process{exited: make(chan struct{}), first: make(chan string, 1)}
+	if p.folder, err = s.launcher.Folder(); err != nil {
+		return nil, err
 	}
-	return env
+	sockets := filepath.Join(p.folder, "s")
+	if err = os.Mkdir(sockets, 0o700); err == nil {
+		variables = append(variables, "PLUGIN_UNIX_SOCKET_DIR="+sockets)
+		p.cell, err = s.launcher.Prepare(plugin.Installation{Name: s.manifest.Name, Folder: s.folder}, p.folder, variables, sockets)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(p.folder))
+	}
+	return p, p.run()
 }
 
-// run starts the process and waits for its first line.
-func (p *process) run(ctx context.Context) (line string, err error) {
-	stdout, theirs, err := os.Pipe()
+// run starts the process and reads what it writes.
+func (p *process) run() error {
+	stdout, out, err := os.Pipe()
 	if err != nil {
-		close(p.exited)
-		return "", err
+		return err
 	}
-	p.command.Stdout = theirs
 	stderr, errs, err := os.Pipe()
 	if err != nil {
-		close(p.exited)
-		return "", errors.Join(err, stdout.Close(), theirs.Close())
+		return errors.Join(err, stdout.Close(), out.Close())
 	}
-	p.command.Stderr = errs
-	began := time.Now()
-	err = p.command.Start()
-	_, _ = theirs.Close(), errs.Close()
-	if err != nil {
-		close(p.exited)
-		_, _ = stdout.Close(), stderr.Close()
-		return "", fmt.Errorf("start the executable: %w", err)
+	p.streams = []io.Closer{stdout, stderr}
+	p.cell.Command.Stdout, p.cell.Command.Stderr = out, errs
+	p.began = time.Now()
+	err = p.cell.Start()
+	_, _ = out.Close(), errs.Close()
+	if p.cell.Command.Process == nil {
+		return fmt.Errorf("start the executable: %w", err)
 	}
 	go func() {
-		_ = p.command.Wait()
+		_ = p.cell.Command.Wait()
 		close(p.exited)
 	}()
-	p.streams = []io.Closer{stdout, stderr}
 	p.drained.Go(func() { p.stderr.fill(stderr) })
-	first := make(chan string, 1)
 	p.drained.Go(func() {
 		reader := bufio.NewReaderSize(stdout, 64<<10)
 		text, _ := reader.ReadString('\n')
-		first <- text
+		p.first <- text
 		p.stdout.fill(reader)
 	})
+	return err
+}
+
+// greeting waits for the first line of the process.
+func (p *process) greeting(ctx context.Context) (line string, err error) {
 	timer := time.NewTimer(startLimit)
 	defer timer.Stop()
 	select {
-	case line = <-first:
+	case line = <-p.first:
 	case <-timer.C:
 		return "", fmt.Errorf("no line came on standard output within %s", startLimit)
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	p.started = time.Since(began)
+	p.started = time.Since(p.began)
 	if line == "" {
 		return "", errors.New("the process closed its standard output without the line of the handshake")
 	}
@@ -161,8 +154,8 @@ func (p *process) connect(line string, config *tls.Config) error {
 		return fmt.Errorf("the handshake's first field is %q, not the version of the line, 1: %.200q", fields[0], line)
 	case fields[1] != strconv.Itoa(proto.Version):
 		return fmt.Errorf("the handshake's second field chooses protocol %q, and %d was offered", fields[1], proto.Version)
-	case fields[2] != "unix" && fields[2] != "tcp":
-		return fmt.Errorf("the handshake's third field is %q, neither unix nor tcp", fields[2])
+	case fields[2] != "unix":
+		return fmt.Errorf("the handshake's third field is %q, not unix", fields[2])
 	case fields[4] != "grpc":
 		return fmt.Errorf("the handshake's fifth field is %q, not grpc", fields[4])
 	case config == nil && fields[5] != "":
@@ -170,7 +163,7 @@ func (p *process) connect(line string, config *tls.Config) error {
 	case config != nil && fields[5] == "":
 		return errors.New("the manifest declares auto_mtls, and the handshake brings no certificate")
 	}
-	network, address := fields[2], fields[3]
+	address := fields[3]
 	transport := insecure.NewCredentials()
 	if config != nil {
 		der, err := base64.RawStdEncoding.DecodeString(fields[5])
@@ -185,14 +178,13 @@ func (p *process) connect(line string, config *tls.Config) error {
 		config.RootCAs.AddCert(parsed)
 		transport = credentials.NewTLS(config)
 	}
-	if network == "unix" && !filepath.IsAbs(address) {
+	if !filepath.IsAbs(address) {
 		address = filepath.Join(p.folder, address)
 	}
 	var err error
 	p.conn, err = grpc.NewClient("passthrough:///plugin", grpc.WithTransportCredentials(transport),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, network, address)
+			return p.cell.Dial(ctx, "unix", address)
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)))
 	if err != nil {
@@ -235,24 +227,23 @@ func (p *process) exits(within time.Duration) bool {
 }
 
 // orphans says whether something of the process's group outlives it.
-func (p *process) orphans() bool {
-	return p.command.Process != nil && syscall.Kill(-p.command.Process.Pid, 0) == nil
-}
+func (p *process) orphans() bool { return syscall.Kill(-p.cell.Command.Process.Pid, 0) == nil }
 
-// kill ends all that is left, and forgets it.
-func (p *process) kill() {
-	if p.command.Process != nil {
-		_ = syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL)
+// kill ends all that is left, and forgets it. It says which limit the process has met, if any.
+func (p *process) kill() (verdict string) {
+	if p.cell.Command.Process != nil {
+		_ = syscall.Kill(-p.cell.Command.Process.Pid, syscall.SIGKILL)
 		<-p.exited
-		closing := time.AfterFunc(time.Second, p.closeStreams) // somebody who has left the group may hold them
-		p.drained.Wait()
-		closing.Stop()
-		p.closeStreams()
 	}
+	verdict, _ = p.cell.Close()                            // what cannot be removed goes with the suite's folder
+	closing := time.AfterFunc(time.Second, p.closeStreams) // somebody who has left the group may hold them
+	p.drained.Wait()
+	closing.Stop()
+	p.closeStreams()
 	if p.conn != nil {
 		_ = p.conn.Close()
 	}
-	_ = os.RemoveAll(p.folder)
+	return verdict
 }
 
 func (p *process) closeStreams() {
@@ -271,7 +262,7 @@ func (p *process) resident() (int64, bool) {
 			continue
 		}
 		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:])) // state, parent, group, …
-		if len(fields) < 22 || fields[2] != strconv.Itoa(p.command.Process.Pid) {
+		if len(fields) < 22 || fields[2] != strconv.Itoa(p.cell.Command.Process.Pid) {
 			continue
 		}
 		if pages, err := strconv.ParseInt(fields[21], 10, 64); err == nil {

@@ -52,6 +52,8 @@ func (s *suite) examples() (string, error) {
 				if len(r.asked) == 0 && !needsCredentials(b) {
 					s.probes = append(s.probes, p)
 				}
+			case s.denied(r.failure.GetMessage()) != "":
+				wrong = append(wrong, fmt.Errorf("block %q, example %d: %w", b.Name, i+1, err))
 			case r.outside:
 				s.outsiders = append(s.outsiders, p)
 				without["a server in the network"]++

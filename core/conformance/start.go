@@ -1,16 +1,11 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
-	"time"
 
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,6 +17,22 @@ import (
 
 // Checks of a plugin's start and of what it says about itself.
 
+// isolation says what a server here would not deny to the plugin.
+func (s *suite) isolation() (string, error) {
+	var have, lacks []string
+	for _, f := range s.launcher.Isolation() {
+		if f.Have {
+			have = append(have, f.Name)
+		} else {
+			lacks = append(lacks, f.Name)
+		}
+	}
+	if len(lacks) > 0 {
+		return "", skipError("this system does not isolate " + strings.Join(lacks, ", ") + ", which doctor explains: where it is, less may work than here")
+	}
+	return "as under a server here: " + strings.Join(have, ", "), nil
+}
+
 func (s *suite) handshake() (string, error) {
 	if _, err := s.ready(); err != nil {
 		s.hopeless = true // nothing can be asked of a plugin that cannot be spoken to
@@ -31,29 +42,20 @@ func (s *suite) handshake() (string, error) {
 }
 
 func (s *suite) byHand() (string, error) {
-	dir, err := os.MkdirTemp("", "pb")
-	if err != nil {
+	p, err := s.spawn()
+	if p == nil {
 		return "", err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
-	defer cancel()
-	var said bytes.Buffer
-	hand := exec.CommandContext(ctx, s.executable())
-	hand.Dir, hand.Env, hand.Stderr = dir, environment(dir), &said
-	hand.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	hand.Cancel = func() error { return syscall.Kill(-hand.Process.Pid, syscall.SIGKILL) }
-	hand.WaitDelay = time.Second
-	err = hand.Run()
-	var exit *exec.ExitError
+	exits := err != nil || p.exits(startLimit)
+	p.kill()
 	switch {
-	case ctx.Err() != nil:
-		return "", fmt.Errorf("the program did not exit within %s", startLimit)
-	case err == nil:
-		return "", errors.New("the program exited with status 0")
-	case !errors.As(err, &exit):
+	case err != nil:
 		return "", err
-	case said.Len() == 0:
+	case !exits:
+		return "", fmt.Errorf("the program did not exit within %s", startLimit)
+	case p.cell.Command.ProcessState.Success():
+		return "", errors.New("the program exited with status 0")
+	case p.stderr.String() == "":
 		return "", errors.New("the program said nothing on standard error")
 	}
 	return "", nil

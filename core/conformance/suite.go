@@ -1,5 +1,5 @@
 // Package conformance tests plugins in any language against the protocol that sdk/PROTOCOL.md specifies: it starts the
-// plugin as a server does and looks at what it answers. It must know nothing of a plugin but what that describes; where
+// plugin as a server does, isolated and with what its manifest asks for, and looks at what it answers. It must know nothing of a plugin but what that describes; where
 // a check needs a block that does something, it takes one of the plugin's own examples.
 package conformance
 
@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/sdk"
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -46,6 +45,7 @@ type check struct {
 
 // checks are in order: what later ones need comes first. They run one at a time on the plugin's one process.
 var checks = []check{
+	{"isolation", "", (*suite).isolation},
 	{"server", "mend what the server says; the manifest is section 1 of PROTOCOL.md, the description section 5", (*suite).server},
 	{"handshake", "write one line to standard output when the gRPC server listens, and nothing else there, ever: section 2", (*suite).handshake},
 	{"by hand", "without PATCHBAY_PLUGIN, say on standard error what the program is, and exit with status 1: section 2", (*suite).byHand},
@@ -79,8 +79,9 @@ var defaultPace = pace{run: 30 * time.Second, big: time.Minute, load: 2 * time.M
 // Config says what to test.
 type Config struct {
 	Folder string // with plugin.json and the executable
-	// Settings gives those of a plugin that are set; nil: none. Others have the defaults that the plugin describes.
-	Settings func(plugin string) map[string]string
+	// Host is how servers start plugins. Settings that it does not give have the defaults that the plugin describes. Where
+	// the plugin lies and where it runs is the suite's affair.
+	Host plugin.Config
 	// Report is told of each check as it ends.
 	Report func(Result)
 }
@@ -93,8 +94,7 @@ func runAt(ctx context.Context, config Config, pace pace) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s := &suite{ctx: ctx, folder: folder, pace: pace}
-	defer s.forget()
+	s := &suite{ctx: ctx, folder: folder, pace: pace, host: config.Host}
 	data, err := os.ReadFile(filepath.Join(folder, "plugin.json"))
 	if err != nil {
 		return false, fmt.Errorf("read the plugin's manifest: %w", err)
@@ -102,9 +102,14 @@ func runAt(ctx context.Context, config Config, pace pace) (bool, error) {
 	if err := json.Unmarshal(data, &s.manifest); err != nil {
 		return false, fmt.Errorf("read the plugin's plugin.json: %w", err)
 	}
-	if config.Settings != nil {
-		s.settings = config.Settings(s.manifest.Name)
+	if s.host.Settings != nil {
+		s.settings = s.host.Settings(s.manifest.Name)
 	}
+	done, err := s.open()
+	if err != nil {
+		return false, err
+	}
+	defer done()
 	passed := true
 	for _, c := range checks {
 		r := s.make(c)
@@ -120,16 +125,37 @@ func runAt(ctx context.Context, config Config, pace pace) (bool, error) {
 	return passed, nil
 }
 
+// open makes a folder for the plugin to run in, which done removes.
+func (s *suite) open() (done func(), err error) {
+	dir, err := os.MkdirTemp("", "pb")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the plugin: %w", err)
+	}
+	s.host.Dirs, s.host.Installed, s.host.RuntimeDir = []string{s.folder}, nil, filepath.Join(dir, "host")
+	own := s.host
+	own.RuntimeDir = filepath.Join(dir, "run")
+	if err = os.Chmod(dir, 0o711); err == nil { // plugins may be of other users
+		s.launcher, err = plugin.NewLauncher(own)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return func() {
+		s.forget()
+		s.launcher.Close()
+		_ = os.RemoveAll(dir)
+	}, nil
+}
+
 // suite is a plugin under test.
 type suite struct {
 	ctx      context.Context
 	folder   string
 	pace     pace
+	host     plugin.Config
+	launcher *plugin.Launcher
 	settings map[string]string
-	manifest struct {
-		Name     string `json:"name"`
-		AutoMTLS bool   `json:"auto_mtls"`
-	}
+	manifest plugin.Manifest
 	hopeless bool // what comes next could only fail
 
 	process *process // nil: none runs
@@ -165,29 +191,33 @@ func (s *suite) make(c check) Result {
 	}
 	if err != nil {
 		detail = err.Error()
-		if s.process != nil {
-			if text := s.process.stderr.last(); text != "" {
-				detail += "\nstandard error ends with:\n" + text
-			}
+		advice, process := c.advice, s.process
+		if verdict := s.forget(); verdict != "" {
+			detail += "\nthe process was ended: " + verdict
+			advice = "let it need less, or ask for more with \"memory\" and \"processes\" in the \"permissions\" of plugin.json: section 1"
 		}
-		s.forget()
-		return Result{Check: c.name, Outcome: Failed, Detail: detail, Advice: c.advice, Took: time.Since(began)}
+		if process != nil && process.stderr.last() != "" { // which has been read to its end
+			detail += "\nstandard error ends with:\n" + process.stderr.last()
+		}
+		if denied := s.denied(detail); denied != "" {
+			advice = denied
+		}
+		return Result{Check: c.name, Outcome: Failed, Detail: detail, Advice: advice, Took: time.Since(began)}
 	}
 	return Result{Check: c.name, Outcome: Passed, Detail: detail, Took: time.Since(began)}
 }
 
-// forget ends the process; the next check that needs one starts another.
-func (s *suite) forget() {
+// forget ends the process; the next check that needs one starts another. It says which limit the process has met, if any.
+func (s *suite) forget() (verdict string) {
 	if s.session != nil {
 		s.session.close()
 	}
 	if s.process != nil {
-		s.process.kill()
+		verdict = s.process.kill()
 	}
 	s.process, s.session = nil, nil
+	return verdict
 }
-
-func (s *suite) executable() string { return filepath.Join(s.folder, s.manifest.Name) }
 
 // ready gives the plugin's session, and starts the plugin where it does not run.
 func (s *suite) ready() (*session, error) {
@@ -195,11 +225,11 @@ func (s *suite) ready() (*session, error) {
 		return s.session, nil
 	}
 	if s.process == nil {
-		p, err := start(s.ctx, s.executable(), s.manifest.AutoMTLS)
-		if err != nil {
-			return nil, fmt.Errorf("%w%s", err, afterwards(p))
-		}
+		p, err := s.start()
 		s.process = p
+		if err != nil {
+			return nil, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, startLimit)
 	defer cancel()
@@ -222,28 +252,9 @@ func (s *suite) ready() (*session, error) {
 	return s.session, err
 }
 
-// afterwards is what a process that did not start has said.
-func afterwards(p *process) string {
-	if p == nil || p.stderr.last() == "" {
-		return ""
-	}
-	return "\nstandard error ends with:\n" + p.stderr.last()
-}
-
 // server lets a real server start the plugin, with all that it checks and takes away.
 func (s *suite) server() (string, error) {
-	dir, err := os.MkdirTemp("", "pb")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.Chmod(dir, 0o711); err != nil { // plugins may be of other users
-		return "", err
-	}
-	host, err := plugin.New(plugin.Config{
-		Dirs: []string{s.folder}, RuntimeDir: filepath.Join(dir, "run"), Builtin: block.Structural(),
-		Settings: func(string) map[string]string { return s.settings },
-	})
+	host, err := plugin.New(s.host)
 	if err != nil {
 		return "", err
 	}

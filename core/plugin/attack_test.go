@@ -78,7 +78,7 @@ func temptations(t testing.TB, h *testHost) []target {
 		{"read", secret}, {"read", dir}, {"write", secret}, {"write", filepath.Join(dir, "new")}, {"run", "cat " + secret},
 		{"read", "/etc/shadow"}, {"read", "/etc/hostname"}, {"read", "/proc"}, {"read", "/proc/self/environ"}, {"read", "/proc/self/mem"},
 		{"read", "/proc/mounts"}, {"read", "/"}, {"read", "/root"}, {"read", "/home"}, {"read", "/tmp"}, {"write", "/tmp/patchbay-attack"},
-		{"read", "/sys/kernel"}, {"read", "/dev/mem"}, {"read", "/dev/sda"}, {"read", h.runtime.path},
+		{"read", "/sys/kernel"}, {"read", "/dev/mem"}, {"read", "/dev/sda"}, {"read", h.launcher.runtime.path},
 		{"unix", unixListener.Addr().String()}, {"unixgram", socket}, {"unix", abstract.Addr().String()},
 		{"tcp", tcp.Addr().String()}, {"tcp", "169.254.169.254:80"}, {"tcp", "[::1]:1"}, {"udp", udp.LocalAddr().String()}, {"udp", "169.254.169.254:53"},
 		{"root", ""}, {"namespace", ""}, {"ipc", "shm"}, {"ipc", "sem"}, {"ipc", "msg"}, {"group", "/sys/fs/cgroup/memory/cgroup.procs"}, {"group", "/sys/fs/cgroup/cgroup.procs"},
@@ -95,7 +95,7 @@ func temptations(t testing.TB, h *testHost) []target {
 		targets = append(targets, target{"signal", number}, target{"ptrace", number}, target{"memory", number}, target{"read", proc + "/environ"},
 			target{"read", proc + "/mem"}, target{"read", proc + "/cmdline"}, target{"read", proc + "/root"}, target{"read", proc + "/fd"})
 	}
-	folders, err := filepath.Glob(filepath.Join(h.runtime.path, "p-*"))
+	folders, err := filepath.Glob(filepath.Join(h.launcher.runtime.path, "p-*"))
 	if err != nil || len(folders) < 2 {
 		t.Fatalf("private folders %v %v", folders, err)
 	}
@@ -143,9 +143,9 @@ func openFolder(t testing.TB) string {
 func TestHostilePluginGetsNothing(t *testing.T) {
 	t.Parallel()
 	h := start(t, "good", "raw_victim")
-	needs(t, h.system, "files", "network", "system calls")
+	needs(t, h.launcher.system, "files", "network", "system calls")
 	if os.Geteuid() == 0 {
-		needs(t, h.system, "users")
+		needs(t, h.launcher.system, "users")
 	}
 	if done := h.attack(temptations(t, h)...); len(done) > 0 {
 		t.Errorf("it could %s", strings.Join(done, "\n"))
@@ -192,7 +192,7 @@ func TestGrantedIsToBeHad(t *testing.T) {
 	if done := h.attack(granted...); len(done) != len(granted) {
 		t.Errorf("of what it was granted it had %v", done)
 	}
-	needs(t, h.system, "files")
+	needs(t, h.launcher.system, "files")
 	if done := h.attack(target{"write", filepath.Join(files, "read", "new")}, target{"read", files}, target{"read", "/proc/self/environ"}); len(done) > 0 {
 		t.Errorf("it could %v", done)
 	}
@@ -203,7 +203,7 @@ func TestGrantedFileThatIsMissingIsNamedFirst(t *testing.T) {
 	dir := install(t, "good", "raw_victim")
 	put(t, dir, "good", `{"name":"good","version":"1.0.0","protocol":1,"permissions":{"files":[{"path":"/nowhere/at/all"}]}}`)
 	h := startHost(t, Config{Dirs: []string{dir}}, testPace())
-	needs(t, h.system, "files")
+	needs(t, h.launcher.system, "files")
 	if st := h.status("good"); !strings.HasPrefix(st.Error, "the plugin could not be started: grant the file /nowhere/at/all") {
 		t.Errorf("%+v", st)
 	}
@@ -268,7 +268,7 @@ func TestPrivateFolderIsBounded(t *testing.T) {
 func TestProcessesAreBoundedAndEndWithThePlugin(t *testing.T) {
 	t.Parallel()
 	h := bounded(t)
-	needs(t, h.system, "processes")
+	needs(t, h.launcher.system, "processes")
 	pid := h.status("good").PID
 	var bred int
 	if err := json.Unmarshal([]byte(h.mustDo(blockBreed, `{"n":200}`)[0]), &bred); err != nil || bred > 40 {

@@ -93,13 +93,11 @@ type Status struct {
 
 // Host owns the plugin processes of a server.
 type Host struct {
-	config  Config
-	log     hclog.Logger
-	pace    pace
-	runtime *runtimeDir
-	starter *starter
-	system  *isolation.System
-	veil    veil
+	config   Config
+	log      hclog.Logger
+	pace     pace
+	launcher *Launcher
+	veil     veil
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -173,38 +171,23 @@ func newHost(config Config, pace pace) (*Host, error) {
 		h.log.Error("plugin is broken", "plugin", b.Name, "path", b.Path, "error", b.Error)
 	}
 	h.broken = broken
-	if err := h.isolate(); err != nil {
+	if h.launcher, err = NewLauncher(config); err != nil {
 		return nil, err
 	}
+	for _, f := range h.launcher.Isolation() {
+		if !f.Have {
+			h.log.Warn("plugins are not isolated in this", "feature", f.Name, "why", f.Detail, "advice", f.Advice)
+		}
+	}
 	h.life, h.end = context.WithCancel(context.Background())
-	h.starter = newStarter()
 	for _, f := range found {
 		h.plugins = append(h.plugins, newSupervisor(h, f))
 	}
 	return h, nil
 }
 
-// isolate finds out what the system can deny to plugins, says what it cannot, and opens the folder of their private ones.
-func (h *Host) isolate() error {
-	var err error
-	h.system, err = isolation.Probe(isolation.Config{Key: h.config.RuntimeDir, UserIDs: h.config.UserIDs})
-	if err != nil {
-		return fmt.Errorf("isolate plugins: %w", err)
-	}
-	for _, f := range h.system.Features() {
-		if !f.Have {
-			h.log.Warn("plugins are not isolated in this", "feature", f.Name, "why", f.Detail, "advice", f.Advice)
-		}
-	}
-	h.runtime, err = openRuntimeDir(h.config.RuntimeDir, h.system.Users())
-	if err != nil {
-		h.system.Close()
-	}
-	return err
-}
-
 // Isolation tells what the system can deny to plugins and what it cannot.
-func (h *Host) Isolation() []isolation.Feature { return h.system.Features() }
+func (h *Host) Isolation() []isolation.Feature { return h.launcher.Isolation() }
 
 // Start brings the blocks of all plugins into the catalogue. Those that are remembered are not waited for: few are started
 // behind it, many sleep until they are used. It starts the others in parallel, and returns when each is ready or its
@@ -266,9 +249,7 @@ func (h *Host) Close() {
 	h.starts.Lock()
 	defer h.starts.Unlock()
 	h.wg.Wait()
-	h.starter.close()
-	h.system.Close()
-	h.runtime.close()
+	h.launcher.Close()
 }
 
 // Plugins tells about every plugin and every broken plugin folder, sorted by name.

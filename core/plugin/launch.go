@@ -50,7 +50,7 @@ type death struct {
 func (s *supervisor) launch(ctx context.Context) (*instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.host.pace.start)
 	defer cancel()
-	dir, err := s.host.runtime.process()
+	dir, err := s.host.launcher.Folder()
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 	conn, err := grpc.NewClient("passthrough:///"+s.name,
 		grpc.WithTransportCredentials(transport),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return p.dial(ctx, address)
+			return p.cell.Dial(ctx, address.Network(), address.String())
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)),
 		grpc.WithInitialWindowSize(1<<20), grpc.WithInitialConnWindowSize(4<<20),

@@ -43,7 +43,7 @@ func TestHostilePluginWithTheNetworkGetsThroughTheGuardAlone(t *testing.T) {
 	dir := install(t, "good")
 	put(t, dir, "good", fmt.Sprintf(withNetwork, "good"))
 	h := startHost(t, Config{Dirs: []string{dir}, Proxy: guarded("127.0.0.2/32")}, testPace())
-	needs(t, h.system, "egress", "system calls")
+	needs(t, h.launcher.system, "egress", "system calls")
 	allowed, hits := serveAt(t, "127.0.0.2")
 	private, reached := serveAt(t, "127.0.0.1")
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")

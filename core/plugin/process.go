@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +18,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin/runner"
-
-	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 )
 
 // socketDirVariable tells a plugin where to put its socket; go-plugin sets it.
@@ -32,28 +29,16 @@ const maxSocketPath = 100
 // socketName is the longest file name that a plugin's library is expected to choose in its socket folder.
 const socketName = 24
 
-// inherited are the only variables of the host's environment that a plugin gets.
-var inherited = []string{"PATH", "LANG", "TZ"}
-
-const inheritedPrefix = "SSL_CERT_"
-
 // process is one plugin process and everything that it must not leave behind: its process group, its pipes and its
 // private folder. It implements go-plugin's runner.Runner, which is used for the handshake only.
 type process struct {
 	found
-	private []string // of Config
-	proxy   Proxy    // of Config
-	dir     string
-	log     hclog.Logger
-	starter *starter
-	system  *isolation.System
-	veil    *veil // over what it writes
+	launcher *Launcher
+	dir      string
+	log      hclog.Logger
+	veil     *veil // over what it writes
 
-	user       int      // 0: the host's own
-	executable *os.File // what is executed
-	box        *isolation.Process
-	cmd        *exec.Cmd
-	unrelay    func()   // ends the proxy; nil: there is none
+	cell       *Cell    // nil until it is prepared
 	socketDir  string   // as the host sees it
 	socketRoot *os.File // open on socketDir where its path is too long for an address
 	stdout     *os.File
@@ -73,7 +58,7 @@ type process struct {
 }
 
 func newProcess(h *Host, f found, dir string, log hclog.Logger) *process {
-	p := &process{found: f, private: h.config.Private, proxy: h.config.Proxy, dir: dir, log: log, starter: h.starter, system: h.system, veil: &h.veil, exited: make(chan struct{})}
+	p := &process{found: f, launcher: h.launcher, dir: dir, log: log, veil: &h.veil, exited: make(chan struct{})}
 	p.handshake, p.announce = io.Pipe()
 	p.gate = newFloodgate(log)
 	return p
@@ -95,42 +80,11 @@ func (p *process) prepare(_ hclog.Logger, spec *exec.Cmd, socketDir string) (run
 		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, socketDirVariable+"=") })
 		env = append(env, socketDirVariable+"="+relative) // the plugin's working folder is p.dir
 	}
-	if err := p.Permissions.spares(p.private); err != nil {
-		return nil, permanent(err)
-	}
 	var err error
-	if p.executable, err = p.open(); err != nil {
+	if p.cell, err = p.launcher.prepare(p.found, p.dir, env, socketDir); err != nil {
 		return nil, err
 	}
-	p.user = p.system.UserIDFor(p.found.Name)
-	if p.box, err = p.system.Prepare(isolation.Spec{
-		Path: p.path, Executable: p.executable, Dir: p.dir, Env: append(env, environment(p.dir, p.Permissions.Environment)...),
-		UserID: p.user, Network: p.Permissions.Network, Files: p.Permissions.files(),
-		Memory: p.Permissions.memory(), Space: p.Permissions.memory(), Processes: p.Permissions.processes(),
-	}); err != nil {
-		return nil, err
-	}
-	if err := p.box.Give(p.dir, filepath.Join(p.dir, temporary), socketDir); err != nil {
-		return nil, err
-	}
-	p.cmd = p.box.Command
 	return p, nil
-}
-
-// environment is what a process sees: what is private to it, what all may see, and what it was granted.
-func environment(dir string, granted []string) []string {
-	env := []string{"HOME=" + dir, "TMPDIR=" + filepath.Join(dir, temporary)}
-	for _, name := range slices.Concat(inherited, granted) {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
-		}
-	}
-	for _, v := range os.Environ() {
-		if strings.HasPrefix(v, inheritedPrefix) {
-			env = append(env, v)
-		}
-	}
-	return env
 }
 
 // Start starts the process. Standard input is empty, since cmd.Stdin is nil.
@@ -156,43 +110,23 @@ func (p *process) Start(context.Context) (err error) {
 		return fmt.Errorf("open pipe: %w", err)
 	}
 	theirs = append(theirs, errs)
-	p.cmd.Stdout, p.cmd.Stderr = out, errs
-	if err := p.starter.start(p.cmd); err != nil {
-		return fmt.Errorf("start %s: %w", p.path, err)
+	p.cell.Command.Stdout, p.cell.Command.Stderr = out, errs
+	if err := p.cell.start(); err != nil {
+		return err
 	}
-	p.box.Started()
 	p.mu.Lock()
-	p.id = p.cmd.Process.Pid
+	p.id = p.cell.Command.Process.Pid
 	killed := p.killed != ""
 	p.mu.Unlock()
 	if killed { // while it was being started
 		p.signal(syscall.SIGKILL)
 	}
-	admitted := p.box.Admit(p.id)
-	p.relay()
+	admitted := p.cell.admit()
 	go p.watch()
 	if admitted != nil {
 		p.kill(admitted.Error())
 	}
 	return admitted
-}
-
-// relay serves the process's requests for the network.
-func (p *process) relay() {
-	l := p.box.Listener()
-	switch {
-	case l == nil:
-	case p.proxy == nil:
-		_ = l.Close()
-	default:
-		ctx, cancel := context.WithCancel(context.Background())
-		var serving sync.WaitGroup
-		serving.Go(func() { p.proxy.Serve(ctx, l) })
-		p.unrelay = func() {
-			cancel()
-			serving.Wait()
-		}
-	}
 }
 
 // watch owns the process from its start to its end. The group is killed while the dead leader still holds its
@@ -202,15 +136,12 @@ func (p *process) watch() {
 	var readers sync.WaitGroup
 	readers.Go(p.drainStdout)
 	readers.Go(p.drainStderr)
-	awaitExit(p.cmd.Process.Pid)
+	awaitExit(p.cell.Command.Process.Pid)
 	p.signal(syscall.SIGKILL)
-	p.box.Kill() // whoever has left its group
-	if p.unrelay != nil {
-		p.unrelay()
-	}
-	_ = p.cmd.Wait()
-	p.verdict = p.box.Close()
-	p.state = p.cmd.ProcessState
+	p.cell.end()
+	_ = p.cell.Command.Wait()
+	p.verdict = p.cell.box.Close()
+	p.state = p.cell.Command.ProcessState
 	// What it wrote lies in the pipes and is read at once; who still holds them has escaped the group.
 	deadline := time.Now().Add(500 * time.Millisecond)
 	_ = p.stdout.SetReadDeadline(deadline)
@@ -221,7 +152,7 @@ func (p *process) watch() {
 	p.gate.end()
 }
 
-func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cell.Command.Process.Pid, s) }
 
 // kill ends the process now; the first reason given is kept.
 func (p *process) kill(why string) {
@@ -247,7 +178,7 @@ func (p *process) stop(grace time.Duration) {
 	}
 	p.kill("it did not end when it was asked to")
 	if !p.await(5 * time.Second) {
-		p.log.Error("plugin process cannot be killed", "pid", p.cmd.Process.Pid)
+		p.log.Error("plugin process cannot be killed", "pid", p.pid())
 	}
 }
 
@@ -267,11 +198,11 @@ func (p *process) release() {
 	if p.socketRoot != nil {
 		_ = p.socketRoot.Close()
 	}
-	if p.executable != nil {
-		_ = p.executable.Close()
+	if p.cell != nil {
+		_ = p.cell.executable.Close()
 	}
-	if p.box != nil && p.pid() == 0 {
-		p.box.Close()
+	if p.cell != nil && p.pid() == 0 {
+		p.cell.box.Close()
 	}
 	if err := os.RemoveAll(p.dir); err != nil {
 		p.log.Warn("private folder of a plugin could not be removed", "error", err)
@@ -332,31 +263,6 @@ func (p *process) PluginToHost(network, address string) (string, string, error) 
 		abs = socketPath(p.socketRoot, filepath.Base(abs))
 	}
 	return network, abs, nil
-}
-
-// dial connects to the socket that the plugin announced. It is the plugin's own only if its user listens there: what lies
-// at the path may be a link that the plugin has made to somebody else's.
-func (p *process) dial(ctx context.Context, address net.Addr) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, address.Network(), address.String())
-	if err != nil || p.user == 0 {
-		return conn, err
-	}
-	socket, ok := conn.(*net.UnixConn)
-	if !ok {
-		_ = conn.Close()
-		return nil, fmt.Errorf("the plugin's socket is one of %s", address.Network())
-	}
-	raw, err := socket.SyscallConn()
-	var stranger error
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { stranger = isolation.PeerIs(fd, p.user) })
-	}
-	if err = errors.Join(err, stranger); err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("connect to the plugin: %w", err)
-	}
-	return conn, nil
 }
 
 // HostToPlugin is for brokers, which are not used.

@@ -53,9 +53,15 @@ func PluginsOf(s *config.Settings, runtimeDir string) (plugin.Config, error) {
 
 func hosting(s *config.Settings, store *install.Store, runtimeDir string) plugin.Config {
 	store.Signatures = install.Policy(s.PluginSignatures)
+	c := PluginHosting(s)
+	c.Dirs, c.Disabled, c.Installed, c.Advice, c.RuntimeDir = ownPlugins(s), store.Disabled(), store.Enabled(), store.Advice, runtimeDir
+	return c
+}
+
+// PluginHosting is how a server on these settings starts any plugin.
+func PluginHosting(s *config.Settings) plugin.Config {
 	return plugin.Config{
-		Dirs: ownPlugins(s), Disabled: store.Disabled(), Installed: store.Enabled(), Advice: store.Advice,
-		RuntimeDir: runtimeDir, UserIDs: isolation.Range(s.PluginUserIDs), Private: []string{s.DataDir},
+		UserIDs: isolation.Range(s.PluginUserIDs), Private: []string{s.DataDir},
 		Proxy:    egress.NewProxy(egress.Config{Allowed: prefixes(s.AllowPrivateAddresses), MaxBody: maxProxied}),
 		Settings: s.PluginSettings, Builtin: block.Structural(),
 	}
