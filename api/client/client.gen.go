@@ -2913,6 +2913,16 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v2/admin/plugins/{plugin}/enable (the `EnablePlugin` operationId).
 	EnablePlugin(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RestartPlugin Restart plugin
+	//
+	// Starts a plugin again, with the settings of now: those of the environment in which the server was started, and those
+	// that its file of settings and files of secrets have meanwhile. Its old process finishes what it began. When the new one
+	// cannot be started, or the file of settings is wrong, the answer is 409, and the old one serves on. A plugin that is
+	// disabled is 409 too. For administrators.
+	//
+	// Corresponds with POST /api/v2/admin/plugins/{plugin}/restart (the `RestartPlugin` operationId).
+	RestartPlugin(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RollbackPlugin Go back to the version before
 	//
 	// Goes back to the version that was installed before, while the server runs, and the next time forward again. Without one
@@ -4196,6 +4206,26 @@ func (c *Client) DisablePlugin(ctx context.Context, plugin PluginName, reqEditor
 // Corresponds with POST /api/v2/admin/plugins/{plugin}/enable (the `EnablePlugin` operationId).
 func (c *Client) EnablePlugin(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEnablePluginRequest(c.Server, plugin)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestartPlugin Restart plugin
+//
+// Starts a plugin again, with the settings of now: those of the environment in which the server was started, and those
+// that its file of settings and files of secrets have meanwhile. Its old process finishes what it began. When the new one
+// cannot be started, or the file of settings is wrong, the answer is 409, and the old one serves on. A plugin that is
+// disabled is 409 too. For administrators.
+//
+// Corresponds with POST /api/v2/admin/plugins/{plugin}/restart (the `RestartPlugin` operationId).
+func (c *Client) RestartPlugin(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestartPluginRequest(c.Server, plugin)
 	if err != nil {
 		return nil, err
 	}
@@ -6824,6 +6854,40 @@ func NewEnablePluginRequest(server string, plugin PluginName) (*http.Request, er
 	}
 
 	operationPath := fmt.Sprintf("/api/v2/admin/plugins/%s/enable", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRestartPluginRequest constructs an http.Request for the RestartPlugin method
+func NewRestartPluginRequest(server string, plugin PluginName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "plugin", plugin, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v2/admin/plugins/%s/restart", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -11535,6 +11599,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v2/admin/plugins/{plugin}/enable (the `EnablePlugin` operationId).
 	EnablePluginWithResponse(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*EnablePluginAnswer, error)
 
+	// RestartPluginWithResponse Restart plugin
+	//
+	// Starts a plugin again, with the settings of now: those of the environment in which the server was started, and those
+	// that its file of settings and files of secrets have meanwhile. Its old process finishes what it began. When the new one
+	// cannot be started, or the file of settings is wrong, the answer is 409, and the old one serves on. A plugin that is
+	// disabled is 409 too. For administrators.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v2/admin/plugins/{plugin}/restart (the `RestartPlugin` operationId).
+	RestartPluginWithResponse(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*RestartPluginAnswer, error)
+
 	// RollbackPluginWithResponse Go back to the version before
 	//
 	// Goes back to the version that was installed before, while the server runs, and the next time forward again. Without one
@@ -13960,6 +14036,120 @@ func (r EnablePluginAnswer) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r EnablePluginAnswer) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RestartPluginAnswer401Headers the declared response headers of an HTTP 401 response for RestartPlugin
+type RestartPluginAnswer401Headers struct {
+	WWWAuthenticate *string
+}
+
+// RestartPluginAnswer429Headers the declared response headers of an HTTP 429 response for RestartPlugin
+type RestartPluginAnswer429Headers struct {
+	RetryAfter          *int
+	XRateLimitLimit     *int
+	XRateLimitRemaining *int
+	XRateLimitReset     *int
+}
+
+// RestartPluginAnswer503Headers the declared response headers of an HTTP 503 response for RestartPlugin
+type RestartPluginAnswer503Headers struct {
+	RetryAfter *int
+}
+
+type RestartPluginAnswer struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Plugin
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *RateLimited
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *Internal
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RestartPluginAnswer401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RestartPluginAnswer429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RestartPluginAnswer503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RestartPluginAnswer) GetJSON200() *Plugin {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RestartPluginAnswer) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r RestartPluginAnswer) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r RestartPluginAnswer) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r RestartPluginAnswer) GetJSON409() *Conflict {
+	return r.JSON409
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RestartPluginAnswer) GetJSON429() *RateLimited {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RestartPluginAnswer) GetJSON500() *Internal {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RestartPluginAnswer) GetJSON503() *Unavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RestartPluginAnswer) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RestartPluginAnswer) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RestartPluginAnswer) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RestartPluginAnswer) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -23960,6 +24150,24 @@ func (c *ClientWithResponses) EnablePluginWithResponse(ctx context.Context, plug
 	return ParseEnablePluginAnswer(rsp)
 }
 
+// RestartPluginWithResponse Restart plugin
+//
+// Starts a plugin again, with the settings of now: those of the environment in which the server was started, and those
+// that its file of settings and files of secrets have meanwhile. Its old process finishes what it began. When the new one
+// cannot be started, or the file of settings is wrong, the answer is 409, and the old one serves on. A plugin that is
+// disabled is 409 too. For administrators.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v2/admin/plugins/{plugin}/restart (the `RestartPlugin` operationId).
+func (c *ClientWithResponses) RestartPluginWithResponse(ctx context.Context, plugin PluginName, reqEditors ...RequestEditorFn) (*RestartPluginAnswer, error) {
+	rsp, err := c.RestartPlugin(ctx, plugin, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestartPluginAnswer(rsp)
+}
+
 // RollbackPluginWithResponse Go back to the version before
 //
 // Goes back to the version that was installed before, while the server runs, and the next time forward again. Without one
@@ -27214,6 +27422,135 @@ func ParseEnablePluginAnswer(rsp *http.Response) (*EnablePluginAnswer, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers EnablePluginAnswer503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRestartPluginAnswer parses an HTTP response from a RestartPluginWithResponse call
+func ParseRestartPluginAnswer(rsp *http.Response) (*RestartPluginAnswer, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RestartPluginAnswer{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Plugin
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers RestartPluginAnswer401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers RestartPluginAnswer429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("X-RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRateLimitReset = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RestartPluginAnswer503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -1583,6 +1583,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/admin/plugins/{plugin}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restart plugin
+         * @description Starts a plugin again, with the settings of now: those of the environment in which the server was started, and those
+         *     that its file of settings and files of secrets have meanwhile. Its old process finishes what it began. When the new one
+         *     cannot be started, or the file of settings is wrong, the answer is 409, and the old one serves on. A plugin that is
+         *     disabled is 409 too. For administrators.
+         */
+        post: operations["restartPlugin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/admin/plugins/{plugin}/rollback": {
         parameters: {
             query?: never;
@@ -8488,6 +8514,36 @@ export interface operations {
         };
     };
     disablePlugin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the plugin. */
+                plugin: components["parameters"]["PluginName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The plugin. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    restartPlugin: {
         parameters: {
             query?: never;
             header?: never;

@@ -3145,6 +3145,9 @@ type ServerInterface interface {
 	// EnablePlugin Enable plugin
 	// (POST /api/v2/admin/plugins/{plugin}/enable)
 	EnablePlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
+	// RestartPlugin Restart plugin
+	// (POST /api/v2/admin/plugins/{plugin}/restart)
+	RestartPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
 	// RollbackPlugin Go back to the version before
 	// (POST /api/v2/admin/plugins/{plugin}/rollback)
 	RollbackPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName)
@@ -4955,6 +4958,32 @@ func (siw *ServerInterfaceWrapper) EnablePlugin(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.EnablePlugin(w, r, plugin)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RestartPlugin operation middleware
+func (siw *ServerInterfaceWrapper) RestartPlugin(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plugin" -------------
+	var plugin PluginName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plugin", mux.Vars(r)["plugin"], &plugin, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plugin", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RestartPlugin(w, r, plugin)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9102,6 +9131,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/enable", wrapper.EnablePlugin).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/disable", wrapper.DisablePlugin).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/restart", wrapper.RestartPlugin).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/admin/plugins/{plugin}/rollback", wrapper.RollbackPlugin).Methods(http.MethodPost)
 
@@ -15820,6 +15851,144 @@ func (response EnablePlugin500JSONResponse) VisitEnablePluginResponse(w http.Res
 type EnablePlugin503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response EnablePlugin503JSONResponse) VisitEnablePluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPluginRequestObject struct {
+	Plugin PluginName `json:"plugin"`
+}
+
+type RestartPluginResponseObject interface {
+	VisitRestartPluginResponse(w http.ResponseWriter) error
+}
+
+type RestartPlugin200JSONResponse Plugin
+
+func (response RestartPlugin200JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPlugin401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RestartPlugin401JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPlugin403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RestartPlugin403JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPlugin404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RestartPlugin404JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPlugin409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RestartPlugin409JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPlugin429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RestartPlugin429JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRateLimitLimit != nil {
+		w.Header().Set("X-RateLimit-Limit", fmt.Sprint(*response.Headers.XRateLimitLimit))
+	}
+	if response.Headers.XRateLimitRemaining != nil {
+		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(*response.Headers.XRateLimitRemaining))
+	}
+	if response.Headers.XRateLimitReset != nil {
+		w.Header().Set("X-RateLimit-Reset", fmt.Sprint(*response.Headers.XRateLimitReset))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPlugin500JSONResponse struct{ InternalJSONResponse }
+
+func (response RestartPlugin500JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestartPlugin503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RestartPlugin503JSONResponse) VisitRestartPluginResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -30539,6 +30708,9 @@ type StrictServerInterface interface {
 	// EnablePlugin Enable plugin
 	// (POST /api/v2/admin/plugins/{plugin}/enable)
 	EnablePlugin(ctx context.Context, request EnablePluginRequestObject) (EnablePluginResponseObject, error)
+	// RestartPlugin Restart plugin
+	// (POST /api/v2/admin/plugins/{plugin}/restart)
+	RestartPlugin(ctx context.Context, request RestartPluginRequestObject) (RestartPluginResponseObject, error)
 	// RollbackPlugin Go back to the version before
 	// (POST /api/v2/admin/plugins/{plugin}/rollback)
 	RollbackPlugin(ctx context.Context, request RollbackPluginRequestObject) (RollbackPluginResponseObject, error)
@@ -32185,6 +32357,32 @@ func (sh *strictHandler) EnablePlugin(w http.ResponseWriter, r *http.Request, pl
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(EnablePluginResponseObject); ok {
 		if err := validResponse.VisitEnablePluginResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestartPlugin operation middleware
+func (sh *strictHandler) RestartPlugin(w http.ResponseWriter, r *http.Request, plugin PluginName) {
+	var request RestartPluginRequestObject
+
+	request.Plugin = plugin
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RestartPlugin(ctx, request.(RestartPluginRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestartPlugin")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RestartPluginResponseObject); ok {
+		if err := validResponse.VisitRestartPluginResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -18,6 +18,7 @@ type Plugins interface {
 	Order(ctx context.Context, o install.Order) (*install.Plugin, error)
 	Enable(ctx context.Context, name string) (*install.Plugin, error)
 	Disable(ctx context.Context, name string) (*install.Plugin, error)
+	Restart(ctx context.Context, name string) (*install.Plugin, error)
 	Rollback(ctx context.Context, name string) (*install.Plugin, error)
 	Remove(ctx context.Context, name string) error
 	Verify(ctx context.Context, name string) ([]install.Flaw, error)
@@ -125,6 +126,13 @@ func (s *server) DisablePlugin(ctx context.Context, r DisablePluginRequestObject
 	p, err := s.plugins.Disable(ctx, r.Plugin)
 	answer, err := s.used(ctx, p, err)
 	return DisablePlugin200JSONResponse(answer), err
+}
+
+// RestartPlugin is POST /api/v2/admin/plugins/{plugin}/restart.
+func (s *server) RestartPlugin(ctx context.Context, r RestartPluginRequestObject) (RestartPluginResponseObject, error) {
+	p, err := s.plugins.Restart(ctx, r.Plugin)
+	answer, err := s.used(ctx, p, err)
+	return RestartPlugin200JSONResponse(answer), err
 }
 
 // RollbackPlugin is POST /api/v2/admin/plugins/{plugin}/rollback.

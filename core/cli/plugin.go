@@ -23,6 +23,7 @@ type pluginCommand struct {
 	List     pluginList     `cmd:"" help:"List the plugins and how they fare."`
 	Enable   pluginEnable   `cmd:"" help:"Start a plugin that is disabled."`
 	Disable  pluginDisable  `cmd:"" help:"Take the blocks of a plugin away, and stop it when it has finished what it began."`
+	Restart  pluginRestart  `cmd:"" help:"Start a plugin again with the settings of now; what goes on in the old process ends there."`
 	Upgrade  pluginUpgrade  `cmd:"" help:"Install what a plugin's source has now; when that fails, the version before serves on."`
 	Rollback pluginRollback `cmd:"" help:"Go back to the version that was installed before."`
 	Remove   pluginRemove   `cmd:"" help:"Remove a plugin that was installed."`

@@ -116,6 +116,13 @@ func (c pluginDisable) Run(ctx context.Context, settings *config.Settings, t ter
 	return c.change(ctx, settings, t, "disable")
 }
 
+type pluginRestart struct{ pluginNamed }
+
+// Run is patchbay plugin restart.
+func (c pluginRestart) Run(ctx context.Context, settings *config.Settings, t terminal) error {
+	return c.change(ctx, settings, t, "restart")
+}
+
 type pluginRollback struct{ pluginNamed }
 
 // Run is patchbay plugin rollback.

@@ -85,7 +85,7 @@ type pluginManager interface {
 	list(ctx context.Context) ([]pluginView, error)
 	get(ctx context.Context, name string) (*pluginView, error)
 	order(ctx context.Context, p *install.Package, trust pluginTrust, source install.Source) (*pluginView, error)
-	// change is one of enable, disable and rollback.
+	// change is one of enable, disable, restart and rollback.
 	change(ctx context.Context, name, how string) (*pluginView, error)
 	remove(ctx context.Context, name string) error
 	verify(ctx context.Context, name string) ([]pluginFlaw, error)
@@ -302,7 +302,7 @@ func (l localPlugins) order(ctx context.Context, p *install.Package, trust plugi
 
 func (l localPlugins) change(ctx context.Context, name, how string) (*pluginView, error) {
 	does := map[string]func(context.Context, string) (*install.Plugin, error){
-		"enable": l.service.Enable, "disable": l.service.Disable, "rollback": l.service.Rollback,
+		"enable": l.service.Enable, "disable": l.service.Disable, "restart": l.service.Restart, "rollback": l.service.Rollback,
 	}[how]
 	p, err := does(ctx, name)
 	if err != nil {

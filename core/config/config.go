@@ -83,7 +83,7 @@ type Settings struct {
 	// DefaultDataDir says that nobody chose the data folder.
 	DefaultDataDir bool `kong:"-"`
 
-	plugins []pluginSetting
+	source *Source
 }
 
 const minSecret = 32
@@ -116,10 +116,12 @@ func (s *Settings) Complete(source *Source) error {
 	if err := s.fillIn(); err != nil {
 		return err
 	}
-	var err error
-	if s.plugins, err = readFiles(source.plugins); err != nil {
-		return err
+	for _, p := range source.plugins {
+		if _, err := p.read(); err != nil {
+			return err
+		}
 	}
+	s.source = source
 	return s.check()
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -85,9 +86,9 @@ func TestEverySettingOfTheContractIsAccepted(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	settings := s.PluginSettings("github")
-	if settings["client_id"] != "id" || settings["client_secret"] != s.JWTSecret {
-		t.Errorf("settings of the plugin %v", settings)
+	settings, err := s.PluginSettings("github")
+	if err != nil || settings["client_id"] != "id" || settings["client_secret"] != s.JWTSecret {
+		t.Errorf("settings of the plugin %v %v", settings, err)
 	}
 }
 
@@ -103,9 +104,37 @@ admin_users:
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := s.PluginSettings("github")
-	if len(s.CORSOrigins) != 2 || s.RateLimitGeneral != 5 || !s.StorePublic || settings["client_id"] != "id" {
+	settings, err := s.PluginSettings("github")
+	if err != nil || len(s.CORSOrigins) != 2 || s.RateLimitGeneral != 5 || !s.StorePublic || settings["client_id"] != "id" {
 		t.Errorf("settings %+v, of the plugin %v", s, settings)
+	}
+}
+
+func TestPluginsHaveTheSettingsOfNow(t *testing.T) {
+	t.Parallel()
+	secret, settings := file(t, "first"), file(t, "plugin_github_client_id: id\nplugin_github_api_url: a")
+	s, err := parse(t, []string{"PATCHBAY_PLUGIN_GITHUB_CLIENT_SECRET_FILE=" + secret, "PATCHBAY_PLUGIN_GITHUB_API_URL=b"}, "--config", settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(secret, "second\n")
+	write(settings, "plugin_github_client_id: other\nplugin_github_api_url: c\nplugin_slack_key_file: /nowhere")
+	got, err := s.PluginSettings("github") // which the file of another plugin's does not hinder
+	if want := map[string]string{"client_id": "other", "client_secret": "second", "api_url": "b"}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v %v, want %v", got, err, want)
+	}
+	if _, err := s.PluginSettings("slack"); err == nil || !strings.Contains(err.Error(), "PATCHBAY_PLUGIN_SLACK_KEY_FILE") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	write(settings, "plugn_github_client_id: other")
+	if _, err := s.PluginSettings("github"); err == nil || !strings.Contains(err.Error(), "plugn_github_client_id") {
+		t.Errorf("a mistake in the file: %v", err)
 	}
 }
 

@@ -11,31 +11,41 @@ type pluginSetting struct{ name, value string }
 
 const fileSuffix = "_FILE"
 
-// readFiles puts what lies in files in the place of the settings that name them.
-func readFiles(settings []pluginSetting) ([]pluginSetting, error) {
-	var all []pluginSetting
-	for _, p := range settings {
-		short, ok := strings.CutSuffix(p.name, fileSuffix)
-		if ok {
-			value, err := readSecret(p.value)
-			if err != nil {
-				return nil, fmt.Errorf("%s%s: %w", pluginPrefix, p.name, err)
-			}
-			p = pluginSetting{name: short, value: value}
-		}
-		all = append(all, p)
+// read is the setting with what lies in its file, if it names one.
+func (p pluginSetting) read() (pluginSetting, error) {
+	short, ok := strings.CutSuffix(p.name, fileSuffix)
+	if !ok {
+		return p, nil
 	}
-	return all, nil
+	value, err := readSecret(p.value)
+	if err != nil {
+		return p, fmt.Errorf("%s%s: %w", pluginPrefix, p.name, err)
+	}
+	return pluginSetting{name: short, value: value}, nil
 }
 
-// PluginSettings are the settings that could be meant for a plugin, by name in small letters.
-func (s *Settings) PluginSettings(plugin string) map[string]string {
+// PluginSettings are the settings that could be meant for a plugin, by name in small letters. The file of settings and
+// files of secrets are read anew each time, so that a plugin that is started again has what they say then.
+func (s *Settings) PluginSettings(plugin string) (map[string]string, error) {
 	settings := map[string]string{}
-	for _, p := range s.plugins {
-		name, ok := strings.CutPrefix(p.name, strings.ToUpper(plugin)+"_")
-		if ok && name != "" {
-			settings[strings.ToLower(name)] = p.value
+	if s.source == nil {
+		return settings, nil
+	}
+	now, err := s.source.again()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range now.plugins {
+		if rest, ok := strings.CutPrefix(p.name, strings.ToUpper(plugin)+"_"); !ok || rest == "" {
+			continue
+		}
+		if p, err = p.read(); err != nil {
+			return nil, err
+		}
+		name := strings.ToLower(strings.TrimPrefix(p.name, strings.ToUpper(plugin)+"_"))
+		if _, set := settings[name]; !set { // the environment comes first
+			settings[name] = p.value
 		}
 	}
-	return settings
+	return settings, nil
 }

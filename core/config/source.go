@@ -40,6 +40,7 @@ type Source struct {
 	environment map[string]string
 	known       map[string]bool
 	file        map[string]string // by variable
+	explicit    string            // path of the file that was named
 	path        string
 	loaded      bool
 	plugins     []pluginSetting
@@ -98,19 +99,30 @@ func (s *Source) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	return value, nil
 }
 
-// load reads the file and finds unknown names, in it and in the environment.
+// load finds out what names are known, and reads the file.
 func (s *Source) load(ctx *kong.Context) error {
 	s.known = map[string]bool{}
-	explicit := s.environment[Variable("config")]
+	s.explicit = s.environment[Variable("config")]
 	for _, flag := range ctx.Model.Flags {
 		if flag.Group == nil || flag.Group.Key != Group {
 			continue
 		}
 		s.known[variableOf(flag)] = true
 		if path, ok := ctx.FlagValue(flag).(string); ok && flag.Name == "config" && path != "" {
-			explicit = path
+			s.explicit = path
 		}
 	}
+	return s.read()
+}
+
+// again reads the file once more.
+func (s *Source) again() (*Source, error) {
+	next := &Source{environment: s.environment, known: s.known, file: map[string]string{}, explicit: s.explicit}
+	return next, next.read()
+}
+
+// read reads the file and finds unknown names, in it and in the environment.
+func (s *Source) read() error {
 	for name, value := range s.environment {
 		if !s.known[name] && !injected(name) {
 			if err := s.plugin(name, value, name); err != nil {
@@ -118,7 +130,7 @@ func (s *Source) load(ctx *kong.Context) error {
 			}
 		}
 	}
-	return s.loadFile(explicit)
+	return s.readFile()
 }
 
 // injected says whether Kubernetes sets a variable, for a service that is called patchbay.
@@ -126,13 +138,13 @@ func injected(name string) bool {
 	return strings.HasPrefix(name, prefix+"SERVICE_") || name == prefix+"PORT" || strings.HasPrefix(name, prefix+"PORT_")
 }
 
-func (s *Source) loadFile(explicit string) error {
-	s.path = explicit
+func (s *Source) readFile() error {
+	s.path = s.explicit
 	if s.path == "" {
 		s.path = defaultFile
 	}
 	raw, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) && explicit == "" {
+	if errors.Is(err, fs.ErrNotExist) && s.explicit == "" {
 		return nil
 	}
 	if err != nil {

@@ -103,7 +103,9 @@ func runAt(ctx context.Context, config Config, pace pace) (bool, error) {
 		return false, fmt.Errorf("read the plugin's plugin.json: %w", err)
 	}
 	if s.host.Settings != nil {
-		s.settings = s.host.Settings(s.manifest.Name)
+		if s.settings, err = s.host.Settings(s.manifest.Name); err != nil {
+			return false, err
+		}
 	}
 	done, err := s.open()
 	if err != nil {

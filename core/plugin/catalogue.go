@@ -117,7 +117,7 @@ func (h *Host) offer(s, instead *supervisor, o *offer) error {
 		}
 		next.byID[b.ID] = entry{block: b, plugin: s}
 	}
-	settings, _, err := settingsFor(o.description, s.set())
+	settings, _, err := settingsFor(o.description, s.set)
 	if err != nil {
 		return err
 	}

@@ -214,9 +214,11 @@ type unsetError struct {
 }
 
 func (e *unsetError) Error() string {
-	var variables []string
+	var variables, keys []string
 	for _, name := range e.settings {
-		variables = append(variables, "PATCHBAY_PLUGIN_"+strings.ToUpper(e.plugin+"_"+name))
+		key := "plugin_" + e.plugin + "_" + name
+		variables, keys = append(variables, "PATCHBAY_"+strings.ToUpper(key)), append(keys, key)
 	}
-	return fmt.Sprintf("needs the setting %q: set %s and start the server again", strings.Join(e.settings, `", "`), strings.Join(variables, ", "))
+	return fmt.Sprintf("needs the setting %q: set %s and start the server again, or %s in patchbay.yaml and run patchbay plugin restart %s",
+		strings.Join(e.settings, `", "`), strings.Join(variables, ", "), strings.Join(keys, ", "), e.plugin)
 }

@@ -42,8 +42,9 @@ type Config struct {
 	Private []string
 	// Proxy takes plugins that may have the network there; nil: they have none.
 	Proxy Proxy
-	// Settings gives the settings that are set for a plugin, by name; nil: none are.
-	Settings func(plugin string) map[string]string
+	// Settings gives the settings that are set for a plugin, by name; nil: none are. It is asked when the host is made, and
+	// at each Load.
+	Settings func(plugin string) (map[string]string, error)
 	// Builtin are the blocks that the core runs itself. They are listed with those of plugins, which may not
 	// offer a block of the same id.
 	Builtin []*block.Block
@@ -167,10 +168,6 @@ func newHost(config Config, pace pace) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range broken {
-		h.log.Error("plugin is broken", "plugin", b.Name, "path", b.Path, "error", b.Error)
-	}
-	h.broken = broken
 	if h.launcher, err = NewLauncher(config); err != nil {
 		return nil, err
 	}
@@ -181,8 +178,17 @@ func newHost(config Config, pace pace) (*Host, error) {
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	for _, f := range found {
-		h.plugins = append(h.plugins, newSupervisor(h, f))
+		s, err := newSupervisor(h, f)
+		if err != nil {
+			broken = append(broken, Status{Name: f.Name, Version: f.Version, Path: f.path, Description: f.Description, State: Failed, Error: err.Error()})
+			continue
+		}
+		h.plugins = append(h.plugins, s)
 	}
+	for _, b := range broken {
+		h.log.Error("plugin is broken", "plugin", b.Name, "path", b.Path, "error", b.Error)
+	}
+	h.broken = broken
 	return h, nil
 }
 

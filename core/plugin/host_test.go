@@ -115,8 +115,8 @@ func TestHangingPluginIsKilledWhenItsStartTimeIsOver(t *testing.T) {
 func TestSettingsReachThePlugin(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "needy")
-	h := startHost(t, Config{Dirs: []string{dir}, Settings: func(name string) map[string]string {
-		return map[string]string{"token": name + "-secret", "colour": "red"}
+	h := startHost(t, Config{Dirs: []string{dir}, Settings: func(name string) (map[string]string, error) {
+		return map[string]string{"token": name + "-secret", "colour": "red"}, nil
 	}}, testPace())
 	if got := h.status("needy"); got.State != Ready {
 		t.Fatalf("status %+v", got)

@@ -12,7 +12,8 @@ import (
 // errRetired says that a plugin was replaced or unloaded.
 var errRetired = errors.New("the plugin was replaced or removed")
 
-// Load starts a plugin on a started host, in place of the one of the same name if there is one. The new process must be
+// Load starts a plugin on a started host, in place of the one of the same name if there is one, which may be the same
+// plugin: it has the settings of now. The new process must be
 // described and ready first: from then on new runs go to it, all at once with what it describes. The old process
 // finishes what it began, and is then stopped; gone is closed when nothing of it is left. When the new one fails, also
 // by not living as long as its probation, the old one serves on as if nothing had happened. One that lacks settings is
@@ -27,7 +28,10 @@ func (h *Host) Load(ctx context.Context, i Installation, probation time.Duration
 	if !h.started || h.closed.Load() {
 		return nil, fmt.Errorf("load plugin %s: the host does not run", i.Name)
 	}
-	s := newSupervisor(h, f)
+	s, err := newSupervisor(h, f)
+	if err != nil {
+		return nil, fmt.Errorf("load plugin %s: %w", i.Name, err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.life, cancel)()

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -133,12 +134,46 @@ func TestReplacedPluginIsNotWaitedForWithoutEnd(t *testing.T) {
 	h.mustDo(blockEcho, `{"value":1}`)
 }
 
+func TestPluginThatIsLoadedAgainHasTheSettingsOfThen(t *testing.T) {
+	t.Parallel()
+	settings := atomic.Pointer[map[string]string]{}
+	settings.Store(&map[string]string{"token": "first"})
+	wrong := errors.New("line 3: no such thing")
+	good := version(t, t.TempDir(), "good", "1.0.0-needy")
+	h := startHost(t, Config{Installed: []Installation{good}, Settings: func(string) (map[string]string, error) {
+		if now := settings.Load(); now != nil {
+			return *now, nil
+		}
+		return nil, wrong
+	}}, testPace())
+	before := h.status("good").PID
+	has := func(token string) {
+		t.Helper()
+		if got := h.mustDo(blockSettings, `{}`); got[0] != `"`+token+` http://default"` {
+			t.Errorf("%v, want %s", got, token)
+		}
+	}
+	settings.Store(&map[string]string{"token": "second"})
+	has("first")
+	gone := h.load(good)
+	has("second")
+	<-gone
+	if now := h.status("good"); now.PID == before {
+		t.Errorf("it is in process %d as before", before)
+	}
+	settings.Store(nil)
+	if _, err := h.Load(t.Context(), good, 0); !errors.Is(err, wrong) {
+		t.Errorf("settings that cannot be read: %v", err)
+	}
+	has("second")
+}
+
 func TestPluginThatLacksASettingWaitsForIt(t *testing.T) {
 	t.Parallel()
 	settings := atomic.Pointer[map[string]string]{}
 	settings.Store(&map[string]string{})
 	dir := t.TempDir()
-	h := startHost(t, Config{Settings: func(string) map[string]string { return *settings.Load() }}, testPace())
+	h := startHost(t, Config{Settings: func(string) (map[string]string, error) { return *settings.Load(), nil }}, testPace())
 	h.load(version(t, dir, "good", "1.0.0-needy"))
 	const text = `needs the setting "token": set PATCHBAY_PLUGIN_GOOD_TOKEN`
 	if got := h.status("good"); got.State != Failed || !strings.Contains(got.Error, text) {
@@ -301,7 +336,7 @@ func TestBrokenPluginIsMendedByAnotherVersion(t *testing.T) {
 
 func TestHostThatDoesNotRunLoadsNothing(t *testing.T) {
 	t.Parallel()
-	good := version(t, t.TempDir(), "good", "1.0.0")
+	good := version(t, t.TempDir(), "good", "1.0.0-needy")
 	h, err := New(Config{RuntimeDir: runtimeFolder(t)})
 	if err != nil {
 		t.Fatal(err)

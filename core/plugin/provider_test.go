@@ -118,5 +118,5 @@ func TestDescriptionsOfProvidersAreChecked(t *testing.T) {
 // startWith starts plugins of which each has these settings.
 func startWith(t *testing.T, settings map[string]string, names ...string) *testHost {
 	t.Helper()
-	return startHost(t, Config{Dirs: []string{install(t, names...)}, Settings: func(string) map[string]string { return settings }}, testPace())
+	return startHost(t, Config{Dirs: []string{install(t, names...)}, Settings: func(string) (map[string]string, error) { return settings, nil }}, testPace())
 }

@@ -23,6 +23,7 @@ type supervisor struct {
 	name string
 	host *Host
 	log  hclog.Logger
+	set  map[string]string // settings that somebody has set
 
 	life  context.Context // ends when the plugin is replaced or unloaded, and with the host's
 	end   context.CancelFunc
@@ -55,8 +56,17 @@ type attempt struct {
 	err      error
 }
 
-func newSupervisor(h *Host, f found) *supervisor {
+// newSupervisor makes the supervisor of a plugin, with the settings that are set now: its processes all have the same.
+func newSupervisor(h *Host, f found) (*supervisor, error) {
+	var set map[string]string
+	if h.config.Settings != nil {
+		var err error
+		if set, err = h.config.Settings(f.Name); err != nil {
+			return nil, fmt.Errorf("read the plugin's settings: %w", err)
+		}
+	}
 	s := &supervisor{
+		set:      set,
 		found:    f,
 		name:     f.Name,
 		host:     h,
@@ -70,7 +80,7 @@ func newSupervisor(h *Host, f found) *supervisor {
 	}
 	s.life, s.end = context.WithCancel(h.life)
 	s.late, s.giveUp = context.WithCancel(h.life)
-	return s
+	return s, nil
 }
 
 // Status tells how the plugin fares.
@@ -230,16 +240,8 @@ func (s *supervisor) examine(d *proto.DescribeResponse) (*offer, error) {
 	return o, nil
 }
 
-// set are the settings that somebody has set.
-func (s *supervisor) set() map[string]string {
-	if s.host.config.Settings == nil {
-		return nil
-	}
-	return s.host.config.Settings(s.name)
-}
-
 func (s *supervisor) settings(d *proto.DescribeResponse) (map[string]string, error) {
-	settings, unknown, err := settingsFor(d, s.set())
+	settings, unknown, err := settingsFor(d, s.set)
 	for _, name := range unknown {
 		s.log.Warn("plugin has no such setting", "setting", name)
 	}

@@ -98,6 +98,25 @@ func (i *instance) echoing() string {
 		`{"source_id":"echo","source_name":"output","sink_id":"out","sink_name":"value"}]}`))
 }
 
+func TestRestartedPluginHasTheSettingsThatTheFileHasNow(t *testing.T) {
+	t.Parallel()
+	i := startInstance(t)
+	const settingsBlock = "aaaaaaaa-0000-4000-8000-000000000012"
+	i.mustPatchbay("plugin_good_token in patchbay.yaml and run patchbay plugin restart good", "plugin", "install", "--yes", pluginFolder(t, "good", "1.0.0-needy"))
+	for _, token := range []string{"first", "second"} {
+		settings := filepath.Join(filepath.Dir(i.data), "patchbay.yaml")
+		if err := os.WriteFile(settings, []byte("plugin_good_token: "+token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		i.mustPatchbay("good 1.0.0-needy is ready", "plugin", "restart", "good")
+		if status, body := i.runBlock(alice, settingsBlock, `{}`); status != http.StatusOK || !strings.Contains(body, `"`+token+` http`) {
+			t.Errorf("%d %s, want %s", status, body, token)
+		}
+	}
+	i.kill()
+	i.badPatchbay("no server runs", "plugin", "restart", "good")
+}
+
 func TestPluginsComeChangeAndGoOnARunningServer(t *testing.T) {
 	t.Parallel()
 	i := startInstance(t)
@@ -138,6 +157,8 @@ func TestPluginsComeChangeAndGoOnARunningServer(t *testing.T) {
 	more()
 	i.mustPatchbay("good 1.0.0 is ready", "plugin", "rollback", "good")
 	more()
+	i.mustPatchbay("good 1.0.0 is ready", "plugin", "restart", "good")
+	more()
 	if out := i.mustPatchbay("good", "plugin", "list"); !strings.Contains(out, "2.0.0") || !strings.Contains(out, "unsigned") || !strings.Contains(out, "the server") {
 		t.Errorf("list:\n%s", out)
 	}
@@ -172,7 +193,7 @@ func TestPluginsComeChangeAndGoOnARunningServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, action := range []string{"plugin.install", "plugin.rollback", "plugin.disable", "plugin.enable", "plugin.remove"} {
+	for _, action := range []string{"plugin.install", "plugin.rollback", "plugin.disable", "plugin.enable", "plugin.restart", "plugin.remove"} {
 		if !strings.Contains(string(log), "audit: "+action+": status=20") {
 			t.Errorf("the audit log lacks %s", action)
 		}

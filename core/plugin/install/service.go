@@ -229,14 +229,57 @@ func (s *Service) Enable(ctx context.Context, name string) (*Plugin, error) {
 		return nil, &Absent{name}
 	}
 	if _, off := l.Disabled[name]; off || !s.Offline && !s.runs(name) {
-		if _, err := s.Host.Load(ctx, plugin.Installation{Name: name, Folder: folder}, probation); err != nil {
-			return nil, &Failure{Name: name, cause: err}
+		if err := s.takeOwn(ctx, name, folder); err != nil {
+			return nil, err
 		}
 		if err := s.Store.change(func(l *lock) { delete(l.Disabled, name) }); err != nil {
 			s.Host.Unload(name)
 			return nil, err
 		}
 	}
+	return s.find(name)
+}
+
+// takeOwn has the host run a plugin of the server's own.
+func (s *Service) takeOwn(ctx context.Context, name, folder string) error {
+	gone, err := s.Host.Load(ctx, plugin.Installation{Name: name, Folder: folder}, probation)
+	if err != nil {
+		return &Failure{Name: name, Kept: s.runs(name), cause: err}
+	}
+	s.ends(name, gone)
+	return nil
+}
+
+// Restart starts a plugin again, with the settings of now. Its old process finishes what it began; when the new one cannot
+// be started, the old one serves on.
+func (s *Service) Restart(ctx context.Context, name string) (*Plugin, error) {
+	if s.Offline {
+		return nil, &Refusal{"no server runs, whose plugins could be started again: when it starts, they have the settings of then"}
+	}
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	l := s.Store.current.Load()
+	old, installed := l.Plugins[name]
+	_, off := l.Disabled[name]
+	folder := s.own(name)
+	var err error
+	switch {
+	case !installed && folder == "":
+		return nil, &Absent{name}
+	case installed && !old.Enabled || !installed && off:
+		return nil, &Refusal{fmt.Sprintf("the plugin %s is disabled: enable it, which starts it with the settings of now", name)}
+	case installed:
+		e := *old
+		err = s.take(ctx, name, &e, old)
+	default:
+		err = s.takeOwn(ctx, name, folder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("plugin started again", "plugin", name)
 	return s.find(name)
 }
 

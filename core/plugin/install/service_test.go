@@ -164,6 +164,42 @@ func TestPluginThatLacksASettingIsInstalledAndWaits(t *testing.T) {
 	f.mustRun()
 }
 
+func TestRestartedPluginHasAnotherProcess(t *testing.T) {
+	t.Parallel()
+	own := t.TempDir()
+	if err := os.Rename(folder(t, "twin", "1.0.0", ""), filepath.Join(own, "twin")); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	for name, dirs := range map[string][]string{"good": nil, "twin": {own}} {
+		f := start(t, t.TempDir(), dirs...)
+		if dirs == nil {
+			f.install(folder(t, name, "1.0.0", ""))
+		}
+		before := f.host.Plugins()[0].PID
+		if p, err := f.Restart(ctx, name); err != nil || p.State != plugin.Ready || p.Version != "1.0.0" {
+			t.Fatalf("%+v %v", p, err)
+		}
+		if now := f.host.Plugins()[0].PID; now == before {
+			t.Errorf("%s is in process %d as before", name, now)
+		}
+		f.mustRun()
+		eventually(t, "the old process is gone", func() bool { return f.host.Plugins()[0].Outgoing == nil })
+		if _, err := f.Disable(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+		_, err := f.Restart(ctx, name)
+		if _, ok := errors.AsType[*Refusal](err); !ok || !strings.Contains(err.Error(), "is disabled: enable it") {
+			t.Errorf("a disabled plugin: %v", err)
+		}
+		_, err = f.Restart(ctx, "nosuch")
+		if _, ok := errors.AsType[*Absent](err); !ok {
+			t.Errorf("a plugin that is not there: %v", err)
+		}
+		f.stop()
+	}
+}
+
 func TestDisabledPluginsStayAwayAndAreToldOf(t *testing.T) {
 	t.Parallel()
 	own := t.TempDir()
