@@ -17,15 +17,15 @@ import (
 
 type pluginCommand struct {
 	New      pluginNew      `cmd:"" help:"Begin a plugin: a folder with one block that builds, is tested and runs."`
-	Test     pluginTest     `cmd:"" help:"Test a plugin in any language against the protocol, and its blocks by their examples."`
+	Test     pluginTest     `cmd:"" help:"Test a plugin in any language against the protocol, and its blocks by their examples, isolated as under a server."`
 	Dev      pluginDev      `cmd:"" help:"Build a plugin whenever it is saved, and swap it in the running server."`
 	Install  pluginInstall  `cmd:"" help:"Install a plugin, or another version of it, also while the server runs."`
-	List     pluginList     `cmd:"" help:"List the plugins and how they fare."`
-	Enable   pluginEnable   `cmd:"" help:"Start a plugin that is disabled."`
+	List     pluginList     `cmd:"" help:"List the plugins: how they fare, what they are, and what they were granted."`
+	Enable   pluginEnable   `cmd:"" help:"Start a plugin that is disabled, or has failed."`
 	Disable  pluginDisable  `cmd:"" help:"Take the blocks of a plugin away, and stop it when it has finished what it began."`
-	Restart  pluginRestart  `cmd:"" help:"Start a plugin again with the settings of now; what goes on in the old process ends there."`
+	Restart  pluginRestart  `cmd:"" help:"Start a plugin again, with the settings that are set now; its old process finishes what it began."`
 	Upgrade  pluginUpgrade  `cmd:"" help:"Install what a plugin's source has now; when that fails, the version before serves on."`
-	Rollback pluginRollback `cmd:"" help:"Go back to the version that was installed before."`
+	Rollback pluginRollback `cmd:"" help:"Go back to the version that was installed before, and the next time forward again."`
 	Remove   pluginRemove   `cmd:"" help:"Remove a plugin that was installed."`
 	Verify   pluginVerify   `cmd:"" help:"Compare the files of plugins with what was installed."`
 	Docs     pluginDocs     `cmd:"" help:"Print or write a reference of all blocks, made from the plugins themselves."`

@@ -193,22 +193,28 @@ type pluginVerify struct {
 // Run is patchbay plugin verify. It ends with an error if any file is not what was installed.
 func (c pluginVerify) Run(ctx context.Context, settings *config.Settings, t terminal) error {
 	return managePlugins(ctx, settings, c.accountConnection, t, func(m pluginManager) error {
-		names, flawed := c.Plugins, 0
+		all, err := m.list(ctx)
+		if err != nil {
+			return err
+		}
+		names, flawed, own := c.Plugins, 0, map[string]bool{}
+		for _, v := range all {
+			own[v.Name] = v.Own
+			if len(c.Plugins) == 0 && !v.Own {
+				names = append(names, v.Name)
+			}
+		}
 		if len(names) == 0 {
-			all, err := m.list(ctx)
-			if err != nil {
-				return err
-			}
-			for _, v := range all {
-				if !v.Own {
-					names = append(names, v.Name)
-				}
-			}
+			fmt.Fprintln(t.out, "no plugin is installed beside the server's own")
 		}
 		for _, name := range names {
 			flaws, err := m.verify(ctx, name)
 			if err != nil {
 				return err
+			}
+			if own[name] {
+				fmt.Fprintf(t.out, "%s: belongs to the server, and was not installed\n", name)
+				continue
 			}
 			if len(flaws) == 0 {
 				fmt.Fprintf(t.out, "%s: as it was installed\n", name)

@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/sdk"
 	"github.com/patchbay-io/patchbay/sdk/blocktest"
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -193,7 +192,7 @@ func (s *session) output(r *run, o *proto.Output) {
 		return
 	}
 	r.fetches.Go(func() {
-		value, err := s.fetch(o.Bulk, o.BulkSize)
+		value, err := plugin.FetchValue(s.stream.Context(), s.client, o.Bulk, o.BulkSize)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		r.outputs[i].Value = value
@@ -204,27 +203,6 @@ func (s *session) output(r *run, o *proto.Output) {
 		}
 	})
 	r.touch()
-}
-
-func (s *session) fetch(name string, size uint64) (value []byte, err error) {
-	stream, err := s.client.Fetch(s.stream.Context(), &proto.FetchRequest{Bulk: name})
-	if err != nil {
-		return nil, err
-	}
-	for {
-		response, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		value = append(value, response.Piece...)
-	}
-	if uint64(len(value)) != size {
-		return nil, fmt.Errorf("%d bytes came, %d were announced", len(value), size)
-	}
-	return value, nil
 }
 
 func (s *session) call(r *run, c *proto.Call) {
@@ -276,7 +254,7 @@ func (s *session) start(start *proto.Start) (*run, error) {
 	s.mu.Unlock()
 	if len(start.Input) > proto.InlineLimit && start.InputBulk == "bulk" {
 		start.InputBulk = fmt.Sprintf("input-%d", r.number)
-		if err := s.put(start.InputBulk, start.Input); err != nil {
+		if err := plugin.PutValue(s.stream.Context(), s.client, start.InputBulk, start.Input); err != nil {
 			return nil, fmt.Errorf("put the input beside the session: %w", err)
 		}
 		start.Input = nil
@@ -285,21 +263,6 @@ func (s *session) start(start *proto.Start) (*run, error) {
 		return nil, fmt.Errorf("start a run: %w", err)
 	}
 	return r, nil
-}
-
-func (s *session) put(name string, value []byte) error {
-	stream, err := s.client.Put(s.stream.Context())
-	if err != nil {
-		return err
-	}
-	for piece := range slices.Chunk(value, proto.PieceSize) {
-		if err := stream.Send(&proto.PutRequest{Bulk: name, Piece: piece}); err != nil {
-			break // CloseAndRecv says why
-		}
-		name = ""
-	}
-	_, err = stream.CloseAndRecv()
-	return err
 }
 
 // allow gives the run credit for n more outputs.

@@ -44,7 +44,9 @@ func (s *session) start(ctx context.Context, r *run) (*proto.SessionRequest, err
 	}
 	if s.bulk && len(r.spec.Input) > proto.InlineLimit {
 		start.Input, start.InputBulk = nil, "input-"+strconv.FormatUint(r.number, 10)
-		if err := s.put(ctx, start.InputBulk, r.spec.Input); err != nil {
+		ctx, cancel := s.beside(ctx)
+		defer cancel()
+		if err := PutValue(ctx, s.client, start.InputBulk, r.spec.Input); err != nil {
 			return nil, fmt.Errorf("hand over a large input: %w", err)
 		}
 	} else {
@@ -57,11 +59,9 @@ func (s *session) start(ctx context.Context, r *run) (*proto.SessionRequest, err
 	return &proto.SessionRequest{Frame: &proto.SessionRequest_Start{Start: start}}, nil
 }
 
-// put brings a value to the plugin.
-func (s *session) put(ctx context.Context, name string, value []byte) error {
-	ctx, cancel := s.beside(ctx)
-	defer cancel()
-	stream, err := s.client.Put(ctx)
+// PutValue brings a value to a plugin beside the session, as PROTOCOL.md has it.
+func PutValue(ctx context.Context, client proto.PluginClient, name string, value []byte) error {
+	stream, err := client.Put(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,13 +96,14 @@ func (r *run) value(ctx context.Context, o *proto.Output) (value json.RawMessage
 		if err := r.session.fetched.Acquire(ctx, int64(size)); err != nil {
 			return nil, release, fmt.Errorf("a large value, which was not awaited: %w", err)
 		}
-		value, err = r.session.fetch(ctx, o.GetBulk(), int(size))
+		value, err = FetchValue(ctx, r.session.client, o.GetBulk(), size)
 		return value, func() { r.session.fetched.Release(int64(size)) }, err
 	}
 }
 
-func (s *session) fetch(ctx context.Context, name string, size int) (json.RawMessage, error) {
-	stream, err := s.client.Fetch(ctx, &proto.FetchRequest{Bulk: name})
+// FetchValue takes a value of size bytes that a plugin has announced beside the session.
+func FetchValue(ctx context.Context, client proto.PluginClient, name string, size uint64) (json.RawMessage, error) {
+	stream, err := client.Fetch(ctx, &proto.FetchRequest{Bulk: name})
 	if err != nil {
 		return nil, fmt.Errorf("a large value that cannot be fetched: %w", err)
 	}
@@ -110,13 +111,13 @@ func (s *session) fetch(ctx context.Context, name string, size int) (json.RawMes
 	for {
 		piece, err := stream.Recv()
 		switch {
-		case errors.Is(err, io.EOF) && len(value) != size:
+		case errors.Is(err, io.EOF) && uint64(len(value)) != size:
 			return nil, fmt.Errorf("a value of %d bytes and announced %d", len(value), size)
 		case errors.Is(err, io.EOF):
 			return value, nil
 		case err != nil:
 			return nil, fmt.Errorf("a large value that cannot be fetched: %w", err)
-		case len(value)+len(piece.GetPiece()) > size:
+		case uint64(len(value)+len(piece.GetPiece())) > size:
 			return nil, fmt.Errorf("a value longer than the %d bytes announced", size)
 		}
 		value = append(value, piece.GetPiece()...)

@@ -185,6 +185,7 @@ func TestPluginsComeChangeAndGoOnARunningServer(t *testing.T) {
 	i.mustPatchbay("good: as it was installed", "plugin", "verify")
 	i.badPatchbay("needs consent", "plugin", "remove", "good")
 	i.mustPatchbay("good 1.0.0 is removed", "plugin", "remove", "good", "--yes")
+	i.mustPatchbay("no plugin is installed", "plugin", "verify")
 	status, body = i.call(alice, http.MethodPost, "/api/v2/builder/graphs/"+agent+"/execute", []byte(`{"input_data":{"Value":7}}`))
 	if status != http.StatusUnprocessableEntity || !bytes.Contains(body, []byte("brought it and was removed")) {
 		t.Errorf("execute: %d %s", status, body)

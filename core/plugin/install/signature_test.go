@@ -124,7 +124,7 @@ func TestWhatIsNoSourceIsRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"http://example.com/x.tar.gz": "no source", "ftp://x/y": "no source", "https://": "no URL", "https://user:pass@example.com/x": "password",
-		"oci://nonsense": "no reference", "oci://UPPER/x y": "no reference", "./nowhere": "no such file", "/dev/null": "no file and no folder",
+		"oci://nonsense": "no reference", "oci://UPPER/x y": "no reference", "./nowhere": "no file and no folder", "/dev/null": "no file and no folder",
 	} {
 		if _, err := ParseSource(text, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)

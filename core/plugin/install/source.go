@@ -90,6 +90,8 @@ func ParseSource(text, signature string) (Source, error) {
 		case looksLikeReference(text):
 			s.kind, s.text = ociSource, "oci://"+text
 			return s, nil
+		case errors.Is(err, fs.ErrNotExist):
+			return s, fmt.Errorf("there is no file and no folder %s; a source of plugins is one of these, or begins with https:// or oci://", text)
 		default:
 			return s, fmt.Errorf("find the plugin: %w", err)
 		}
