@@ -145,7 +145,7 @@ func startHost(name, controlPath, runtime string) (*host, error) {
 	var err error
 	h.Host, err = plugin.New(plugin.Config{
 		Dirs: []string{filepath.Join(folder(controlPath), "plugins", name)}, RuntimeDir: runtime, Builtin: block.Structural(),
-		Settings: func(string) map[string]string { return map[string]string{"control": controlPath} },
+		Settings: func(string) (map[string]string, error) { return map[string]string{"control": controlPath}, nil },
 	})
 	if err != nil {
 		return nil, err
