@@ -38,3 +38,15 @@ func TestAwayTellsAMissingDatabaseFromARefusal(t *testing.T) {
 		}
 	}
 }
+
+// A full disk and too many connections pass as an outage does; what is wrong with a statement stays.
+func TestAwayCountsWhatTheDatabaseLacks(t *testing.T) {
+	t.Parallel()
+	db := DB(t)
+	for code, away := range map[string]bool{"53100": true, "53300": true, "57P03": true, "08006": true, "23505": false, "57014": false} {
+		_, err := db.ExecContext(t.Context(), `DO $$ BEGIN RAISE EXCEPTION 'as of a test' USING ERRCODE = '`+code+`'; END $$`)
+		if err == nil || postgres.Away(err) != away {
+			t.Errorf("%s: %v is an outage: %t", code, err, !away)
+		}
+	}
+}
