@@ -25,7 +25,7 @@ bench: build ## run the benchmarks and print a table of figures and ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./core/server/bench
 
 chaos: build ## let everything fail for minutes, by a seed, and report: make chaos CHAOS_TIME=5m CHAOS_SEED=
-	@.ci/install.sh compiler
+	@.ci/install.sh compiler pooler
 	CHAOS_TIME=$(or $(CHAOS_TIME),5m) CHAOS_SEED=$(CHAOS_SEED) $(GO) test -race -count=1 -v -timeout 24h -run Chaos ./core/server/chaos
 
 lint: ## check formatting, vet, lint and the rules of imports

@@ -1,87 +1,52 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/patchbay-io/patchbay/core/postgres/postgrestest"
+	"github.com/patchbay-io/patchbay/core/server/servertest"
 )
 
 // pgbouncer puts a pooler in transaction mode before a database and returns the address there. There are fewer sessions
 // than what a server has connections, so that they are shared.
 func pgbouncer(t *testing.T, dsn string) string {
 	t.Helper()
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("PgBouncer is not installed")
-	}
-	to, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, number, _ := net.SplitHostPort(port.Addr().String())
-	_ = port.Close()
 	dir, err := os.MkdirTemp("", "pgbouncer-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	password, _ := to.User.Password()
-	name := strings.TrimPrefix(to.Path, "/")
-	config := fmt.Sprintf("[databases]\n%s = host=%s dbname=%s user=%s password=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\n"+
-		"auth_type = any\npool_mode = transaction\ndefault_pool_size = 6\nmax_client_conn = 200\nignore_startup_parameters = extra_float_digits,plan_cache_mode\n",
-		name, to.Query().Get("host"), name, to.User.Username(), password, number)
-	file := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, file)
-	if os.Geteuid() == 0 { // which it refuses to run as
-		who, err := user.Lookup("postgres")
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(who.Uid)
-		gid, _ := strconv.Atoi(who.Gid)
-		for _, path := range []string{dir, file} {
-			if err := os.Chown(path, uid, gid); err != nil {
-				t.Fatal(err)
-			}
-		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	}
-	if err := cmd.Start(); err != nil {
+	p, err := servertest.StartPgBouncer(filepath.Join(dir, "pgbouncer"), dsn, 6)
+	if errors.Is(err, servertest.ErrNoPgBouncer) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	} else if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
+	t.Cleanup(p.Finish)
+	to, err := url.Parse(p.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "PgBouncer listens", func() bool {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+number)
+		conn, err := net.Dial("tcp", to.Host)
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err == nil
 	})
-	return fmt.Sprintf("postgres://%s:any@127.0.0.1:%s/%s?sslmode=disable", to.User.Username(), number, name)
+	return p.DSN
 }
 
 // Behind a pooler nothing is left in sessions that others get: no request fails, and servers hear each other where they

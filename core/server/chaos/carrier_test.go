@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,25 +13,50 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/driver/pgdriver"
+
+	"github.com/patchbay-io/patchbay/core/server/servertest"
 )
 
-// natsPort tells a process of this test binary to be a NATS.
-const natsPort = "CHAOS_NATS_PORT"
+// natsOptions tell a process of this test binary to be a member of NATS, and which.
+const natsOptions = "CHAOS_NATS"
 
-// serveNATS runs a NATS until standard input ends, which it does with whoever started this process.
-func serveNATS(port string) int {
-	number, err := strconv.Atoi(port)
-	if err != nil {
+// natsMember is what one is told.
+type natsMember struct {
+	Name         string
+	Client, Peer string // addresses to listen at
+	Routes       string // to the other members
+}
+
+// serveNATS runs a member until standard input ends, which it does with whoever started this process.
+func serveNATS(text string) int {
+	var m natsMember
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
 		return 2
 	}
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: number, NoLog: true, NoSigs: true})
+	// Members tell neither clients nor each other of further addresses, which would lead past the proxies.
+	o := &server.Options{ServerName: m.Name, NoLog: true, NoSigs: true, Routes: server.RoutesFromStr(m.Routes)}
+	o.Cluster = server.ClusterOpts{Name: "chaos", NoAdvertise: true, Advertise: "127.0.0.1:1"}
+	for _, a := range []struct {
+		address string
+		host    *string
+		port    *int
+	}{{m.Client, &o.Host, &o.Port}, {m.Peer, &o.Cluster.Host, &o.Cluster.Port}} {
+		host, port, err := net.SplitHostPort(a.address)
+		if err != nil {
+			return 2
+		}
+		*a.host = host
+		if *a.port, err = strconv.Atoi(port); err != nil {
+			return 2
+		}
+	}
+	s, err := server.NewServer(o)
 	if err != nil {
 		return 2
 	}
@@ -39,70 +65,70 @@ func serveNATS(port string) int {
 	return 0
 }
 
-// natsProcess is a NATS that can be killed. It is started again, where it was, when it has died.
-type natsProcess struct {
-	port string
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	end  bool
-	done chan struct{}
+// nats is a NATS of one member or more. Each is started again, where it was, when it has died.
+type nats struct {
+	members []*member
 }
 
-func startNATS(t *testing.T) *natsProcess {
+// member is a process of NATS.
+type member struct {
+	*servertest.Kept
+	natsMember
+	space *space   // that it runs in; nil: this process's
+	peers []*proxy // between it and others, whoever connects
+}
+
+// startNATS starts members, each in a space of its own, which reach each other by proxies.
+func startNATS(t *testing.T, host string, members int, space func() *space) *nats {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	n := &nats{}
+	for i := range members {
+		m := &member{natsMember: natsMember{Name: fmt.Sprint(i + 1)}, space: space()}
+		at := "127.0.0.1"
+		if m.space != nil {
+			at = m.space.address
+		}
+		for _, address := range []*string{&m.Client, &m.Peer} {
+			free, err := servertest.FreeAddress("127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, port, _ := net.SplitHostPort(free)
+			*address = net.JoinHostPort(at, port)
+		}
+		n.members = append(n.members, m)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	n := &natsProcess{port: port, done: make(chan struct{})}
-	go n.run()
-	t.Cleanup(func() {
-		n.mu.Lock()
-		n.end = true
-		n.mu.Unlock()
-		n.kill()
-		<-n.done
-	})
+	for _, m := range n.members {
+		var routes []string
+		for _, other := range n.members {
+			if other == m {
+				continue
+			}
+			way := newProxy(t, host, func() (net.Conn, error) { return net.DialTimeout("tcp", other.Peer, natsDial) }, nil)
+			routes = append(routes, "nats://"+way.address())
+			m.peers, other.peers = append(m.peers, way), append(other.peers, way)
+		}
+		m.Routes = strings.Join(routes, ",")
+	}
+	for _, m := range n.members {
+		told, err := json.Marshal(m.natsMember)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Kept = servertest.Keep(os.Stderr, func() *exec.Cmd {
+			cmd := m.space.command(os.Args[0], "-test.run=^$")
+			cmd.Env = append(os.Environ(), natsOptions+"="+string(told))
+			return servertest.Lifeline(cmd)
+		})
+		t.Cleanup(m.Finish)
+	}
 	return n
 }
 
-func (n *natsProcess) run() {
-	defer close(n.done)
-	for {
-		n.mu.Lock()
-		if n.end {
-			n.mu.Unlock()
-			return
-		}
-		cmd := exec.Command(os.Args[0], "-test.run=^$")
-		cmd.Env = append(os.Environ(), natsPort+"="+n.port)
-		lifeline, err := cmd.StdinPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			n.mu.Unlock()
-			return
-		}
-		n.cmd = cmd
-		n.mu.Unlock()
-		_ = cmd.Wait()
-		_ = lifeline.Close()
-		time.Sleep(20 * time.Millisecond) // it may have died because the port is not free yet
-	}
-}
+// natsDial is how long it may take to reach a member whose link may be down.
+const natsDial = 2 * time.Second
 
-func (n *natsProcess) kill() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.cmd != nil {
-		_ = n.cmd.Process.Kill()
-	}
-}
-
-func (n *natsProcess) dial() (net.Conn, error) { return net.Dial("tcp", "127.0.0.1:"+n.port) }
+func (m *member) dial() (net.Conn, error) { return net.DialTimeout("tcp", m.Client, natsDial) }
 
 // scramble carries what a NATS says to one of its clients, and loses, doubles and reorders messages among it.
 func scramble(seed uint64) func(to io.Writer, from io.Reader) error {

@@ -17,7 +17,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/patchbay-io/patchbay/core/server/servertest"
@@ -37,8 +36,8 @@ var (
 func TestMain(m *testing.M) { os.Exit(withBinaries(m)) }
 
 func withBinaries(m *testing.M) int {
-	if port := os.Getenv(natsPort); port != "" {
-		return serveNATS(port)
+	if told := os.Getenv(natsOptions); told != "" {
+		return serveNATS(told)
 	}
 	dir, err := os.MkdirTemp("", "patchbay-chaos-")
 	if err != nil {
@@ -92,42 +91,43 @@ func seed(t *testing.T) uint64 {
 // TestServersSurviveChaos is of several servers on one database.
 func TestServersSurviveChaos(t *testing.T) {
 	t.Parallel()
-	rounds(t, false)
+	rounds(t, drawShape)
 }
 
 // TestServerSurvivesChaos is of one server with everything embedded.
 func TestServerSurvivesChaos(t *testing.T) {
 	t.Parallel()
-	rounds(t, true)
+	rounds(t, func(*rand.Rand) shape { return shape{} })
 }
 
-func rounds(t *testing.T, alone bool) {
+func rounds(t *testing.T, draw func(*rand.Rand) shape) {
 	first, until := seed(t), time.Now().Add(long())
-	for n := uint64(0); n == 0 || time.Now().Before(until); n++ {
-		t.Run(fmt.Sprint(first+n), func(t *testing.T) { round(t, first+n, alone) })
-		if t.Failed() || os.Getenv("CHAOS_SEED") != "" {
-			return
-		}
+	var all []*report
+	for n := uint64(0); n == 0 || time.Now().Before(until) && os.Getenv("CHAOS_SEED") == ""; n++ {
+		t.Run(fmt.Sprint(first+n), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(first+n, 0))
+			all = append(all, round(t, first+n, newCluster(t, r, draw(r))))
+		})
+	}
+	if len(all) > 1 {
+		sum(all)
 	}
 }
 
 // round is one storm over one cluster.
-func round(t *testing.T, seed uint64, alone bool) {
+func round(t *testing.T, seed uint64, c *cluster) *report {
 	t.Logf("CHAOS_SEED=%d repeats this", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
-	c := newCluster(t, r, alone)
-	over := make(chan struct{})
 	crowd := newCrowd(t, c)
-	s := &storm{cluster: c, crowd: crowd, began: time.Now(), long: long() > 0, over: over, plugins: map[string]int{}}
-	eventually(t, "the servers are ready", c.ready)
+	over := make(chan struct{})
+	s := &storm{cluster: c, crowd: crowd, long: long() > 0, over: over, plugins: map[string]int{}}
 	whole, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
+	eventually(t, "the servers are ready", c.ready)
 	var err error
 	if crowd.child, err = crowd.create(whole, nesting()); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	s.began = began
+	s.began = time.Now()
 	calm := make(chan struct{}) // no further agent begins
 	var wg, faults sync.WaitGroup
 	for n := range clients {
@@ -136,7 +136,8 @@ func round(t *testing.T, seed uint64, alone bool) {
 			for i := 0; ; i++ {
 				a := drawAgent(mine, fmt.Sprintf("%d.%d", n, i), crowd.child, c.marks.url)
 				if err := crowd.runAll(whole, a); err != nil {
-					t.Errorf("%s: %v\n%.3000s", a.name, err, a.document)
+					c.violation("%s: %v", a.name, err)
+					t.Logf("%s is %.3000s", a.name, a.document)
 					return
 				}
 				select {
@@ -157,25 +158,33 @@ func round(t *testing.T, seed uint64, alone bool) {
 	close(calm)
 	select {
 	case <-over:
+		eventually(t, "the servers are ready in the end", c.ready)
+		crowd.verify(whole, t, s)
 	case <-time.After(patience):
-		t.Error("what was accepted does not end")
+		c.violation("what was accepted does not end")
 		s.diagnose(whole)
 		cancel()
 		<-over
-		return
 	}
-	eventually(t, "the servers are ready in the end", c.ready)
-	crowd.verify(whole, t, s)
-	s.report(seed, time.Since(began), t.Failed())
+	return s.report(seed)
 }
 
-// schedule gives the faults in the order of their drawing: each kind once, and in a long run more of them for a while.
+// Faults of a round.
+const (
+	fewFaults  = 20
+	manyFaults = 40
+)
+
+// schedule gives the faults in the order of their drawing: of a short round no kind twice, of a long one each at least once.
 func (s *storm) schedule(r *rand.Rand) func() *fault {
 	kinds := s.kinds()
 	names := slices.Sorted(maps.Keys(kinds))
 	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	for s.long && len(names) < 40 {
+	for s.long && len(names) < manyFaults {
 		names = append(names, names[r.IntN(len(names))])
+	}
+	if !s.long {
+		names = names[:min(len(names), fewFaults)]
 	}
 	var mu sync.Mutex
 	return func() *fault {
@@ -192,7 +201,7 @@ func (s *storm) schedule(r *rand.Rand) func() *fault {
 
 // diagnose lets the servers tell what they are at, which ends them.
 func (s *storm) diagnose(ctx context.Context) {
-	if s.db != nil {
+	if s.database != nil {
 		rows, err := s.db.QueryContext(ctx, `SELECT format('%s (in %s) %s, claims %s, owner %s, whose lease ends in %s', x.id, x.root_id, x.status, x.claims, x.owner, l.until - now())
 			FROM execution x LEFT JOIN lease l ON l.server_id = x.owner WHERE x.ended_at IS NULL`)
 		if err != nil {
@@ -217,49 +226,9 @@ func (s *storm) diagnose(ctx context.Context) {
 	}
 	for _, p := range s.servers {
 		id, _ := os.ReadFile(filepath.Join(p.data, "server", "id"))
-		ends := p.ends.Load()
-		p.signal(syscall.SIGQUIT)
-		_ = s.until(ctx, "a server dumps its stacks", func() bool { return p.ends.Load() > ends })
+		ends := p.Ends()
+		p.Signal(syscall.SIGQUIT)
+		_ = s.until(ctx, "a server dumps its stacks", func() bool { return p.Ends() > ends })
 		s.t.Logf("server %s is %s", p.name, id)
 	}
-}
-
-// report says what happened.
-func (s *storm) report(seed uint64, took time.Duration, failed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	accepted, completed := 0, 0
-	for _, f := range s.crowd.runs {
-		accepted++
-		if f.details.Status == "COMPLETED" {
-			completed++
-		}
-	}
-	carrier, kind := "NOTIFY", fmt.Sprintf("%d servers", len(s.servers))
-	switch {
-	case s.postgres == nil:
-		carrier, kind = "none", "one server with everything embedded"
-	case s.nats != nil:
-		carrier = "NATS"
-	}
-	verdict := "no violation"
-	if failed {
-		verdict = "VIOLATIONS, see above"
-	}
-	out := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(out, "\nchaos: seed %d, %s, wake-ups by %s, %s: %d executions accepted, %d completed, %d interrupted as they must be, %d events; %s\n",
-		seed, kind, carrier, took.Round(time.Second), accepted, completed, accepted-completed, s.crowd.seen.Load(), verdict)
-	for _, lack := range s.lacks {
-		fmt.Fprintf(out, "  not here: %s\n", lack)
-	}
-	fmt.Fprintln(out, "  at\tfault\tlasted\tgot over in\t")
-	slices.SortFunc(s.log, func(a, b struck) int { return int(a.at - b.at) })
-	for _, f := range s.log {
-		problem := ""
-		if f.err != nil {
-			problem = f.err.Error()
-		}
-		fmt.Fprintf(out, "  %.1f s\t%s\t%s\t%s\t%s\n", f.at.Seconds(), f.what, f.held.Round(time.Millisecond), f.after.Round(time.Millisecond), problem)
-	}
-	_ = out.Flush()
 }

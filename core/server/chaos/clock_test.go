@@ -1,12 +1,14 @@
 package chaos
 
 import (
+	order "encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/patchbay-io/patchbay/core/server/servertest"
 )
@@ -15,6 +17,7 @@ import (
 const ahead = `package time
 
 import (
+	order "encoding/binary"
 	"syscall"
 	"unsafe"
 )
@@ -80,4 +83,9 @@ func buildClock(root, dir string) (string, error) {
 		return "", err
 	}
 	return binary, servertest.Go(root, "-overlay", file, "-o", binary, ".")
+}
+
+// ahead puts the server's clock ahead of the machine's, or behind it.
+func (p *process) ahead(by time.Duration) {
+	_, _ = p.clock.WriteAt(order.NativeEndian.AppendUint64(nil, uint64(int64(by/time.Second))), 0)
 }

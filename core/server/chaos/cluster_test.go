@@ -2,68 +2,107 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	"github.com/uptrace/bun"
-
-	"github.com/patchbay-io/patchbay/core/postgres"
 	"github.com/patchbay-io/patchbay/core/server/servertest"
 )
 
-// cluster is some servers on one Postgres, and on one NATS perhaps; or a single server with a Postgres of its own.
+// shape is what a cluster consists of.
+type shape struct {
+	roles    []string // of the servers; none: a single one, with everything embedded
+	members  int      // of NATS; none: servers hear each other by NOTIFY
+	sessions int      // that a pooler in transaction mode has; none: there is no pooler
+	direct   bool     // servers have a way past the pooler
+	balanced bool     // clients come through a balancer
+}
+
+func drawShape(r *rand.Rand) shape {
+	s := shape{
+		roles:    [][]string{{"all", "all", "all"}, {"api", "worker", "worker"}, {"all", "api", "worker"}}[r.IntN(3)],
+		members:  []int{0, 1, 3}[r.IntN(3)],
+		balanced: r.IntN(2) == 0,
+	}
+	if r.IntN(2) == 0 {
+		s.sessions, s.direct = 4+r.IntN(8), r.IntN(2) == 0
+	}
+	return s
+}
+
+func (s shape) String() string {
+	if s.roles == nil {
+		return "one server with everything embedded"
+	}
+	parts := []string{"servers " + strings.Join(s.roles, ", ")}
+	switch {
+	case s.members > 1:
+		parts = append(parts, fmt.Sprintf("wake-ups by %d NATS", s.members))
+	case s.members == 1:
+		parts = append(parts, "wake-ups by NATS")
+	default:
+		parts = append(parts, "wake-ups by NOTIFY")
+	}
+	if s.sessions > 0 {
+		past := "with no way past it"
+		if s.direct {
+			past = "with a way past it"
+		}
+		parts = append(parts, fmt.Sprintf("PgBouncer of %d sessions %s", s.sessions, past))
+	}
+	if s.balanced {
+		parts = append(parts, "a balancer")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// cluster is some servers, and what they live among.
 type cluster struct {
+	shape
 	t       *testing.T
 	dir     string
 	servers []*process
 	marks   *marks
+	lacks   []string // faults that this machine does not allow, and why
 
 	// Of several servers.
-	postgres *postgres.Server
-	db       *bun.DB // that no fault but Postgres's own reaches
-	nats     *natsProcess
-	disk     string // of Postgres, where it is a small one
-	shim     *servertest.Shim
-	lacks    []string // faults that this machine does not allow, and why
+	*database
+	nats     *nats
+	balancer *proxy
+
+	mu         sync.Mutex
+	violations []string
 }
 
 // process is a server that is started again when it has ended.
 type process struct {
-	name         string
-	data         string
-	env          []string
-	log          *os.File
-	api          bool
-	postgres     *proxy
-	nats         *proxy
-	space        *netspace // that it runs in
-	clock        *os.File  // by how much its clock is ahead, where that can be told
-	busy         sync.Mutex
-	starts, ends atomic.Int64
-
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	end  bool
-	done chan struct{}
+	*servertest.Kept
+	name     string
+	role     string
+	data     string
+	env      []string
+	log      *os.File
+	database []*proxy
+	nats     []*proxy // by member
+	space    *space   // that it runs in; nil: this process's
+	clock    *os.File // by how much its clock is ahead, where that can be told
+	busy     sync.Mutex
 }
 
-// newCluster draws a cluster. Alone it is a server with everything embedded.
-func newCluster(t *testing.T, r *rand.Rand, alone bool) *cluster {
+// newCluster starts one.
+func newCluster(t *testing.T, r *rand.Rand, s shape) *cluster {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "patchbay-chaos-")
 	if err != nil {
@@ -72,43 +111,61 @@ func newCluster(t *testing.T, r *rand.Rand, alone bool) *cluster {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, dir: dir}
+	c := &cluster{shape: s, t: t, dir: dir}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if alone {
+	if s.roles == nil {
 		c.marks = newMarks(t, "127.0.0.1")
-		c.add("server", true, nil)
+		c.start(&process{name: "server", role: "all"}, nil)
 		return c
 	}
-	c.openPostgres()
-	if r.IntN(2) == 0 {
-		c.nats = startNATS(t)
-	}
-	space := c.openSpace(r)
+	c.openDatabase(s.sessions)
+	network, err := openNetwork(t)
 	host := "127.0.0.1"
-	if space != nil {
-		host = space.outside // which those within reach too
+	if err != nil {
+		c.lacks = append(c.lacks, "links down: "+err.Error())
+	} else {
+		host = network.host()
 	}
-	c.marks = newMarks(t, host)
-	roles := [][]string{{"all", "all", "all"}, {"api", "worker", "worker"}, {"all", "api", "worker"}}[r.IntN(3)]
-	for n, role := range roles {
-		var env []string
-		p := &process{name: string(rune('a' + n)), api: role != "worker"}
-		if n == len(roles)-1 && space != nil {
-			p.space = space
-			env = append(env, "PATCHBAY_ADDR="+space.inside+":0", "PATCHBAY_WS_ADDR="+space.inside+":0")
+	space := func() *space {
+		if network == nil {
+			return nil
 		}
-		p.postgres = newProxy(t, host, c.dialPostgres, nil)
-		dsn, err := url.Parse(c.postgres.DSN())
+		opened, err := network.open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		dsn.Host, dsn.RawQuery = p.postgres.address(), "sslmode=disable"
-		env = append(env, "PATCHBAY_ROLE="+role, "PATCHBAY_DATABASE_URL="+dsn.String(), "PATCHBAY_EXECUTION_CONCURRENCY="+fmt.Sprint(4+r.IntN(8)))
+		return opened
+	}
+	c.marks = newMarks(t, host)
+	if s.members > 0 {
+		c.nats = startNATS(t, host, s.members, space)
+	}
+	for n, role := range s.roles {
+		p := &process{name: string(rune('a' + n)), role: role, space: space()}
+		env := []string{"PATCHBAY_ROLE=" + role, "PATCHBAY_EXECUTION_CONCURRENCY=" + fmt.Sprint(4+r.IntN(8))}
+		if p.space != nil {
+			env = append(env, "PATCHBAY_ADDR="+p.space.address+":0", "PATCHBAY_WS_ADDR="+p.space.address+":0")
+		}
+		p.database = []*proxy{newProxy(t, host, c.dialPooler, nil)}
+		env = append(env, "PATCHBAY_DATABASE_URL="+by(c.DSN(), p.database[0]))
+		if c.pooler != nil && s.direct {
+			past := newProxy(t, host, c.dial, nil)
+			p.database = append(p.database, past)
+			env = append(env, "PATCHBAY_DATABASE_DIRECT_URL="+by(c.DSN(), past))
+		}
 		if c.nats != nil {
-			p.nats = newProxy(t, host, c.nats.dial, scramble(r.Uint64()))
-			env = append(env, "PATCHBAY_NATS_URL=nats://"+p.nats.address())
+			var urls []string
+			for _, m := range c.nats.members {
+				to := newProxy(t, host, m.dial, scramble(r.Uint64()))
+				p.nats = append(p.nats, to)
+				urls = append(urls, "nats://"+to.address())
+			}
+			env = append(env, "PATCHBAY_NATS_URL="+strings.Join(urls, ","))
 		}
 		c.start(p, env)
+	}
+	if s.balanced {
+		c.balancer = newProxy(t, "127.0.0.1", c.dialServer, nil)
 	}
 	if c.nats == nil {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -120,50 +177,42 @@ func newCluster(t *testing.T, r *rand.Rand, alone bool) *cluster {
 	return c
 }
 
-func (c *cluster) openPostgres() {
+// violation notes what must not be.
+func (c *cluster) violation(format string, args ...any) {
 	c.t.Helper()
-	var err error
-	room := filepath.Join(c.dir, "database")
-	if err := os.Mkdir(room, 0o711); err != nil {
-		c.t.Fatal(err)
+	text := fmt.Sprintf(format, args...)
+	c.mu.Lock()
+	c.violations = append(c.violations, text)
+	c.mu.Unlock()
+	c.t.Error(text)
+}
+
+// lack notes what is not tried on this machine, and ought to be where changes are checked before they land.
+func (c *cluster) lack(what string, err error) {
+	c.t.Helper()
+	c.lacks = append(c.lacks, what+": "+err.Error())
+	if os.Getenv("CI") != "" {
+		c.t.Error(err)
 	}
-	c.disk = room
-	if err := mountSmall(c.t, room); err != nil {
-		c.disk = ""
-		c.lacks = append(c.lacks, "full disk: "+err.Error())
-	}
-	config := postgres.Config{Dir: filepath.Join(room, "postgres"), Logger: hclog.NewNullLogger()}
-	if c.shim, err = servertest.NewShim(c.dir); err != nil {
-		c.shim = nil
-		c.lacks = append(c.lacks, "slow disk and clock of Postgres: "+err.Error())
-		if os.Getenv("CI") != "" {
-			c.t.Error(err)
+}
+
+// serving are the servers that have the API.
+func (c *cluster) serving() []*process {
+	return slices.DeleteFunc(slices.Clone(c.servers), func(p *process) bool { return p.role == "worker" })
+}
+
+// dialServer connects to any server that takes it.
+func (c *cluster) dialServer() (net.Conn, error) {
+	all := c.serving()
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	err := errors.New("there is no server")
+	for _, p := range all {
+		var conn net.Conn
+		if conn, err = net.DialTimeout("tcp", p.address(), time.Second); err == nil {
+			return conn, nil
 		}
-	} else {
-		config.Env = c.shim.Env
-		c.t.Cleanup(c.shim.Close)
 	}
-	if c.postgres, err = postgres.Start(c.t.Context(), config); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(c.postgres.Stop)
-	if c.db, err = postgres.Open(c.postgres.DSN(), 4); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() { _ = c.db.Close() })
-}
-
-func (c *cluster) dialPostgres() (net.Conn, error) {
-	dsn, err := url.Parse(c.postgres.DSN())
-	if err != nil {
-		return nil, err
-	}
-	return net.Dial("unix", filepath.Join(dsn.Query().Get("host"), ".s.PGSQL.5432"))
-}
-
-// add starts a server of its own.
-func (c *cluster) add(name string, api bool, env []string) {
-	c.start(&process{name: name, api: api}, env)
+	return nil, err
 }
 
 func (c *cluster) start(p *process, env []string) {
@@ -172,13 +221,15 @@ func (c *cluster) start(p *process, env []string) {
 	if err := os.Mkdir(home, 0o711); err != nil {
 		c.t.Fatal(err)
 	}
-	p.data, p.done = filepath.Join(home, "data"), make(chan struct{})
+	p.data = filepath.Join(home, "data")
 	p.env = servertest.Environment(home, p.data, plugins, append(env, "PATCHBAY_ALLOW_PRIVATE_ADDRESSES="+c.marks.network)...)
 	var err error
 	if p.log, err = os.Create(filepath.Join(home, "log")); err != nil {
 		c.t.Fatal(err)
 	}
+	program := binary
 	if clockBinary != "" {
+		program = clockBinary
 		if p.clock, err = os.Create(filepath.Join(home, "clock")); err != nil {
 			c.t.Fatal(err)
 		}
@@ -186,9 +237,13 @@ func (c *cluster) start(p *process, env []string) {
 		p.ahead(0)
 	}
 	c.servers = append(c.servers, p)
-	go p.run()
+	p.Kept = servertest.Keep(p.log, func() *exec.Cmd {
+		cmd := p.space.command(program, "serve")
+		cmd.Env, cmd.Dir = p.env, home
+		return cmd
+	})
 	c.t.Cleanup(func() {
-		p.finish()
+		p.Finish()
 		eventually(c.t, "the processes of the server are gone", func() bool { return len(servertest.Processes(p.data)) == 0 })
 		if c.t.Failed() {
 			text, _ := os.ReadFile(p.log.Name())
@@ -199,56 +254,6 @@ func (c *cluster) start(p *process, env []string) {
 		}
 		_ = p.log.Close()
 	})
-}
-
-// run starts the server again and again.
-func (p *process) run() {
-	defer close(p.done)
-	for {
-		p.mu.Lock()
-		if p.end {
-			p.mu.Unlock()
-			return
-		}
-		args := []string{binary, "serve"}
-		if clockBinary != "" {
-			args[0] = clockBinary
-		}
-		if p.space != nil {
-			args = append(p.space.within(), args...)
-		}
-		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Env, cmd.Dir = p.env, filepath.Dir(p.data)
-		cmd.Stdout, cmd.Stderr = p.log, p.log
-		if err := cmd.Start(); err != nil {
-			p.mu.Unlock()
-			_, _ = fmt.Fprintln(p.log, err)
-			return
-		}
-		p.cmd = cmd
-		p.starts.Add(1)
-		p.mu.Unlock()
-		_ = cmd.Wait()
-		p.ends.Add(1)
-		time.Sleep(50 * time.Millisecond) // as who supervises it would; its Postgres may be away
-	}
-}
-
-func (p *process) signal(s os.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd != nil {
-		_ = p.cmd.Process.Signal(s)
-	}
-}
-
-// finish ends the server for good.
-func (p *process) finish() {
-	p.mu.Lock()
-	p.end = true
-	p.mu.Unlock()
-	p.signal(syscall.SIGKILL)
-	<-p.done
 }
 
 func (p *process) address() string {

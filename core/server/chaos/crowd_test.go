@@ -23,7 +23,7 @@ import (
 
 // crowd are clients who go on over whatever happens to the servers, each time at any of those that serve.
 type crowd struct {
-	servers []*process
+	address func() string // that requests go to
 	token   string
 	client  *http.Client
 	child   string // the agent that others nest
@@ -71,9 +71,6 @@ type event struct {
 }
 
 func (e event) last() bool { return e.Type == "execution.completed" || e.Type == "execution.failed" }
-
-// address is that of any server.
-func (c *crowd) address() string { return c.servers[rand.IntN(len(c.servers))].address() }
 
 // ask asks until it is answered; refusals are errors.
 func (c *crowd) ask(ctx context.Context, method, path, body, key string, into any) error {

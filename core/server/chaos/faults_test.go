@@ -37,36 +37,50 @@ type storm struct {
 	began   time.Time
 	long    bool
 	over    <-chan struct{} // closed when nothing executes any longer
-	shared  sync.Mutex      // Postgres and its clock and disk
+	shared  sync.Mutex      // Postgres and its clock and disk, and its pooler
 	carrier sync.Mutex      // NATS
+	front   sync.Mutex      // the balancer
 
 	mu      sync.Mutex
 	log     []struck
 	plugins map[string]int
 }
 
+// pluginNames are the plugins of the agents' blocks.
+var pluginNames = []string{"logic", "data", "time", "markplugin"}
+
 // maxPluginKills is of each plugin of a server: one that dies more often is given up for a while, rightly, and its blocks
 // are blamed.
 const maxPluginKills = 2
 
-// kinds are all faults that this cluster can have. Those that take an argument draw it.
-func (s *storm) kinds() map[string]func(r *rand.Rand) *fault {
-	kinds := map[string]func(r *rand.Rand) *fault{
+// kind draws what is left open of a fault.
+type kind = func(r *rand.Rand) *fault
+
+// kinds are all faults that this cluster can have.
+func (s *storm) kinds() map[string]kind {
+	kinds := map[string]kind{
 		"kill server": func(r *rand.Rand) *fault {
 			p := s.any(r)
-			return s.once("kill server "+p.name, &p.busy, func() { p.signal(syscall.SIGKILL) })
+			return s.once("kill server "+p.name, &p.busy, p.Kill)
 		},
 		"stop server": func(r *rand.Rand) *fault {
 			p := s.any(r)
-			return s.once("ask server "+p.name+" to stop", &p.busy, func() { p.signal(syscall.SIGTERM) })
+			return s.once("ask server "+p.name+" to stop", &p.busy, func() { p.Signal(syscall.SIGTERM) })
 		},
 		"pause server": func(r *rand.Rand) *fault {
 			p := s.any(r)
-			return s.lasting("pause server "+p.name, &p.busy, s.length(r), func() { p.signal(syscall.SIGSTOP) }, func() { p.signal(syscall.SIGCONT) })
+			return s.paused("server "+p.name, &p.busy, s.length(r), p.Kept)
 		},
-		"kill plugin": s.killPlugin,
+		"kill plugin":  s.killPlugin,
+		"pause plugin": s.pausePlugin,
 	}
-	if s.postgres == nil { // its own Postgres
+	if clockBinary != "" {
+		kinds["clock of a server"] = func(r *rand.Rand) *fault {
+			p, by := s.any(r), jump(r, 20*time.Minute) // tokens are good for an hour
+			return s.lasting(fmt.Sprintf("clock of %s jumps by %s and back", p.name, by), &p.busy, s.length(r), func() { p.ahead(by) }, func() { p.ahead(0) })
+		}
+	}
+	if s.database == nil { // its own Postgres
 		p := s.servers[0]
 		kinds["kill Postgres"] = func(*rand.Rand) *fault {
 			return s.once("kill Postgres", &p.busy, func() { servertest.KillAll(p.data, "/bin/postgres -D ") })
@@ -74,51 +88,51 @@ func (s *storm) kinds() map[string]func(r *rand.Rand) *fault {
 		kinds["kill server and Postgres"] = func(*rand.Rand) *fault {
 			return s.once("kill Postgres and the server", &p.busy, func() {
 				servertest.KillAll(p.data, "/bin/postgres -D ")
-				p.signal(syscall.SIGKILL)
+				p.Kill()
 			})
 		}
 		return kinds
 	}
-	kinds["kill Postgres"] = func(*rand.Rand) *fault {
-		return s.once("kill Postgres", &s.shared, func() {
-			if pid := s.postgres.PID(); pid != 0 {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
-		})
+	s.ofDatabase(kinds)
+	if s.nats != nil {
+		s.ofNATS(kinds)
 	}
+	s.ofLinks(kinds)
+	return kinds
+}
+
+// ofDatabase are faults of what the servers of a cluster share, and of the ways there.
+func (s *storm) ofDatabase(kinds map[string]kind) {
 	kinds["pause past the lease"] = s.pausePastLease
+	kinds["kill Postgres"] = func(*rand.Rand) *fault { return s.once("kill Postgres", &s.shared, s.kill) }
+	kinds["fail over"] = s.failOver
+	kinds["pause Postgres"] = func(r *rand.Rand) *fault {
+		return s.lasting("pause Postgres", &s.shared, s.length(r),
+			func() { servertest.SignalAll(s.room, "", syscall.SIGSTOP) }, func() { servertest.SignalAll(s.room, "", syscall.SIGCONT) })
+	}
+	var all []*proxy
+	for _, p := range s.servers {
+		all = append(all, p.database...)
+	}
 	for name, w := range map[string]weather{
-		"cut": {cut: true}, "stall": {mute: true, deaf: true}, "lose answers of": {deaf: true}, "slow down": {latency: 20 * time.Millisecond},
+		"cut": {cut: true}, "stall": {mute: true, deaf: true}, "lose answers of": {deaf: true}, "break off in answers of": {snap: 20}, "slow down": {latency: 20 * time.Millisecond},
 	} {
 		kinds[name+" Postgres"] = func(r *rand.Rand) *fault {
-			all, p := r.IntN(3) == 0, s.any(r)
-			if !all {
-				return s.between(name+" Postgres for "+p.name, &p.busy, s.length(r), w, p.postgres)
+			whom, p := r.IntN(3), s.any(r)
+			switch {
+			case whom > 0:
+				return s.between(name+" Postgres for "+p.name, &p.busy, s.length(r), w, p.database...)
+			case s.pooler != nil && r.IntN(2) == 0:
+				return s.between(name+" Postgres for its pooler", &s.shared, s.length(r), w, s.behind)
 			}
-			var proxies []*proxy
-			for _, p := range s.servers {
-				proxies = append(proxies, p.postgres)
-			}
-			return s.between(name+" Postgres for all", &s.shared, s.length(r), w, proxies...)
+			return s.between(name+" Postgres for all", &s.shared, s.length(r), w, all...)
 		}
 	}
-	if s.nats != nil {
-		kinds["kill NATS"] = func(*rand.Rand) *fault { return s.once("kill NATS", &s.carrier, s.nats.kill) }
-		for name, w := range map[string]weather{"cut": {cut: true}, "stall": {mute: true, deaf: true}} {
-			kinds[name+" NATS"] = func(r *rand.Rand) *fault {
-				p := s.any(r)
-				return s.between(name+" NATS for "+p.name, &s.carrier, s.length(r), w, p.nats)
-			}
-		}
+	if s.pooler != nil {
+		kinds["kill PgBouncer"] = func(*rand.Rand) *fault { return s.once("kill PgBouncer", &s.shared, s.pooler.Kill) }
+		kinds["pause PgBouncer"] = func(r *rand.Rand) *fault { return s.paused("PgBouncer", &s.shared, s.length(r), s.pooler.Kept) }
 	}
-	for _, p := range s.servers {
-		if p.space != nil {
-			kinds["link down"] = func(r *rand.Rand) *fault {
-				return s.lasting("link of "+p.name+" down", &p.busy, s.length(r), func() { _ = p.space.set("down") }, func() { _ = p.space.set("up") })
-			}
-		}
-	}
-	if s.disk != "" {
+	if s.small {
 		kinds["full disk"] = s.fillDisk
 	}
 	if s.shim != nil {
@@ -131,13 +145,67 @@ func (s *storm) kinds() map[string]func(r *rand.Rand) *fault {
 			return s.lasting(fmt.Sprintf("clock of Postgres jumps by %s and back", by), &s.shared, s.length(r), func() { _ = s.shim.Ahead(by) }, func() { _ = s.shim.Ahead(0) })
 		}
 	}
-	if clockBinary != "" {
-		kinds["clock of a server"] = func(r *rand.Rand) *fault {
-			p, by := s.any(r), jump(r, 20*time.Minute) // tokens are good for an hour
-			return s.lasting(fmt.Sprintf("clock of %s jumps by %s and back", p.name, by), &p.busy, s.length(r), func() { p.ahead(by) }, func() { p.ahead(0) })
+}
+
+// ofNATS are faults of its members and of the ways between them and to them.
+func (s *storm) ofNATS(kinds map[string]kind) {
+	members := s.nats.members
+	one := func(r *rand.Rand) *member { return members[r.IntN(len(members))] }
+	kinds["kill NATS"] = func(r *rand.Rand) *fault {
+		m := one(r)
+		return s.once("kill NATS "+m.Name, &s.carrier, m.Kill)
+	}
+	kinds["pause NATS"] = func(r *rand.Rand) *fault {
+		m := one(r)
+		return s.paused("NATS "+m.Name, &s.carrier, s.length(r), m.Kept)
+	}
+	for name, w := range map[string]weather{"cut": {cut: true}, "stall": {mute: true, deaf: true}} {
+		kinds[name+" NATS"] = func(r *rand.Rand) *fault {
+			p := s.any(r)
+			return s.between(name+" NATS for "+p.name, &s.carrier, s.length(r), w, p.nats...)
+		}
+		if len(members) > 1 { // servers that it is there for are not told what others hear
+			kinds[name+" NATS among itself"] = func(r *rand.Rand) *fault {
+				m := one(r)
+				return s.between(fmt.Sprintf("%s NATS %s for the other members", name, m.Name), &s.carrier, s.length(r), w, m.peers...)
+			}
 		}
 	}
-	return kinds
+	if len(members) > 1 {
+		kinds["kill all NATS"] = func(*rand.Rand) *fault {
+			return s.once("kill all NATS", &s.carrier, func() {
+				for _, m := range members {
+					m.Kill()
+				}
+			})
+		}
+	}
+}
+
+// ofLinks are faults of the network itself, and of what stands before the servers.
+func (s *storm) ofLinks(kinds map[string]kind) {
+	down := func(what string, target *sync.Mutex, length time.Duration, at *space) *fault {
+		return s.lasting("link of "+what+" down", target, length, func() { _ = at.set("down") }, func() { _ = at.set("up") })
+	}
+	if s.servers[0].space != nil {
+		kinds["link of a server down"] = func(r *rand.Rand) *fault {
+			p := s.any(r)
+			return down(p.name, &p.busy, s.length(r), p.space)
+		}
+		if s.nats != nil {
+			kinds["link of NATS down"] = func(r *rand.Rand) *fault {
+				m := s.nats.members[r.IntN(len(s.nats.members))]
+				return down("NATS "+m.Name, &s.carrier, s.length(r), m.space)
+			}
+		}
+	}
+	if s.balancer != nil {
+		for name, w := range map[string]weather{"cut": {cut: true}, "stall": {mute: true, deaf: true}, "break off in answers of": {snap: 20}} {
+			kinds[name+" the balancer"] = func(r *rand.Rand) *fault {
+				return s.between(name+" the balancer", &s.front, s.length(r), w, s.balancer)
+			}
+		}
+	}
 }
 
 // jump is how far a clock jumps, either way.
@@ -178,6 +246,10 @@ func (s *storm) lasting(what string, target *sync.Mutex, length time.Duration, b
 	}}
 }
 
+func (s *storm) paused(what string, target *sync.Mutex, length time.Duration, k *servertest.Kept) *fault {
+	return s.lasting("pause "+what, target, length, func() { k.Signal(syscall.SIGSTOP) }, func() { k.Signal(syscall.SIGCONT) })
+}
+
 // between changes the weather between servers and a service, and breaks connections off that have lost something.
 func (s *storm) between(what string, target *sync.Mutex, length time.Duration, w weather, proxies ...*proxy) *fault {
 	return s.lasting(what, target, length, func() {
@@ -186,7 +258,7 @@ func (s *storm) between(what string, target *sync.Mutex, length time.Duration, w
 		}
 	}, func() {
 		for _, p := range proxies {
-			if w.deaf != w.mute {
+			if w.deaf != w.mute || w.snap > 0 {
 				p.reset()
 			}
 			p.turn(weather{})
@@ -194,9 +266,54 @@ func (s *storm) between(what string, target *sync.Mutex, length time.Duration, w
 	})
 }
 
+// failOver is what clients see of a database whose standby takes over, in the middle of commits: the old one has executed
+// what it never answers, all connections break, nothing is there for a while, and another one answers at the address.
+func (s *storm) failOver(r *rand.Rand) *fault {
+	var ways []*proxy
+	for _, p := range s.servers {
+		ways = append(ways, p.database...)
+	}
+	if s.behind != nil {
+		ways = append(ways, s.behind)
+	}
+	turn := func(w weather) {
+		for _, way := range ways {
+			way.turn(w)
+		}
+	}
+	length := s.length(r)
+	return &fault{what: fmt.Sprintf("Postgres fails over, within %s", length.Round(time.Millisecond)), target: &s.shared, lift: func() { turn(weather{}) }, strike: func(ctx context.Context) error {
+		turn(weather{deaf: true})
+		err := s.until(ctx, "something was executed and not answered", func() bool {
+			select {
+			case <-s.over:
+				return true
+			default:
+				return slices.ContainsFunc(ways, func(p *proxy) bool { return p.withheld() > 0 })
+			}
+		})
+		s.kill()
+		turn(weather{cut: true})
+		select {
+		case <-time.After(length):
+		case <-ctx.Done():
+		}
+		return err
+	}}
+}
+
+// pausePlugin is of one that does not die, so that runs wait for it.
+func (s *storm) pausePlugin(r *rand.Rand) *fault {
+	p, name := s.any(r), pluginNames[r.IntN(len(pluginNames))]
+	send := func(signal syscall.Signal) func() {
+		return func() { servertest.SignalAll(p.data, "/plugins/"+name+"/"+name, signal) }
+	}
+	return s.lasting(fmt.Sprintf("pause plugin %s of %s", name, p.name), &p.busy, s.length(r), send(syscall.SIGSTOP), send(syscall.SIGCONT))
+}
+
 func (s *storm) killPlugin(r *rand.Rand) *fault {
 	p := s.any(r)
-	name := []string{"logic", "data", "time", "markplugin"}[r.IntN(4)]
+	name := pluginNames[r.IntN(len(pluginNames))]
 	return s.once(fmt.Sprintf("kill plugin %s of %s", name, p.name), &p.busy, func() {
 		s.mu.Lock()
 		s.plugins[p.name+name]++
@@ -212,13 +329,13 @@ func (s *storm) killPlugin(r *rand.Rand) *fault {
 func (s *storm) pausePastLease(r *rand.Rand) *fault {
 	var workers []*process
 	for _, p := range s.servers {
-		if !slices.Contains(p.env, "PATCHBAY_ROLE=api") {
+		if p.role != "api" {
 			workers = append(workers, p)
 		}
 	}
 	p := workers[r.IntN(len(workers))]
-	return &fault{what: "pause server " + p.name + " past its lease", target: &p.busy, lift: func() { p.signal(syscall.SIGCONT) }, strike: func(ctx context.Context) error {
-		p.signal(syscall.SIGSTOP)
+	return &fault{what: "pause server " + p.name + " past its lease", target: &p.busy, lift: func() { p.Signal(syscall.SIGCONT) }, strike: func(ctx context.Context) error {
+		p.Signal(syscall.SIGSTOP)
 		id, err := os.ReadFile(filepath.Join(p.data, "server", "id"))
 		if err != nil {
 			return nil // it had not begun
@@ -240,7 +357,7 @@ func (s *storm) fillDisk(r *rand.Rand) *fault {
 		_, _ = s.db.Exec(`DROP TABLE IF EXISTS filler`)
 	}, strike: func(ctx context.Context) error {
 		var err error
-		if free, err = fill(s.disk); err != nil {
+		if free, err = fill(s.room); err != nil {
 			free = func() {}
 			return err
 		}
@@ -294,7 +411,7 @@ func (s *storm) suffer(ctx context.Context, f *fault) {
 			}
 		})
 	}
-	if s.db != nil { // what was written would fill a small disk by itself
+	if s.database != nil { // what was written would fill a small disk by itself
 		cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		_, _ = s.db.ExecContext(cctx, `CHECKPOINT`)
 		cancel()

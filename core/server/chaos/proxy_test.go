@@ -13,6 +13,7 @@ type weather struct {
 	cut     bool          // connections are reset, and new ones too
 	mute    bool          // what clients say does not arrive
 	deaf    bool          // what is answered does not arrive
+	snap    int           // one of so many answers is lost, and its connection with it; 0: none
 	latency time.Duration // of each piece, either way
 }
 
@@ -20,24 +21,26 @@ type weather struct {
 type proxy struct {
 	listener net.Listener
 	dial     func() (net.Conn, error)
-	answers  func(to io.Writer, from io.Reader) error // carries what is answered; nil: as it is
+	carrier  func(to io.Writer, from io.Reader) error // carries what is answered; nil: as it is
 	all      sync.WaitGroup
 
 	mu      sync.Mutex
 	now     weather
 	changed chan struct{} // closed when the weather does
 	open    map[net.Conn]struct{}
+	lost    int // answers that came while they did not arrive
+	answers int // that came while some were to be lost
 	closed  bool
 }
 
 // newProxy listens on a host's address.
-func newProxy(t *testing.T, host string, dial func() (net.Conn, error), answers func(io.Writer, io.Reader) error) *proxy {
+func newProxy(t *testing.T, host string, dial func() (net.Conn, error), carrier func(io.Writer, io.Reader) error) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, dial: dial, answers: answers, changed: make(chan struct{}), open: map[net.Conn]struct{}{}}
+	p := &proxy{listener: l, dial: dial, carrier: carrier, changed: make(chan struct{}), open: map[net.Conn]struct{}{}}
 	p.all.Go(p.accept)
 	t.Cleanup(p.close)
 	return p
@@ -48,7 +51,7 @@ func (p *proxy) address() string { return p.listener.Addr().String() }
 // turn changes the weather.
 func (p *proxy) turn(w weather) {
 	p.mu.Lock()
-	p.now = w
+	p.now, p.lost, p.answers = w, 0, 0
 	close(p.changed)
 	p.changed = make(chan struct{})
 	p.mu.Unlock()
@@ -128,13 +131,13 @@ func (p *proxy) carry(client net.Conn) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		defer p.drop(service)
-		_, _ = io.Copy(service, &gate{proxy: p, from: client, shut: func(w weather) bool { return w.mute }})
+		_, _ = io.Copy(service, &gate{proxy: p, from: client})
 	})
 	both.Go(func() {
 		defer p.drop(client)
-		from := &gate{proxy: p, from: service, shut: func(w weather) bool { return w.deaf }}
-		if p.answers != nil {
-			_ = p.answers(client, from)
+		from := &gate{proxy: p, from: service, answers: true}
+		if p.carrier != nil {
+			_ = p.carrier(client, from)
 		} else {
 			_, _ = io.Copy(client, from)
 		}
@@ -142,15 +145,26 @@ func (p *proxy) carry(client net.Conn) {
 	both.Wait()
 }
 
+// withheld is how many answers came that have not arrived, since the weather changed.
+func (p *proxy) withheld() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
 // gate lets what it reads wait for the weather. It hides what would let io.Copy go past it.
 type gate struct {
-	proxy *proxy
-	from  net.Conn
-	shut  func(weather) bool
+	proxy   *proxy
+	from    net.Conn
+	answers bool
 }
 
 func (g *gate) Read(b []byte) (int, error) {
 	n, err := g.from.Read(b)
+	if n > 0 && g.answers && g.proxy.loses() {
+		abort(g.from)
+		return 0, net.ErrClosed
+	}
 	for {
 		g.proxy.mu.Lock()
 		w, changed, closed := g.proxy.now, g.proxy.changed, g.proxy.closed
@@ -159,7 +173,7 @@ func (g *gate) Read(b []byte) (int, error) {
 		switch {
 		case closed || !open:
 			return 0, net.ErrClosed
-		case g.shut(w):
+		case g.answers && w.deaf || !g.answers && w.mute:
 			<-changed
 			continue
 		case w.latency > 0:
@@ -170,4 +184,18 @@ func (g *gate) Read(b []byte) (int, error) {
 		}
 		return n, err
 	}
+}
+
+// loses counts an answer, and says whether its connection breaks instead of bringing it.
+func (p *proxy) loses() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now.deaf {
+		p.lost++
+	}
+	if p.now.snap == 0 {
+		return false
+	}
+	p.answers++
+	return p.answers%p.now.snap == 0
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -17,14 +18,17 @@ import (
 )
 
 func newCrowd(t *testing.T, c *cluster) *crowd {
-	crowd := &crowd{token: servertest.Token(t, servertest.Alice), marks: c.marks, client: &http.Client{
-		Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+	crowd := &crowd{token: servertest.Token(t, servertest.Alice), marks: c.marks, address: func() string {
+		all := c.serving()
+		return all[rand.IntN(len(all))].address()
 	}}
-	for _, p := range c.servers {
-		if p.api {
-			crowd.servers = append(crowd.servers, p)
-		}
+	if c.balancer != nil {
+		crowd.address = c.balancer.address
 	}
+	// Through a balancer one connection after the other sits on a server, for as long as it holds.
+	transport := &http.Transport{DisableKeepAlives: c.balancer == nil}
+	t.Cleanup(transport.CloseIdleConnections)
+	crowd.client = &http.Client{Timeout: 30 * time.Second, Transport: transport}
 	return crowd
 }
 
@@ -33,21 +37,21 @@ func (c *crowd) verify(ctx context.Context, t *testing.T, s *storm) {
 	s.mu.Lock()
 	for _, f := range s.log {
 		if f.err != nil {
-			t.Errorf("after %q: %v", f.what, f.err)
+			s.violation("after %q: %v", f.what, f.err)
 		}
 	}
 	s.mu.Unlock()
 	for _, x := range c.silent {
 		t.Logf("nothing came of execution %s after event %d, for %s", x.id, x.after, patience/2)
 	}
-	if s.db != nil {
+	if s.database != nil {
 		led := func() bool {
 			var n int
 			err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM lease WHERE until > now()`).Scan(&n)
 			return err == nil && n == len(s.servers)
 		}
 		if err := s.until(ctx, "each server has a lease", led); err != nil {
-			t.Error(err)
+			s.violation("%v", err)
 			s.diagnose(ctx)
 			return
 		}
@@ -55,7 +59,7 @@ func (c *crowd) verify(ctx context.Context, t *testing.T, s *storm) {
 	ids, nested, failed := map[string]bool{}, 0, map[string]bool{}
 	for _, f := range c.runs {
 		if ids[f.id] {
-			t.Errorf("execution %s was accepted twice", f.id)
+			s.violation("execution %s was accepted twice", f.id)
 		}
 		ids[f.id] = true
 		nested += f.agent.nested
@@ -67,11 +71,11 @@ func (c *crowd) verify(ctx context.Context, t *testing.T, s *storm) {
 	all.SetLimit(4)
 	for _, f := range c.runs {
 		if err := f.agent.checkMarks(c.marks, failed); err != nil {
-			t.Error(err)
+			s.violation("%v", err)
 		}
 		all.Go(func() error {
 			if err := c.reread(ctx, f); err != nil {
-				t.Errorf("execution %s of %s, read again: %v", f.id, f.agent.name, err)
+				s.violation("execution %s of %s, read again: %v", f.id, f.agent.name, err)
 			}
 			return nil
 		})
@@ -79,8 +83,8 @@ func (c *crowd) verify(ctx context.Context, t *testing.T, s *storm) {
 	_ = all.Wait()
 	// Neither more nor fewer than what was accepted, on each server.
 	for status, want := range map[string]int{"": len(c.runs) + nested, "&status=QUEUED&status=RUNNING": 0} {
-		for _, p := range c.servers {
-			one := &crowd{servers: []*process{p}, token: c.token, client: c.client}
+		for _, p := range s.serving() {
+			one := &crowd{address: p.address, token: c.token, client: c.client}
 			var page struct {
 				Pagination struct {
 					Total int `json:"total"`
@@ -91,24 +95,24 @@ func (c *crowd) verify(ctx context.Context, t *testing.T, s *storm) {
 				} `json:"executions"`
 			}
 			if err := one.ask(ctx, http.MethodGet, "/executions?include_nested=true"+status, "", "", &page); err != nil {
-				t.Error(err)
+				s.violation("%v", err)
 			} else if page.Pagination.Total != want {
-				t.Errorf("server %s counts %d executions (%s), not %d: %v", p.name, page.Pagination.Total, status, want, page.Executions)
+				s.violation("server %s counts %d executions (%s), not %d: %v", p.name, page.Pagination.Total, status, want, page.Executions)
 			}
 		}
 	}
 	for _, p := range s.servers {
 		text, err := os.ReadFile(p.log.Name())
 		if err != nil {
-			t.Error(err)
+			s.violation("%v", err)
 		}
 		for _, bad := range []string{"panic:", "DATA RACE", "cannot go on", "fatal error:"} {
 			if at := bytes.Index(text, []byte(bad)); at >= 0 {
-				t.Errorf("server %s says %s", p.name, text[at:min(len(text), at+1500)])
+				s.violation("server %s says %s", p.name, text[at:min(len(text), at+1500)])
 			}
 		}
 	}
-	if s.db != nil {
+	if s.database != nil {
 		c.verifyRows(ctx, t, s)
 	}
 }
@@ -122,9 +126,9 @@ func (c *crowd) verifyRows(ctx context.Context, t *testing.T, s *storm) {
 	} {
 		var n int
 		if err := s.db.QueryRowContext(ctx, query).Scan(&n); err != nil {
-			t.Errorf("%s: %v", what, err)
+			s.violation("%s: %v", what, err)
 		} else if n != 0 {
-			t.Errorf("%d %s", n, what)
+			s.violation("%d %s", n, what)
 		}
 	}
 	rows, err := s.db.QueryContext(ctx, `
@@ -137,19 +141,19 @@ func (c *crowd) verifyRows(ctx context.Context, t *testing.T, s *storm) {
 			SELECT graph_id, parent_id IS NOT NULL AS nested, (created_at AT TIME ZONE 'UTC')::date AS day, status, count(*) AS n FROM execution GROUP BY 1, 2, 3, 4) b
 		USING (graph_id, nested, day, status) WHERE a.n IS DISTINCT FROM b.n`)
 	if err != nil {
-		t.Error(err)
+		s.violation("%v", err)
 		return
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var wrong string
 		if err := rows.Scan(&wrong); err != nil {
-			t.Error(err)
+			s.violation("%v", err)
 		}
-		t.Errorf("counts differ from what there is: %s", wrong)
+		s.violation("counts differ from what there is: %s", wrong)
 	}
 	if err := rows.Err(); err != nil {
-		t.Error(err)
+		s.violation("%v", err)
 	}
 }
 

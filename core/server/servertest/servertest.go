@@ -121,13 +121,16 @@ func Processes(data string) map[int]string {
 	return found
 }
 
-// KillAll kills the processes of a data folder whose command line holds a text, and says how many those were.
-func KillAll(data, part string) int {
-	killed := 0
+// SignalAll sends a signal to the processes of a data folder whose command line holds a text, and says how many those were.
+func SignalAll(data, part string, signal syscall.Signal) int {
+	sent := 0
 	for pid, line := range Processes(data) {
-		if strings.Contains(line, part) && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			killed++
+		if strings.Contains(line, part) && syscall.Kill(pid, signal) == nil {
+			sent++
 		}
 	}
-	return killed
+	return sent
 }
+
+// KillAll kills them.
+func KillAll(data, part string) int { return SignalAll(data, part, syscall.SIGKILL) }
