@@ -171,7 +171,7 @@ func round(t *testing.T, seed uint64, c *cluster) *report {
 
 // Faults of a round.
 const (
-	fewFaults  = 20
+	fewFaults  = 16
 	manyFaults = 40
 )
 
