@@ -433,3 +433,48 @@ func TestLeasesOfBeforeTheClockWasPutBackAreOver(t *testing.T) {
 		t.Errorf("%s %v", d.Status, d.Error)
 	}
 }
+
+// What a dead server ran is taken over with the first look after its lease; nobody touches one that lives, or one that had
+// nothing.
+func TestDeadServersAreFenced(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	release := h.runner.holdNode("n")
+	id := h.execute(h.one("n"), `{}`)
+	h.expectBegins("n")
+	idle := uuid.New()
+	if _, err := h.db.ExecContext(t.Context(), `INSERT INTO lease (server_id, epoch, batch, until) VALUES (?, 1, 0, now() - interval '1 second')`, idle); err != nil {
+		t.Fatal(err)
+	}
+	other := h.beside(nil)
+	g, err := other.generation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() (owned bool, epoch, ofIdle int) {
+		t.Helper()
+		if err := g.claimAndStop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.db.QueryRowContext(t.Context(), `
+			SELECT owner IS NOT DISTINCT FROM ?0, (SELECT epoch FROM lease WHERE server_id = ?0), (SELECT epoch FROM lease WHERE server_id = ?1)
+			FROM execution WHERE id = ?2`, h.server, idle, id).Scan(&owned, &epoch, &ofIdle); err != nil {
+			t.Fatal(err)
+		}
+		return owned, epoch, ofIdle
+	}
+	if owned, epoch, ofIdle := look(); !owned || epoch != 1 || ofIdle != 1 {
+		t.Errorf("beside a server that lives: %t, %d, %d", owned, epoch, ofIdle)
+	}
+	h.kill()
+	release()
+	if _, err := h.db.ExecContext(t.Context(), `UPDATE lease SET until = now() - interval '1 second' WHERE server_id = ?`, h.server); err != nil {
+		t.Fatal(err)
+	}
+	if owned, epoch, ofIdle := look(); owned || epoch != 2 || ofIdle != 1 {
+		t.Errorf("beside a server that died: %t, %d, %d", owned, epoch, ofIdle)
+	}
+	if d := other.finished(id); d.Status != Completed {
+		t.Errorf("%s %v", d.Status, d.Error)
+	}
+}

@@ -48,11 +48,6 @@ func (g *generation) keepHouse(ctx context.Context) error {
 func (g *generation) houseRound(ctx context.Context, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if n%3 == 0 {
-		if err := g.inherit(ctx); err != nil {
-			return err
-		}
-	}
 	if n%30 == 0 {
 		if err := g.adopt(ctx); err != nil {
 			return err
@@ -82,8 +77,9 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 	return g.claimAndStop(ctx)
 }
 
-// claimAndStop finds, in one query over execution_waiting, execution_orphaned and execution_stopping, whether there is
-// something to claim, what is to be stopped, and whether other servers live.
+// claimAndStop finds, in one query over execution_waiting, execution_orphaned, execution_stopping and execution_owned,
+// whether there is something to claim, what is to be stopped, whether other servers live, and whether one has died that had
+// executions. These it leaves to whoever claims them.
 func (g *generation) claimAndStop(ctx context.Context) error {
 	rows, err := g.db.QueryContext(ctx, `
 		SELECT id, root_id, 'stop' FROM execution x WHERE stop_requested AND ended_at IS NULL
@@ -93,12 +89,14 @@ func (g *generation) claimAndStop(ctx context.Context) error {
 		UNION ALL
 		(SELECT id, root_id, 'claim' FROM execution WHERE `+orphaned+` ORDER BY created_at LIMIT 1)
 		UNION ALL
-		(SELECT server_id, server_id, 'server' FROM lease WHERE server_id <> ?0 AND until > now() LIMIT 1)`, g.config.ServerID)
+		(SELECT server_id, server_id, 'server' FROM lease WHERE server_id <> ?0 AND until > now() LIMIT 1)
+		UNION ALL
+		(SELECT server_id, server_id, 'dead' FROM lease WHERE `+dead+` LIMIT 1)`, g.config.ServerID)
 	if err != nil {
 		return fmt.Errorf("look for executions: %w", err)
 	}
 	defer rows.Close()
-	waiting, others := false, false
+	waiting, others, died := false, false, false
 	for rows.Next() {
 		var id, root uuid.UUID
 		var what string
@@ -112,12 +110,21 @@ func (g *generation) claimAndStop(ctx context.Context) error {
 			waiting = true
 		case "server":
 			others = true
+		case "dead":
+			died = true
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("look for executions: %w", err)
 	}
 	g.others.Store(others)
+	if died {
+		taken, err := g.inherit(ctx)
+		if err != nil {
+			return err
+		}
+		waiting = waiting || taken
+	}
 	g.mu.Lock()
 	if waiting {
 		g.crave()
@@ -130,22 +137,23 @@ func (g *generation) claimAndStop(ctx context.Context) error {
 	return nil
 }
 
-// inherit takes over the executions of servers whose lease has run out. It uses execution_owned.
-func (g *generation) inherit(ctx context.Context) error {
-	var dead []uuid.UUID
-	err := g.db.NewRaw(`
-		WITH dead AS (
-			UPDATE lease SET epoch = epoch + 1 WHERE `+leaseOver+` AND server_id <> ?
-			AND EXISTS (SELECT FROM execution WHERE owner = server_id AND ended_at IS NULL AND parent_id IS NULL) RETURNING server_id)
+// dead is the condition of leases of other servers, ?0 being this one, that have run out over executions.
+var dead = leaseOver + ` AND server_id <> ?0 AND EXISTS (SELECT FROM execution WHERE owner = server_id AND ended_at IS NULL AND parent_id IS NULL)`
+
+// inherit leaves the executions of servers whose lease has run out to whoever claims them, and says whether there were any.
+func (g *generation) inherit(ctx context.Context) (taken bool, err error) {
+	var owners []uuid.UUID
+	err = g.db.NewRaw(`
+		WITH dead AS (UPDATE lease SET epoch = epoch + 1 WHERE `+dead+` RETURNING server_id)
 		UPDATE execution SET owner = NULL FROM dead WHERE owner = dead.server_id AND ended_at IS NULL AND parent_id IS NULL RETURNING dead.server_id`,
-		g.config.ServerID).Scan(ctx, &dead)
+		g.config.ServerID).Scan(ctx, &owners)
 	if err != nil {
-		return fmt.Errorf("take over executions of dead servers: %w", err)
+		return false, fmt.Errorf("take over executions of dead servers: %w", err)
 	}
-	if len(dead) > 0 {
-		g.log.Warn("took over executions of a server whose lease had run out", "executions", len(dead), "server", dead[0])
+	if len(owners) > 0 {
+		g.log.Warn("took over executions of a server whose lease had run out", "executions", len(owners), "server", owners[0])
 	}
-	return nil
+	return len(owners) > 0, nil
 }
 
 // recover reads a tree's state from the database. The machine is nil when the tree has ended.

@@ -2,7 +2,8 @@
 // must never be the reason that a request fails: where it cannot count, it lets pass.
 //
 // While a server is the only one on its database it decides by what is in its memory and writes that down every second.
-// As soon as there are others, each request is counted in the database, which alone knows what was asked of all.
+// As soon as there are others, each request is counted in the database, which alone knows what was asked of all. A server
+// that nobody asks for anything does not look for others; it takes that there are some until it has looked again.
 package limit
 
 import (
@@ -39,6 +40,7 @@ type Limiter struct {
 	log    hclog.Logger
 	now    func() time.Time
 	alone  atomic.Bool
+	used   atomic.Bool // requests came since it was looked for other servers
 	cancel context.CancelFunc
 	done   chan struct{}
 	swept  time.Time // the window in which old counts were dropped last
@@ -75,6 +77,7 @@ func Start(ctx context.Context, db *bun.DB, server uuid.UUID, log hclog.Logger) 
 func start(ctx context.Context, s store, log hclog.Logger, now func() time.Time) *Limiter {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &Limiter{store: s, log: log, now: now, cancel: cancel, done: make(chan struct{}), counts: map[key]*count{}}
+	l.used.Store(true) // the first request is about to come
 	l.synchronise(ctx)
 	go l.run(ctx)
 	return l
@@ -116,6 +119,9 @@ func (l *Limiter) Take(ctx context.Context, subject string, buckets ...Bucket) (
 
 // take answers how many requests there are with this one, or more than are allowed if this one is not.
 func (l *Limiter) take(ctx context.Context, window time.Time, b Bucket, subject string) (int, error) {
+	if !l.used.Load() { // so that those who ask do not all write to it
+		l.used.Store(true)
+	}
 	c := l.count(window, key{b.Name, subject})
 	if c == nil {
 		return 1, nil
@@ -173,7 +179,7 @@ func (l *Limiter) run(ctx context.Context) {
 	}
 }
 
-// synchronise writes down what was counted, and looks for other servers.
+// synchronise writes down what was counted, and looks for other servers if anything was.
 func (l *Limiter) synchronise(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
@@ -186,6 +192,10 @@ func (l *Limiter) synchronise(ctx context.Context) {
 		} else {
 			l.swept = window
 		}
+	}
+	if !l.used.Swap(false) {
+		l.alone.Store(false)
+		return
 	}
 	others, err := l.store.others(ctx)
 	if err != nil {

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,6 +123,48 @@ func TestServersCountTogether(t *testing.T) {
 	}
 	if d := take(t, second, "a", general); d.Allowed || d.Remaining != 0 {
 		t.Errorf("after all: %+v", d)
+	}
+}
+
+// looks counts the times that it was looked for other servers.
+type looks struct{ n atomic.Int64 }
+
+func (h *looks) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+func (h *looks) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if strings.Contains(e.Query, "FROM lease") {
+		h.n.Add(1)
+	}
+}
+
+// A server of which nobody wants anything asks the database nothing, and is exact with those that came meanwhile.
+func TestIdleServerDoesNotLookForOthers(t *testing.T) {
+	t.Parallel()
+	db, c := postgrestest.DB(t), newClock()
+	first := server(t, db, c)
+	first.cancel() // only the test synchronises
+	<-first.done
+	first.synchronise(t.Context()) // which forgets what came before
+	seen := &looks{}
+	db.AddQueryHook(seen)
+	for range 5 {
+		first.synchronise(t.Context())
+	}
+	if n := seen.n.Load(); n != 0 {
+		t.Errorf("an idle server looked for others %d times", n)
+	}
+	second, general := server(t, db, c), Bucket{"general", 10}
+	second.cancel()
+	<-second.done
+	for range 4 {
+		take(t, second, "a", general)
+	}
+	if d := take(t, first, "a", general); d.Remaining != 5 {
+		t.Errorf("the first request after a while does not count with the others': %+v", d)
+	}
+	before := seen.n.Load()
+	first.synchronise(t.Context())
+	if first.alone.Load() || seen.n.Load() != before+1 {
+		t.Error("a server that is used does not look for others")
 	}
 }
 
