@@ -166,6 +166,18 @@ func TestMembersKeepTheirBytes(t *testing.T) {
 	}
 }
 
+// FuzzValid compares with encoding/json.
+func FuzzValid(f *testing.F) {
+	for _, seed := range []string{`{"a":"plain","b\u0041":["\\n\"",1]}`, `"\u00"`, `"\`, `"\x"`, "\"\x01\"", `"open`, `"a""b"`, ``, "\"\xff\"", `"\u12"34"`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if got, want := isJSON(text), json.Valid(text); got != want {
+			t.Fatalf("%q: %t, encoding/json says %t", text, got, want)
+		}
+	})
+}
+
 // FuzzMembers compares the split with encoding/json's.
 func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":[1,{"b":"\\\""}] , "c" : -0.1e5}`, `{"a":{},"a":"}"}`, `{"\u0041":null}`} {

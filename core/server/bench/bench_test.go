@@ -3,13 +3,11 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -322,30 +320,10 @@ func (s *server) chain(b *testing.B, block string, length int) string {
 
 // load executes a graph from c clients, each waiting for its result.
 func (s *server) load(b *testing.B, graph string, c int) figure {
-	request, conns, readers := s.callers(b, graph, c)
-	return measure(b, c, func(worker int) error { return answered(conns[worker], readers[worker], request) })
+	callers := s.callers(b, graph, c)
+	return measure(b, c, func(worker int) error { return callers[worker].call() })
 }
 
-// answered sends a request and reads the result of the execution.
-func answered(conn net.Conn, reader *bufio.Reader, request []byte) error {
-	if _, err := conn.Write(request); err != nil {
-		return err
-	}
-	response, err := http.ReadResponse(reader, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if !bytes.Contains(answer, []byte(`"COMPLETED"`)) || !bytes.Contains(answer, []byte(payload)) {
-		return fmt.Errorf("unexpected answer: %.300s", answer)
-	}
-	return nil
-}
-
-// execute executes a graph and waits for its end.
 func (s *server) execute(graph string) error {
 	answer, err := s.send("/api/v2/builder/graphs/"+graph+"/execute", []byte(`{"input_data":{"x":1}}`), "wait=30")
 	if err == nil && !bytes.Contains(answer, []byte(`"COMPLETED"`)) {

@@ -1,10 +1,8 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -105,7 +103,7 @@ func (s *server) paced(b *testing.B, graph string, perSecond float64) figure {
 	b.Helper()
 	const clients = 32
 	due := make(chan time.Time, 10_000)
-	request, conns, readers := s.callers(b, graph, clients)
+	callers := s.callers(b, graph, clients)
 	var mu sync.Mutex
 	var all []time.Duration
 	var failed error
@@ -113,7 +111,7 @@ func (s *server) paced(b *testing.B, graph string, perSecond float64) figure {
 	for i := range clients {
 		wg.Go(func() {
 			for at := range due {
-				err := answered(conns[i], readers[i], request)
+				err := callers[i].call()
 				mu.Lock()
 				if err != nil {
 					failed = err
@@ -138,16 +136,3 @@ func (s *server) paced(b *testing.B, graph string, perSecond float64) figure {
 
 // callers are connections with what each of them sends. They share the machine with the server, so each is a connection
 // and no more than that.
-func (s *server) callers(b *testing.B, graph string, n int) (request []byte, conns []net.Conn, readers []*bufio.Reader) {
-	b.Helper()
-	body := `{"input_data":{"x":"` + payload + `"}}`
-	request = fmt.Appendf(nil, "POST /api/v2/builder/graphs/%s/execute HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nPrefer: wait=30\r\nContent-Length: %d\r\n\r\n%s",
-		graph, s.token, len(body), body)
-	for range n {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
-		must(b, err)
-		b.Cleanup(func() { conn.Close() })
-		conns, readers = append(conns, conn), append(readers, bufio.NewReaderSize(conn, 32<<10))
-	}
-	return request, conns, readers
-}
