@@ -167,22 +167,30 @@ func (c *cluster) start(ctx context.Context) error {
 
 func (c *cluster) secret(name string) string { return filepath.Join(c.data, name) }
 
-// roll stops and starts one server after the other.
+// roll starts one server after the other anew.
 func (c *cluster) roll(ctx context.Context) error {
 	for _, p := range c.servers {
-		began := time.Now()
-		p.stop()
-		if err := p.start(); err != nil {
+		if err := c.renew(ctx, p); err != nil {
 			return err
 		}
-		if err := p.await(ctx); err != nil {
-			return err
-		}
-		if err := c.balancer.await(ctx, p.ready); err != nil {
-			return err
-		}
-		log.Printf("%s is new after %s", p.name, time.Since(began).Round(time.Millisecond))
 	}
+	return nil
+}
+
+// renew stops and starts a server, and returns when it gets requests again.
+func (c *cluster) renew(ctx context.Context, p *process) error {
+	began := time.Now()
+	p.stop()
+	if err := p.start(); err != nil {
+		return err
+	}
+	if err := p.await(ctx); err != nil {
+		return err
+	}
+	if err := c.balancer.await(ctx, p.ready); err != nil {
+		return err
+	}
+	log.Printf("%s is new after %s", p.name, time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
