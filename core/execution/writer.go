@@ -3,7 +3,6 @@ package execution
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -17,7 +16,6 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/driver/pgdriver"
 
-	"github.com/patchbay-io/patchbay/core/hostservice"
 	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
@@ -56,41 +54,6 @@ type writer struct {
 	statement *postgres.Statement // batchStatement
 	// validUntil is the end of the lease on this machine's monotonic clock.
 	validUntil atomic.Pointer[time.Time]
-}
-
-// commit is what one tree wants committed together. done is called once.
-type commit struct {
-	states   []*executionWrite // of executions that begin or change, in order
-	segments []segment
-	writes   []hostservice.Write // of keys, in order
-	bytes    int
-	done     func(error)
-}
-
-// executionWrite is the state of an execution's row.
-type executionWrite struct {
-	fresh       bool // the row is not there yet
-	waits       bool // for any server, rather than run by this one; of a fresh one
-	id, root    uuid.UUID
-	parent      *run
-	parentExec  uint32
-	userID      string
-	plan        *Plan
-	retry       *retry
-	inputs      json.RawMessage
-	credentials string // picks
-	priority    int
-	bound       int // run.maxConcurrent
-	timeout     time.Duration
-	createdAt   time.Time
-	was         Status // what the row showed before; empty where it is new
-	status      Status
-	startedAt   time.Time
-	endedAt     time.Time
-	total       int
-	completed   int
-	failed      int
-	failure     *Failure
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, history *partitions, log hclog.Logger) *writer {
