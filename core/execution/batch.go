@@ -11,29 +11,47 @@ import (
 	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
-// batchStatement is a batch as one implicit transaction, one round trip: a row of each array is a row of a table. Every
-// part of it has one plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays.
-const batchStatement = `WITH
-l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1),
-e AS (INSERT INTO execution (id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials, priority, owner, max_concurrent, timeout_ms)
-	SELECT v.* FROM l, unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::integer[], $9::text[], $10::uuid[], $11::integer[], $12::bytea[], $13::text[], $14::timestamptz[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::integer[], $19::integer[], $20::integer[], $21::text[], $22::text[], $23::uuid[], $24::text[], $25::text[], $45::smallint[], $46::uuid[], $47::integer[], $48::bigint[]) AS v
-	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
-j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
-	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($36::bytea FROM v.first FOR v.length)
-	FROM l, unnest($26::uuid[], $27::integer[], $28::bigint[], $29::integer[], $30::integer[], $31::integer[], $32::integer[], $33::boolean[], $34::integer[], $35::integer[])
-		AS v(execution_id, pos, seq, page, queued, completed, failed, is_output, first, length)),
-c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
-	SELECT v.* FROM l, unnest($37::text[], $38::uuid[], $39::boolean[], $40::date[], $41::text[], $42::integer[]) AS v),
-o AS (INSERT INTO execution_by_other (execution_id, graph_id)
-	SELECT v.* FROM l, unnest($43::uuid[], $44::uuid[]) AS v)
-SELECT count(*) FROM l`
+// A batch is one implicit transaction, one round trip: a row of each array is a row of a table. Every part of it has one
+// plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays. Most batches of few
+// executions change none of them, and the table with its indexes is most of what a statement must open: those go
+// without it.
+const (
+	stepsStatement  = leasePart + journalPart + batchEnd
+	statesStatement = leasePart + journalPart + statesPart + batchEnd
 
-// arguments are those of batchStatement.
-func (w *writer) arguments(batch []*commit) []any {
+	leasePart = `WITH
+l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1)`
+	journalPart = `,
+j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
+	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($15::bytea FROM v.first FOR v.length)
+	FROM l, unnest($5::uuid[], $6::integer[], $7::bigint[], $8::integer[], $9::integer[], $10::integer[], $11::integer[], $12::boolean[], $13::integer[], $14::integer[])
+		AS v(execution_id, pos, seq, page, queued, completed, failed, is_output, first, length))`
+	statesPart = `,
+e AS (INSERT INTO execution (id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials, priority, owner, max_concurrent, timeout_ms)
+	SELECT v.* FROM l, unnest($16::uuid[], $17::uuid[], $18::uuid[], $19::integer[], $20::text[], $21::uuid[], $22::integer[], $23::bytea[], $24::text[], $25::timestamptz[], $26::text[], $27::timestamptz[], $28::timestamptz[], $29::integer[], $30::integer[], $31::integer[], $32::text[], $33::text[], $34::uuid[], $35::text[], $36::text[], $37::smallint[], $38::uuid[], $39::integer[], $40::bigint[]) AS v
+	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
+c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
+	SELECT v.* FROM l, unnest($41::text[], $42::uuid[], $43::boolean[], $44::date[], $45::text[], $46::integer[]) AS v),
+o AS (INSERT INTO execution_by_other (execution_id, graph_id)
+	SELECT v.* FROM l, unnest($47::uuid[], $48::uuid[]) AS v)`
+	batchEnd = "\nSELECT count(*) FROM l"
+)
+
+// statementOf is the statement that commits a batch, with its arguments.
+func (w *writer) statementOf(batch []*commit) (string, []any) {
+	args := append([]any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}, journalArguments(batch)...)
+	states := coalesce(batch)
+	if len(states) == 0 {
+		return withKeys(batch, stepsStatement, args)
+	}
+	return withKeys(batch, statesStatement, append(args, w.stateArguments(states)...))
+}
+
+// stateArguments are those of statesPart.
+func (w *writer) stateArguments(states []*executionWrite) []any {
 	var e [21]column
 	var others [2]column // executions of somebody else's graph: ByOthers
 	var place [4]column  // where an execution waits, or who runs it, and its bounds
-	states := coalesce(batch)
 	for _, x := range states {
 		e[0].uuid(x.id)
 		e[1].uuid(x.root)
@@ -92,6 +110,12 @@ func (w *writer) arguments(batch []*commit) []any {
 		place[2].positive(int64(x.bound))
 		place[3].positive(x.timeout.Milliseconds())
 	}
+	c := w.counts(states)
+	return appendArrays(appendArrays(appendArrays(appendArrays(nil, e[:]), place[:]), c[:]), others[:])
+}
+
+// journalArguments are those of journalPart.
+func journalArguments(batch []*commit) []any {
 	var j [10]column
 	bodies := []byte{} // of all segments; an array of them would be scanned for quotes
 	for _, c := range batch {
@@ -110,11 +134,7 @@ func (w *writer) arguments(batch []*commit) []any {
 			bodies = append(bodies, s.body...)
 		}
 	}
-	c := w.counts(states)
-	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}
-	args = appendArrays(args, e[:])
-	args = append(appendArrays(args, j[:]), bodies)
-	return appendArrays(appendArrays(appendArrays(args, c[:]), others[:]), place[:])
+	return append(appendArrays(nil, j[:]), bodies)
 }
 
 func appendArrays(args []any, columns []column) []any {
@@ -124,17 +144,16 @@ func appendArrays(args []any, columns []column) []any {
 	return args
 }
 
-// withKeys is the statement of a batch that changes keys, with its arguments; empty where it changes none.
-func withKeys(batch []*commit, args []any) (string, []any) {
+// withKeys adds the keys that a batch changes.
+func withKeys(batch []*commit, statement string, args []any) (string, []any) {
 	var writes []hostservice.Write
 	for _, c := range batch {
 		writes = append(writes, c.writes...)
 	}
 	if len(writes) == 0 {
-		return "", args
+		return statement, args
 	}
-	const end = "\nSELECT count(*)"
-	statement := strings.Replace(batchStatement, end, ","+hostservice.Statement("l", len(args)+1)+end, 1)
+	statement = strings.TrimSuffix(statement, batchEnd) + "," + hostservice.Statement("l", len(args)+1) + batchEnd
 	return statement, append(args, hostservice.Parameter(writes))
 }
 

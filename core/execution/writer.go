@@ -50,14 +50,16 @@ type writer struct {
 	in      chan *commit
 	fates   chan fate
 	// counted says that executions were counted since the counts were folded.
-	counted   atomic.Bool
-	statement *postgres.Statement // batchStatement
+	counted  atomic.Bool
+	prepared map[string]*postgres.Statement // stepsStatement and statesStatement
 	// validUntil is the end of the lease on this machine's monotonic clock.
 	validUntil atomic.Pointer[time.Time]
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, history *partitions, log hclog.Logger) *writer {
-	return &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), statement: postgres.NewStatement(db, batchStatement)}
+	return &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), prepared: map[string]*postgres.Statement{
+		stepsStatement: postgres.NewStatement(db, stepsStatement), statesStatement: postgres.NewStatement(db, statesStatement),
+	}}
 }
 
 // acquire takes the server's lease, whoever of its processes had it before.
@@ -115,7 +117,11 @@ func (w *writer) run(ctx context.Context) error {
 	})
 	defer telling.Wait()
 	defer close(w.fates)
-	defer w.statement.Close()
+	defer func() {
+		for _, statement := range w.prepared {
+			statement.Close()
+		}
+	}()
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
 	var err error
@@ -204,11 +210,10 @@ func (w *writer) write(ctx context.Context, batch []*commit) error {
 
 // commit executes the batch's statement until its fate is known.
 func (w *writer) commit(ctx context.Context, batch []*commit) error {
-	args := w.arguments(batch)
-	keyed, args := withKeys(batch, args)
+	statement, args := w.statementOf(batch)
 	for attempt := 0; ; attempt++ {
 		before := time.Now()
-		taken, err := w.execute(ctx, keyed, args)
+		taken, err := w.execute(ctx, statement, args)
 		if err == nil && taken {
 			w.batch++
 			w.extend(before)
@@ -277,16 +282,15 @@ func (w *writer) settled(ctx context.Context) (bool, error) {
 	}
 }
 
-// execute runs the batch's statement, or keyed, which is another one where the batch changes keys.
-func (w *writer) execute(ctx context.Context, keyed string, args []any) (bool, error) {
+func (w *writer) execute(ctx context.Context, statement string, args []any) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	var n int
 	var err error
-	if keyed != "" {
-		err = w.db.DB.QueryRowContext(ctx, keyed, args...).Scan(&n)
-	} else {
-		err = w.statement.Row(ctx, args, &n)
+	if prepared := w.prepared[statement]; prepared != nil {
+		err = prepared.Row(ctx, args, &n)
+	} else { // one that changes keys, of which there are few
+		err = w.db.DB.QueryRowContext(ctx, statement, args...).Scan(&n)
 	}
 	return n == 1, err
 }
