@@ -385,6 +385,18 @@ func repository(b *testing.B) string {
 	return strings.TrimSpace(string(out))
 }
 
+// number is what a variable says, for machines that are smaller or busy.
+func number(b *testing.B, variable string, otherwise int) int {
+	b.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	must(b, err)
+	return n
+}
+
 // shortTemp is a folder that an unprivileged Postgres can reach and whose sockets have short paths.
 func shortTemp() string { return "/tmp" }
 
