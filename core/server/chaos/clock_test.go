@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/patchbay-io/patchbay/core/server/servertest"
@@ -17,7 +18,6 @@ import (
 const ahead = `package time
 
 import (
-	order "encoding/binary"
 	"syscall"
 	"unsafe"
 )
@@ -47,9 +47,10 @@ func ahead() int64 {
 }
 `
 
-// buildClock builds the program with a standard library whose clock can be put wrong while it runs, as a step of the
-// machine's would: what is measured goes on as it does, since that is by another clock.
-func buildClock(root, dir string) (string, error) {
+// clockOverlay writes, into dir, the standard library's package time with a clock that can be put wrong while a program runs,
+// as a step of the machine's would: what is measured goes on as it does, since that is by another clock. The file that it
+// names tells the go command of it.
+func clockOverlay(dir string) (file string, err error) {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the standard library: %w", err)
@@ -78,11 +79,31 @@ func buildClock(root, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	file, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "patchbay-clock")
-	if err := os.WriteFile(file, list, 0o600); err != nil {
+	file = filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, list, 0o600)
+}
+
+// buildClock builds the program with such a library.
+func buildClock(root, dir string) (string, error) {
+	file, err := clockOverlay(dir)
+	if err != nil {
 		return "", err
 	}
+	binary := filepath.Join(dir, "patchbay-clock")
 	return binary, servertest.Go(root, "-overlay", file, "-o", binary, ".")
+}
+
+// TestClockCompiles sees to it that long rounds, which are rare, find their clock.
+func TestClockCompiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, err := clockOverlay(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := servertest.Go(dir, "-overlay", file, "time"); err != nil {
+		t.Error(err)
+	}
 }
 
 // ahead puts the server's clock ahead of the machine's, or behind it.
