@@ -26,7 +26,7 @@ type fault struct {
 // struck is a fault as it happened.
 type struck struct {
 	what            string
-	at, held, after time.Duration // after is from its end until all servers were ready and executions got on
+	at, held, after time.Duration // after is from its end, and those of others that it met, until all servers were ready and executions got on
 	err             error
 }
 
@@ -43,6 +43,7 @@ type storm struct {
 
 	mu      sync.Mutex
 	log     []struck
+	lifted  time.Time // when a fault ended last
 	plugins map[string]int
 }
 
@@ -399,7 +400,7 @@ func (s *storm) suffer(ctx context.Context, f *fault) {
 	if f.lift != nil {
 		f.lift()
 	}
-	lifted := time.Now()
+	lifted := s.calmer()
 	seen := s.crowd.seen.Load()
 	if err == nil {
 		err = s.until(ctx, "all servers are ready again and executions get on", func() bool {
@@ -411,6 +412,7 @@ func (s *storm) suffer(ctx context.Context, f *fault) {
 			}
 		})
 	}
+	over := time.Now()
 	if s.database != nil { // what was written would fill a small disk by itself
 		cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		_, _ = s.db.ExecContext(cctx, `CHECKPOINT`)
@@ -418,7 +420,19 @@ func (s *storm) suffer(ctx context.Context, f *fault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log = append(s.log, struck{f.what, at, lifted.Sub(s.began) - at, time.Since(lifted), err})
+	since := lifted
+	if s.lifted.After(since) && s.lifted.Before(over) { // it waited for what another one had taken away
+		since = s.lifted
+	}
+	s.log = append(s.log, struck{f.what, at, lifted.Sub(s.began) - at, over.Sub(since), err})
+}
+
+// calmer notes that a fault has ended.
+func (s *storm) calmer() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lifted = time.Now()
+	return s.lifted
 }
 
 // rage lets faults happen one after the other, each after some work.

@@ -48,7 +48,7 @@ func StartPgBouncer(dir, dsn string, sessions int) (*PgBouncer, error) {
 	_, own, _ := net.SplitHostPort(address)
 	name := strings.TrimPrefix(to.Path, "/")
 	config := fmt.Sprintf("[databases]\n%s = host=%s port=%s dbname=%s user=%s password=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\n"+
-		"auth_type = any\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\nignore_startup_parameters = extra_float_digits,plan_cache_mode\n",
+		"auth_type = any\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\nserver_login_retry = 1\nignore_startup_parameters = extra_float_digits,plan_cache_mode\n",
 		name, host, port, name, to.User.Username(), password, own, sessions)
 	file := filepath.Join(dir, "pgbouncer.ini")
 	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(file, []byte(config), 0o600)); err != nil {
