@@ -216,6 +216,9 @@ func (s *session) run(ctx context.Context, b *block.Block, spec *Run) (result Re
 		}
 		spec.Begun.Drop()
 	}
+	if ctx.Err() != nil { // send would toss a coin
+		return cancelled(), false
+	}
 	r := &run{spec: spec, block: b, session: s, signal: make(chan struct{}, 1), allowed: credit}
 	defer r.begin(ctx)()
 	if !s.add(r) {

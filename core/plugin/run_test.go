@@ -182,7 +182,9 @@ func TestCancelledRunEnds(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	h.checkEmpty()
-	if r, _ := h.doRun(ctx, Run{Block: blockEcho, Input: json.RawMessage(`{}`)}); r.Err.GetKind() != proto.ErrorKind_ERROR_KIND_CANCELLED {
+	s := h.plugins[0].current.Load()
+	before := s.last
+	if r, _ := h.doRun(ctx, Run{Block: blockEcho, Input: json.RawMessage(`{}`)}); r.Err.GetKind() != proto.ErrorKind_ERROR_KIND_CANCELLED || s.last != before {
 		t.Errorf("begun after its context's end: %+v", r)
 	}
 }
