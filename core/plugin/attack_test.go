@@ -81,6 +81,7 @@ func temptations(t testing.TB, h *testHost) []target {
 		{"read", "/sys/kernel"}, {"read", "/dev/mem"}, {"read", "/dev/sda"}, {"read", h.launcher.runtime.path},
 		{"unix", unixListener.Addr().String()}, {"unixgram", socket}, {"unix", abstract.Addr().String()},
 		{"tcp", tcp.Addr().String()}, {"tcp", "169.254.169.254:80"}, {"tcp", "[::1]:1"}, {"udp", udp.LocalAddr().String()}, {"udp", "169.254.169.254:53"},
+		{"call", "open_tree_attr"}, {"call", "statmount"}, {"call", "listmount"}, {"call", "listns"}, {"call", "kexec_file_load"},
 		{"root", ""}, {"namespace", ""}, {"ipc", "shm"}, {"ipc", "sem"}, {"ipc", "msg"}, {"group", "/sys/fs/cgroup/memory/cgroup.procs"}, {"group", "/sys/fs/cgroup/cgroup.procs"},
 	}
 	victims := []int{os.Getpid(), os.Getppid()}
@@ -221,6 +222,43 @@ func TestFoldersOfTheServerAreGrantedToNobody(t *testing.T) {
 		if st := h.status(name); st.State != Failed || !strings.Contains(st.Error, "cannot be granted") {
 			t.Errorf("%+v", st)
 		}
+	}
+}
+
+func TestSocketOfSomebodyElseIsNotThePlugins(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "script", `{"name":"script","version":"1.0.0","protocol":1}`)
+	if err := os.WriteFile(filepath.Join(dir, "script", "script"), []byte("#!/bin/sh\nread wait < /dev/zero\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	launcher, err := NewLauncher(Config{RuntimeDir: runtimeFolder(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer launcher.Close()
+	folder, err := launcher.Folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cell, err := launcher.Prepare(Installation{Name: "script", Folder: filepath.Join(dir, "script")}, folder, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := cell.Dial(t.Context(), "unix", listen(t, "unix", filepath.Join(openFolder(t), "socket")).Addr().String())
+	if err == nil {
+		_ = conn.Close()
+		t.Error("the host took this test's socket for the plugin's")
+	} else if !strings.Contains(err.Error(), "connect to the plugin: the socket is that of") {
+		t.Error(err)
+	}
+	_ = syscall.Kill(-cell.Command.Process.Pid, syscall.SIGKILL)
+	_ = cell.Command.Wait()
+	if _, err := cell.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -391,7 +429,7 @@ func TestHostilePluginOfAnOrdinaryUserGetsNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestHostilePluginWithTheNetwork|^TestGrantedIsToBeHad$|^TestMemoryIsBounded$|^TestPrivateFolderIsBounded$|^TestInterpreters", "-test.v")
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestHostilePluginWithTheNetwork|^TestGrantedIsToBeHad$|^TestSocketOfSomebodyElse|^TestMemoryIsBounded$|^TestPrivateFolderIsBounded$|^TestInterpreters", "-test.v")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), unprivileged+"="+dir, "TMPDIR="+dir, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	said, err := cmd.CombinedOutput()

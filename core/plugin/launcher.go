@@ -65,7 +65,6 @@ type Cell struct {
 
 	launcher   *Launcher
 	dir        string
-	user       int      // 0: the host's own
 	executable *os.File // what is executed
 	box        *isolation.Process
 	unrelay    func() // ends the proxy; nil: there is none
@@ -85,13 +84,13 @@ func (l *Launcher) prepare(f found, dir string, variables []string, own ...strin
 	if err := f.Permissions.spares(l.private); err != nil {
 		return nil, permanent(err)
 	}
-	c := &Cell{launcher: l, dir: dir, user: l.system.UserIDFor(f.Name)}
+	c := &Cell{launcher: l, dir: dir}
 	if c.executable, err = f.open(); err != nil {
 		return nil, err
 	}
 	c.box, err = l.system.Prepare(isolation.Spec{
 		Path: f.path, Executable: c.executable, Dir: dir, Env: append(slices.Clone(variables), environment(dir, f.Permissions.Environment)...),
-		UserID: c.user, Network: f.Permissions.Network, Files: f.Permissions.files(),
+		UserID: l.system.UserIDFor(f.Name), Network: f.Permissions.Network, Files: f.Permissions.files(),
 		Memory: f.Permissions.memory(), Space: f.Permissions.memory(), Processes: f.Permissions.processes(),
 	})
 	if err != nil {
@@ -158,13 +157,13 @@ func (c *Cell) admit() error {
 	return err
 }
 
-// Dial connects to a socket of the process's. It is the plugin's own only if its user listens there: what lies at the path
-// may be a link that the plugin has made to somebody else's.
+// Dial connects to a socket of the process's. It is the plugin's own only if it listens there: what lies at the path may be
+// a link that the plugin has made to somebody else's.
 func (c *Cell) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, address)
-	if err != nil || c.user == 0 {
-		return conn, err
+	if err != nil {
+		return nil, err
 	}
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -174,7 +173,7 @@ func (c *Cell) Dial(ctx context.Context, network, address string) (net.Conn, err
 	raw, err := socket.SyscallConn()
 	var stranger error
 	if err == nil {
-		err = raw.Control(func(fd uintptr) { stranger = isolation.PeerIs(fd, c.user) })
+		err = raw.Control(func(fd uintptr) { stranger = c.box.Listens(fd) })
 	}
 	if err = errors.Join(err, stranger); err != nil {
 		_ = conn.Close()

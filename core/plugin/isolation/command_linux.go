@@ -132,13 +132,13 @@ func (p *Process) Admit(pid int) error {
 		}
 	}
 	if p.group != nil && p.group.lazy() {
-		p.greed = watchGreed(p.group)
+		p.lookouts = append(p.lookouts, greed(p.group))
 	}
 	if p.group == nil || !p.group.memory {
-		p.guard = watch(pid, p.spec)
+		p.lookouts = append(p.lookouts, watchdog(pid, p.spec))
 	}
 	if p.spec.Space > 0 {
-		p.hoard = watchHoard(pid, p.spec, p.group)
+		p.lookouts = append(p.lookouts, hoard{pid, p.spec, p.group}.watch())
 	}
 	script, err := isScript(p.spec.Executable)
 	if err != nil {
@@ -184,6 +184,21 @@ func isScript(f *os.File) (bool, error) {
 	return string(head[:]) == "#!", nil
 }
 
+// Listens says whether a connected unix socket was opened to listen by the process, which goes on: by its user, where it
+// has one of its own, or else by itself or what comes from it.
+func (p *Process) Listens(fd uintptr) error {
+	peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	switch pid := p.Command.Process.Pid; {
+	case err != nil:
+		return fmt.Errorf("find out whose the socket is: %w", err)
+	case p.spec.UserID != 0 && int(peer.Uid) != p.spec.UserID:
+		return fmt.Errorf("the socket is that of user %d", peer.Uid)
+	case p.spec.UserID == 0 && !slices.ContainsFunc(familyOf(pid), func(s stat) bool { return s.pid == int(peer.Pid) }):
+		return fmt.Errorf("the socket is that of process %d", peer.Pid)
+	}
+	return nil
+}
+
 // Kill ends what is left of the process, also what has left its process group.
 func (p *Process) Kill() {
 	if p.group != nil {
@@ -203,17 +218,11 @@ func (p *Process) Close() (verdict string) {
 	if p.listener != nil {
 		_ = p.listener.Close()
 	}
-	if p.greed != nil {
-		p.greed.close()
-		p.greed = nil
-	}
 	var met []string
-	if p.guard != nil {
-		met = append(met, p.guard.close())
+	for _, l := range p.lookouts {
+		met = append(met, l.close())
 	}
-	if p.hoard != nil {
-		met = append(met, p.hoard.close())
-	}
+	p.lookouts = nil
 	if p.group != nil {
 		if p.group.outOfMemory() {
 			met = append(met, fmt.Sprintf("it needed more than the %d MiB of memory that it may have", p.spec.Memory))

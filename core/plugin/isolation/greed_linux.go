@@ -2,18 +2,8 @@ package isolation
 
 import (
 	"runtime"
-	"sync"
 	"time"
 )
-
-// greed bounds the processor time of a process that has taken most of the machine for a while. In groups of version 1
-// being bounded costs each wake-up some microseconds, which processes that do not need it are spared.
-type greed struct {
-	group *group
-	end   chan struct{}
-	wg    sync.WaitGroup
-	seen  appetite
-}
 
 const (
 	greedInterval = time.Second
@@ -36,31 +26,17 @@ func (g *group) members() string {
 	return g.folders["memory"]
 }
 
-func watchGreed(of *group) *greed {
-	g := &greed{group: of, end: make(chan struct{})}
-	g.wg.Go(g.run)
-	return g
-}
-
-func (g *greed) close() {
-	close(g.end)
-	g.wg.Wait()
-}
-
-func (g *greed) run() {
-	tick := time.NewTicker(greedInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-g.end:
-			return
-		case now := <-tick.C:
-			if g.seen.greedy(now, g.group.time(), runtime.NumCPU()) {
-				g.group.bound()
-				return
-			}
+// greed bounds the processor time of a group that has taken most of the machine for a while. In groups of version 1 being
+// bounded costs each wake-up some microseconds, which processes that do not need it are spared.
+func greed(g *group) *lookout {
+	var seen appetite
+	return lookOut(greedInterval, func(now time.Time) (time.Duration, string) {
+		if !seen.greedy(now, g.time(), runtime.NumCPU()) {
+			return greedInterval, ""
 		}
-	}
+		g.bound()
+		return 0, ""
+	})
 }
 
 // time is the processor time in ticks that the group's processes have taken.

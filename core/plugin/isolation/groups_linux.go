@@ -174,8 +174,9 @@ func (g *group) kill() {
 	}
 }
 
-// killGroup says whether there was somebody to kill.
+// killGroup says whether there was somebody to kill. Groups of version 2 are told to end everybody at once.
 func killGroup(folder string) bool {
+	_ = os.WriteFile(filepath.Join(folder, "cgroup.kill"), []byte("1"), 0o600)
 	pids, err := members(folder)
 	if err != nil {
 		return false

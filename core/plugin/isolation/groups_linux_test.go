@@ -1,8 +1,13 @@
 package isolation
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -103,6 +108,110 @@ func TestGroupOfVersion2IsLimited(t *testing.T) {
 	if !g.outOfMemory() {
 		t.Error("that it met its limit is not seen")
 	}
+}
+
+// The kernel's own groups of version 2 say no where files say nothing.
+func TestGroupOfVersion2HoldsAndEndsProcesses(t *testing.T) {
+	t.Parallel()
+	mount, controller := unifiedTree(t)
+	own := "/patchbay-test-" + strconv.Itoa(os.Getpid())
+	base := filepath.Join(mount, own)
+	if err := os.Mkdir(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	host, room := filepath.Join(base, "patchbay-key-1"), filepath.Join(base, serverGroup)
+	defer func() {
+		for _, folder := range []string{host, room, base} {
+			removeGroup(folder)
+		}
+		if _, err := os.Stat(base); err == nil {
+			t.Errorf("%s is left", base)
+		}
+	}()
+	sleep := func() (pid int, await func()) {
+		command := exec.Command("sleep", "1000")
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return command.Process.Pid, func() {
+			_ = command.Process.Kill()
+			_ = command.Wait()
+		}
+	}
+	server, end := sleep()
+	defer end()
+	if err := join(base, server); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := tree{mount: mount, own: own, unified: true}.open(controller, filepath.Base(host))
+	if err != nil || folder != host {
+		t.Fatalf("%s %v", folder, err)
+	}
+	in := func(folder string, pid int) bool {
+		pids, err := members(folder)
+		return err == nil && slices.Contains(pids, pid)
+	}
+	if !in(room, server) {
+		t.Error("the server is not where it does not stand in the way")
+	}
+	g := &group{folders: map[string]string{"pids": filepath.Join(host, "p-1")}, unified: map[string]bool{"pids": true}}
+	if err := os.Mkdir(g.folders["pids"], 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var ended [2]func()
+	for i := range ended {
+		var pid int
+		pid, ended[i] = sleep()
+		defer ended[i]()
+		if err := g.add(pid); err != nil || !in(g.members(), pid) {
+			t.Errorf("process %d is not in the group: %v", pid, err)
+		}
+	}
+	g.kill()
+	if pids, err := members(g.members()); err != nil || slices.ContainsFunc(pids, func(pid int) bool { s, err := readStat(pid); return err == nil && s.state != 'Z' }) {
+		t.Errorf("%v go on: %v", pids, err)
+	}
+	for _, end := range ended {
+		end()
+	}
+	g.remove()
+	if _, err := os.Stat(g.folders["pids"]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the group is left: %v", err)
+	}
+}
+
+// unifiedTree is where groups of version 2 are, and one of their controllers, which need not be one that bounds plugins.
+func unifiedTree(t *testing.T) (mount, controller string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[2] == "cgroup2" {
+			mount = fields[1]
+		}
+	}
+	if mount == "" {
+		t.Skip("there are no control groups of version 2")
+	}
+	have, err := os.ReadFile(filepath.Join(mount, "cgroup.controllers"))
+	if all := strings.Fields(string(have)); err == nil && len(all) > 0 && os.Geteuid() == 0 {
+		below := filepath.Join(mount, "cgroup.subtree_control")
+		if given, err := os.ReadFile(below); err == nil && !slices.Contains(strings.Fields(string(given)), all[0]) {
+			err = enable(mount, all[0])
+			t.Cleanup(func() { _ = os.WriteFile(below, []byte("-"+all[0]), 0o600) })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return mount, all[0]
+	}
+	if os.Getenv("PATCHBAY_TEST_ISOLATION") != "" && os.Geteuid() == 0 {
+		t.Fatalf("no controllers in %s: %v", mount, err)
+	}
+	t.Skip("no control groups of version 2 for this user")
+	return "", ""
 }
 
 func TestPathKeepsWhatCanBeExecuted(t *testing.T) {

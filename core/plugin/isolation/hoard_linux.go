@@ -7,20 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 )
 
-// hoard bounds what a process keeps in its working folder, which lies on a disk that others need. Like the watchdog it
-// looks, and ends all processes where there is too much.
+// hoard is what a process keeps in its working folder, which lies on a disk that others need.
 type hoard struct {
 	pid   int
 	spec  Spec
-	group *group
-	end   chan struct{}
-	wg    sync.WaitGroup
-	met   string // valid once wg is done
+	group *group // nil: there is none
 }
 
 // maxEntries bounds the files and folders in a working folder.
@@ -32,42 +27,22 @@ const (
 	hoardHurry    = 100 * time.Millisecond
 )
 
-func watchHoard(pid int, spec Spec, g *group) *hoard {
-	h := &hoard{pid: pid, spec: spec, group: g, end: make(chan struct{})}
-	h.wg.Go(h.run)
-	return h
-}
-
-// close ends the watch and says what it has ended the process for.
-func (h *hoard) close() string {
-	close(h.end)
-	h.wg.Wait()
-	return h.met
-}
-
-func (h *hoard) run() {
-	timer := time.NewTimer(hoardInterval)
-	defer timer.Stop()
-	for {
-		select {
-		case <-h.end:
-			return
-		case <-timer.C:
-		}
+// watch bounds it: all processes are ended where there is too much.
+func (h hoard) watch() *lookout {
+	return lookOut(hoardInterval, func(time.Time) (time.Duration, string) {
 		kept, err := h.look()
+		var met string
 		switch {
 		case err != nil:
-			h.met = fmt.Sprintf("its private folder cannot be looked through: %v", err)
+			met = fmt.Sprintf("its private folder cannot be looked through: %v", err)
 		case kept.bytes>>20 > int64(h.spec.Space):
-			h.met = fmt.Sprintf("it kept more than the %d MiB of files that it may have in its private folder", h.spec.Space)
+			met = fmt.Sprintf("it kept more than the %d MiB of files that it may have in its private folder", h.spec.Space)
 		case kept.entries > maxEntries:
-			h.met = fmt.Sprintf("it kept more than the %d files that it may have in its private folder", maxEntries)
+			met = fmt.Sprintf("it kept more than the %d files that it may have in its private folder", maxEntries)
 		case kept.bytes>>20 > int64(h.spec.Space/8) || kept.entries > maxEntries/8:
-			timer.Reset(hoardHurry)
-			continue
+			return hoardHurry, ""
 		default:
-			timer.Reset(hoardInterval)
-			continue
+			return hoardInterval, ""
 		}
 		if h.group != nil {
 			h.group.kill()
@@ -75,8 +50,8 @@ func (h *hoard) run() {
 		for _, s := range familyOf(h.pid) {
 			_ = syscall.Kill(s.pid, syscall.SIGKILL)
 		}
-		return
-	}
+		return 0, met
+	})
 }
 
 // store is what lies in a folder, and what is open and lies nowhere any more.
@@ -103,7 +78,7 @@ func (s *store) add(st *syscall.Stat_t, once bool) {
 // errEnough ends a look that has seen too much.
 var errEnough = errors.New("enough")
 
-func (h *hoard) look() (*store, error) {
+func (h hoard) look() (*store, error) {
 	kept := &store{}
 	err := filepath.WalkDir(h.spec.Dir, func(_ string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENAMETOOLONG) {
@@ -159,7 +134,7 @@ func (s *store) unlinked(pid int, device uint64) {
 	}
 }
 
-func (h *hoard) pids() (pids []int) {
+func (h hoard) pids() (pids []int) {
 	if h.group != nil {
 		if pids, err := members(h.group.members()); err == nil {
 			return pids

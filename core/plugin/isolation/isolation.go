@@ -64,15 +64,13 @@ type File struct {
 type Process struct {
 	Command *exec.Cmd
 
-	spec   Spec
-	system *System
-	search bool
-	group  *group // nil without control groups
-	guard  *watchdog
-	greed  *greed
-	hoard  *hoard
-	plan   *net.UnixConn // for the launcher's orders
-	files  []*os.File
+	spec     Spec
+	system   *System
+	search   bool
+	group    *group // nil without control groups
+	lookouts []*lookout
+	plan     *net.UnixConn // for the launcher's orders
+	files    []*os.File
 
 	listener net.Listener
 }

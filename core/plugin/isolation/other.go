@@ -14,10 +14,8 @@ type System struct {
 }
 
 type (
-	group    struct{}
-	watchdog struct{}
-	greed    struct{}
-	hoard    struct{}
+	group   struct{}
+	lookout struct{}
 )
 
 // Probe finds that nothing can be denied here.
@@ -69,5 +67,5 @@ func (p *Process) Close() string {
 // Close has nothing to remove.
 func (s *System) Close() {}
 
-// PeerIs is not asked where plugins have no users of their own.
-func PeerIs(uintptr, int) error { return nil }
+// Listens cannot tell who listens.
+func (p *Process) Listens(uintptr) error { return nil }

@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // System is what this machine can deny to processes.
@@ -58,30 +56,44 @@ func findMeans(users Range) (means, error) {
 	if m, ok := known.means[users]; ok {
 		return m, nil
 	}
-	root := os.Geteuid() == 0
-	s := &System{config: Config{UserIDs: users}, means: means{users: root, landlock: landlockVersion(), filter: canFilter, network: true}}
-	if s.try(false) != nil { // one by one
-		s.users = false
-		s.netFail = s.try(false)
-		s.users, s.network = root, false
-		if root {
-			s.usersFail = s.try(false)
-		}
-		s.users, s.network = root && s.usersFail == nil, s.netFail == nil && (!root || s.usersFail != nil)
-		if err := s.try(false); err != nil {
-			return means{}, fmt.Errorf("start a process under isolation: %w", err)
-		}
-	}
-	if s.relayFail = s.netFail; s.network {
-		s.relay = true
-		s.relayFail = s.try(true)
-		s.relay = s.relayFail == nil
+	m, err := choose(means{landlock: landlockVersion(), filter: canFilter}, os.Geteuid() == 0, func(m means, network bool) error {
+		return (&System{config: Config{UserIDs: users}, means: m}).try(network)
+	})
+	if err != nil {
+		return means{}, err
 	}
 	if known.means == nil {
 		known.means = map[Range]means{}
 	}
-	known.means[users] = s.means
-	return s.means, nil
+	known.means[users] = m
+	return m, nil
+}
+
+// choose adds to means whatever they work with, the one that is worth most first: of two that work only without each other
+// the other one is left out.
+func choose(m means, root bool, try func(m means, network bool) error) (means, error) {
+	all := m
+	all.users, all.network, all.relay = root, true, true
+	if try(all, false) == nil && try(all, true) == nil {
+		return all, nil
+	}
+	if err := try(m, false); err != nil {
+		return means{}, fmt.Errorf("start a process under isolation: %w", err)
+	}
+	if root {
+		m.users = true
+		m.usersFail = try(m, false)
+		m.users = m.usersFail == nil
+	}
+	m.network = true
+	m.netFail = try(m, false)
+	m.network = m.netFail == nil
+	if m.relayFail = m.netFail; m.network {
+		m.relay = true
+		m.relayFail = try(m, true)
+		m.relay = m.relayFail == nil
+	}
+	return m, nil
 }
 
 // try starts a process that denies itself everything, or all but the network, and exits.
@@ -214,15 +226,3 @@ func (s *System) describeGroups() (features []Feature) {
 
 // Close removes what belongs to the system. All processes must be gone.
 func (s *System) Close() { s.groups.close() }
-
-// PeerIs says whether a connected unix socket was opened to listen by the plugin's user.
-func PeerIs(fd uintptr, userID int) error {
-	peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil {
-		return fmt.Errorf("find out whose the socket is: %w", err)
-	}
-	if int(peer.Uid) != userID {
-		return fmt.Errorf("the socket is that of user %d", peer.Uid)
-	}
-	return nil
-}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -15,57 +14,30 @@ import (
 // watchInterval is how often the watchdog looks.
 const watchInterval = 250 * time.Millisecond
 
-// watchdog bounds memory and processes where the kernel does not do it for us: it looks at what a plugin's processes
-// have and ends them all where that is too much. Between two looks a plugin can go beyond its bounds.
-type watchdog struct {
-	pid  int
-	spec Spec
-	end  chan struct{}
-	wg   sync.WaitGroup
-	met  string // valid once wg is done
-}
-
-func watch(pid int, spec Spec) *watchdog {
-	w := &watchdog{pid: pid, spec: spec, end: make(chan struct{})}
-	w.wg.Go(w.run)
-	return w
-}
-
-// close ends the watch and says what it has ended the process for.
-func (w *watchdog) close() string {
-	close(w.end)
-	w.wg.Wait()
-	return w.met
-}
-
-func (w *watchdog) run() {
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-w.end:
-			return
-		case <-tick.C:
-		}
-		family := familyOf(w.pid)
+// watchdog bounds memory and processes where the kernel does not: it looks at what a plugin's processes have and ends
+// them all where that is too much. Between two looks a plugin can go beyond its bounds.
+func watchdog(pid int, spec Spec) *lookout {
+	return lookOut(watchInterval, func(time.Time) (time.Duration, string) {
+		family := familyOf(pid)
 		memory, threads := 0, 0
 		for _, s := range family {
 			memory += s.resident
 			threads += s.threads
 		}
+		var met string
 		switch {
-		case memory>>20 > w.spec.Memory:
-			w.met = fmt.Sprintf("it needed more than the %d MiB of memory that it may have: %d", w.spec.Memory, memory>>20)
-		case threads > w.spec.Processes:
-			w.met = fmt.Sprintf("it had more than the %d processes and threads that it may have: %d", w.spec.Processes, threads)
+		case memory>>20 > spec.Memory:
+			met = fmt.Sprintf("it needed more than the %d MiB of memory that it may have: %d", spec.Memory, memory>>20)
+		case threads > spec.Processes:
+			met = fmt.Sprintf("it had more than the %d processes and threads that it may have: %d", spec.Processes, threads)
 		default:
-			continue
+			return watchInterval, ""
 		}
 		for _, s := range family {
 			_ = syscall.Kill(s.pid, syscall.SIGKILL)
 		}
-		return
-	}
+		return 0, met
+	})
 }
 
 // stat is what /proc says about a process.
