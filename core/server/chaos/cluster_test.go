@@ -245,11 +245,11 @@ func (c *cluster) start(p *process, env []string) {
 	c.t.Cleanup(func() {
 		p.Finish()
 		eventually(c.t, "the processes of the server are gone", func() bool { return len(servertest.Processes(p.data)) == 0 })
+		text, _ := os.ReadFile(p.log.Name())
+		if keep := os.Getenv("CHAOS_KEEP"); keep != "" {
+			_ = os.WriteFile(filepath.Join(keep, p.name+".log"), text, 0o600)
+		}
 		if c.t.Failed() {
-			text, _ := os.ReadFile(p.log.Name())
-			if keep := os.Getenv("CHAOS_KEEP"); keep != "" {
-				_ = os.WriteFile(filepath.Join(keep, p.name+".log"), text, 0o600)
-			}
 			c.t.Logf("log of server %s:\n%s", p.name, text[max(0, len(text)-6000):])
 		}
 		_ = p.log.Close()
