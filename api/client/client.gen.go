@@ -1253,7 +1253,7 @@ type Plugin struct {
 	// PreviousVersion To which it can go back.
 	PreviousVersion *string `json:"previous_version"`
 
-	// SignedBy Fingerprint of the key whose signature was verified; null for an unsigned plugin.
+	// SignedBy Whose signature was verified: fingerprint of the key, or issuer and subject of the identity, with a space between them; null for an unsigned plugin.
 	SignedBy *string `json:"signed_by"`
 
 	// Source Where it was installed from.
@@ -2013,6 +2013,7 @@ type InstallPluginJSONBody struct {
 type UploadPluginMultipartBody struct {
 	// File A .tar.gz with the plugin's folder.
 	File      openapi_types.File `json:"file"`
+	Identity  *string            `json:"identity,omitempty"`
 	Key       *string            `json:"key,omitempty"`
 	Signature *string            `json:"signature,omitempty"`
 	Source    *string            `json:"source,omitempty"`
@@ -2873,8 +2874,9 @@ type ClientInterface interface {
 	// UploadPluginWithBody Upload plugin
 	//
 	// Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
-	// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (a public key in PEM that counts beside
-	// those that are set, unless signatures are required) and `source` (where the archive came from, for people). For
+	// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
+	// (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
+	// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
 	// administrators.
 	//
 	// Takes any type of body and a specified content type.
@@ -4126,8 +4128,9 @@ func (c *Client) InstallPlugin(ctx context.Context, body InstallPluginJSONReques
 // UploadPluginWithBody Upload plugin
 //
 // Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
-// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (a public key in PEM that counts beside
-// those that are set, unless signatures are required) and `source` (where the archive came from, for people). For
+// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
+// (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
+// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
 // administrators.
 //
 // Takes any type of body and a specified content type.
@@ -11551,8 +11554,9 @@ type ClientWithResponsesInterface interface {
 	// UploadPluginWithBodyWithResponse Upload plugin
 	//
 	// Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
-	// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (a public key in PEM that counts beside
-	// those that are set, unless signatures are required) and `source` (where the archive came from, for people). For
+	// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
+	// (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
+	// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
 	// administrators.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -24072,8 +24076,9 @@ func (c *ClientWithResponses) InstallPluginWithResponse(ctx context.Context, bod
 // UploadPluginWithBodyWithResponse Upload plugin
 //
 // Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
-// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (a public key in PEM that counts beside
-// those that are set, unless signatures are required) and `source` (where the archive came from, for people). For
+// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
+// (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
+// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
 // administrators.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).

@@ -1496,8 +1496,9 @@ export interface paths {
         /**
          * Upload plugin
          * @description Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
-         *     before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (a public key in PEM that counts beside
-         *     those that are set, unless signatures are required) and `source` (where the archive came from, for people). For
+         *     before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
+         *     (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
+         *     those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
          *     administrators.
          */
         post: operations["uploadPlugin"];
@@ -2854,7 +2855,7 @@ export interface components {
             source: string | null;
             /** @description Of the archive. */
             digest: string | null;
-            /** @description Fingerprint of the key whose signature was verified; null for an unsigned plugin. */
+            /** @description Whose signature was verified: fingerprint of the key, or issuer and subject of the identity, with a space between them; null for an unsigned plugin. */
             signed_by: string | null;
             permissions: components["schemas"]["PluginPermissions"] | null;
             /** Format: date-time */
@@ -8394,6 +8395,7 @@ export interface operations {
                 "multipart/form-data": {
                     signature?: string;
                     key?: string;
+                    identity?: string;
                     source?: string;
                     /**
                      * Format: binary

@@ -1252,7 +1252,7 @@ type Plugin struct {
 	// PreviousVersion To which it can go back.
 	PreviousVersion *string `json:"previous_version"`
 
-	// SignedBy Fingerprint of the key whose signature was verified; null for an unsigned plugin.
+	// SignedBy Whose signature was verified: fingerprint of the key, or issuer and subject of the identity, with a space between them; null for an unsigned plugin.
 	SignedBy *string `json:"signed_by"`
 
 	// Source Where it was installed from.
@@ -2100,6 +2100,7 @@ type InstallPluginJSONBody struct {
 type UploadPluginMultipartBody struct {
 	// File A .tar.gz with the plugin's folder.
 	File      openapi_types.File `json:"file"`
+	Identity  *string            `json:"identity,omitempty"`
 	Key       *string            `json:"key,omitempty"`
 	Signature *string            `json:"signature,omitempty"`
 	Source    *string            `json:"source,omitempty"`

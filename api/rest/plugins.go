@@ -74,7 +74,7 @@ func (s *server) order(ctx context.Context, o install.Order) (Plugin, error) {
 // UploadPlugin is POST /api/v2/admin/plugins/upload.
 func (s *server) UploadPlugin(ctx context.Context, r UploadPluginRequestObject) (UploadPluginResponseObject, error) {
 	o := install.Order{Digest: value(r.Params.Digest), Consent: value(r.Params.Consent)}
-	part, err := pluginPart(r.Body, map[string]*string{"signature": &o.Signature, "key": &o.Key, "source": &o.Source})
+	part, err := pluginPart(r.Body, map[string]*string{"signature": &o.Signature, "key": &o.Key, "identity": &o.Identity, "source": &o.Source})
 	if err != nil {
 		return nil, err
 	}

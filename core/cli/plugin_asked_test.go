@@ -36,6 +36,25 @@ func TestUpgradesSayWhatIsNewInThem(t *testing.T) {
 	}
 }
 
+func TestPeopleAreToldWhoHasSigned(t *testing.T) {
+	t.Parallel()
+	const workflow = "https://token.example https://git.example/acme/p/.github/workflows/release.yml@refs/tags/v"
+	before := workflow + "1"
+	current := &pluginView{Version: "1.0.0", SignedBy: &before, Permissions: &plugin.Permissions{}}
+	for by, beware := range map[string]bool{workflow + "2": false, "https://token.example eve": true, "sha256:0123": true, "": true} {
+		var b strings.Builder
+		showAsked(&b, install.Asked{Name: "acme", Version: "1.1.0", SignedBy: by}, current, "warn")
+		if by != "" && !strings.Contains(b.String(), "signed by    "+by+"\n") || strings.Contains(b.String(), "beware") != beware {
+			t.Errorf("%q:\n%s", by, b.String())
+		}
+	}
+	for by, want := range map[string]string{"": "", "sha256:0123456789abcdef": "sha256:0123456789ab", "https://id.example ada@acme.example": "ada@acme.example"} {
+		if got := shortSigner(by); got != want {
+			t.Errorf("%q is shown as %q, want %q", by, got, want)
+		}
+	}
+}
+
 func TestListShowsDigestsAndWhatWasGranted(t *testing.T) {
 	t.Parallel()
 	digest, source := "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "/tmp/acme.tar.gz"

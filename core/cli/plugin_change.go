@@ -41,7 +41,7 @@ func showPlugins(out io.Writer, all []pluginView) error {
 	for _, v := range all {
 		from, signed := "the server", "-"
 		if !v.Own {
-			from, signed = value(v.Source), cmp.Or(abbreviated(value(v.SignedBy)), "unsigned")
+			from, signed = value(v.Source), cmp.Or(shortSigner(value(v.SignedBy)), "unsigned")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.Name, v.Version, v.State, v.Blocks, cmp.Or(value(v.Previous), "-"),
 			cmp.Or(abbreviated(value(v.Digest)), "-"), signed, cmp.Or(v.granted(), "-"), printable(from))
@@ -59,6 +59,14 @@ func showPlugins(out io.Writer, all []pluginView) error {
 
 // abbreviated is as much of a digest as people compare.
 func abbreviated(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
+
+// shortSigner is as much of a key as people compare, or who an identity is, without its issuer.
+func shortSigner(by string) string {
+	if _, subject, ok := strings.Cut(by, " "); ok {
+		return printable(subject)
+	}
+	return abbreviated(by)
+}
 
 // granted is what a plugin may have beside what every plugin has, on one line.
 func (v *pluginView) granted() string {

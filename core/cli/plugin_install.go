@@ -24,9 +24,13 @@ import (
 type pluginTrust struct {
 	Yes       bool     `short:"y" help:"Consent to what the plugin asks for."`
 	Key       []string `placeholder:"FILE" help:"Public key (PEM) of which a signature is demanded."`
+	Identity  []string `sep:"none" placeholder:"'ISSUER SUBJECT'" help:"Who must have signed, without a key; a subject between slashes is a regular expression."`
 	Signature string   `placeholder:"FILE|URL" help:"The archive's signature by cosign, where it does not lie beside it."`
 	Digest    string   `placeholder:"sha256:…" help:"What the archive's digest must be."`
 }
+
+// demands says whether a signature of somebody in particular is demanded.
+func (c pluginTrust) demands() bool { return len(c.Key)+len(c.Identity) > 0 }
 
 type pluginInstall struct {
 	accountConnection
@@ -116,9 +120,13 @@ func (c pluginTrust) stage(ctx context.Context, settings *config.Settings, t ter
 		return nil, nil, err
 	}
 	defer closed()
-	fetch.Digest, fetch.Demanded = c.Digest, len(c.Key) > 0
-	if fetch.Demanded {
+	fetch.Digest = c.Digest
+	if c.demands() {
+		fetch.Demanded = true
 		if fetch.Keys, err = install.ReadKeys(c.Key); err != nil {
+			return nil, nil, err
+		}
+		if fetch.Identities, err = install.ParseIdentities(c.Identity); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -200,7 +208,7 @@ func showAsked(w io.Writer, a install.Asked, current *pluginView, signatures str
 		} else {
 			line("replaces", "%s", current.Version)
 		}
-		if by := value(current.SignedBy); by != "" && by != a.SignedBy {
+		if by := value(current.SignedBy); by != "" && !install.SameSigner(by, a.SignedBy) {
 			line("beware", "what it replaces is signed by %s, and this one by %s", by, cmp.Or(a.SignedBy, "nobody"))
 		}
 	}

@@ -176,7 +176,11 @@ func (r remotePlugins) verify(ctx context.Context, name string) ([]pluginFlaw, e
 // order uploads the archive. What only the registry can prove, the server asks it for itself.
 func (r remotePlugins) order(ctx context.Context, p *install.Package, trust pluginTrust, source install.Source) (*pluginView, error) {
 	v := &pluginView{}
-	if p.SignedBy != "" && p.Signature() == "" && len(trust.Key) == 0 {
+	if p.SignedBy != "" && p.Signature() == "" {
+		if trust.demands() {
+			return nil, errors.New("its signature lies in the registry, which the running server asks by itself: " +
+				"name who signs in its PATCHBAY_PLUGIN_KEYS or PATCHBAY_PLUGIN_IDENTITIES, and leave out --key and --identity")
+		}
 		body, err := json.Marshal(map[string]any{"source": source.String(), "digest": p.Digest, "consent": true})
 		if err != nil {
 			return nil, err
@@ -229,7 +233,7 @@ func uploadForm(p *install.Package, trust pluginTrust, source install.Source) (_
 	}
 	var head bytes.Buffer
 	w := multipart.NewWriter(&head)
-	for _, part := range [][2]string{{"signature", p.Signature()}, {"key", string(keys)}, {"source", source.String()}} {
+	for _, part := range [][2]string{{"signature", p.Signature()}, {"key", string(keys)}, {"identity", strings.Join(trust.Identity, "\n")}, {"source", source.String()}} {
 		if strings.TrimSpace(part[1]) != "" {
 			_ = w.WriteField(part[0], part[1]) // into memory
 		}
@@ -276,18 +280,13 @@ func (l localPlugins) get(ctx context.Context, name string) (*pluginView, error)
 	return v, nil
 }
 
-func (l localPlugins) order(ctx context.Context, p *install.Package, trust pluginTrust, source install.Source) (*pluginView, error) {
+func (l localPlugins) order(ctx context.Context, p *install.Package, _ pluginTrust, source install.Source) (*pluginView, error) {
 	archive, err := os.Open(p.Archive())
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = archive.Close() }()
 	fetch := l.service.Fetch
-	if len(trust.Key) > 0 {
-		if fetch.Keys, err = install.ReadKeys(trust.Key); err != nil {
-			return nil, err
-		}
-	}
 	fetch.Digest, fetch.Verified = p.Digest, p.SignedBy // here a moment ago, by this program
 	staged, err := l.service.Stage(ctx, install.Upload(source.String(), archive, p.Signature()), fetch)
 	if err != nil {

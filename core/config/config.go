@@ -47,10 +47,12 @@ type Settings struct {
 	EncryptionKeys     string   `placeholder:"KEYS" help:"Keyset for stored credentials; made at the first start unless set."`
 	EncryptionKeysFile string   `placeholder:"FILE" help:"File that holds encryption-keys."`
 
-	PluginDirs       []string `placeholder:"DIR" help:"Where plugins are found; plugins beside the binary and in the data folder unless set."`
-	PluginUserIDs    UserIDs  `name:"plugin-user-ids" default:"2000000000-2000065535" help:"Users that plugins run as where the server is root."`
-	PluginKeys       []string `placeholder:"FILE" help:"Files with public keys (PEM) that plugins may be signed with."`
-	PluginSignatures string   `enum:"require,warn,off" default:"warn" help:"What an unsigned plugin gets: require, warn or off."`
+	PluginDirs        []string `placeholder:"DIR" help:"Where plugins are found; plugins beside the binary and in the data folder unless set."`
+	PluginUserIDs     UserIDs  `name:"plugin-user-ids" default:"2000000000-2000065535" help:"Users that plugins run as where the server is root."`
+	PluginKeys        []string `placeholder:"FILE" help:"Files with public keys (PEM) that plugins may be signed with."`
+	PluginIdentities  []string `placeholder:"'ISSUER SUBJECT'" help:"Who may sign plugins without a key; a subject between slashes is a regular expression."`
+	PluginTrustedRoot string   `placeholder:"FILE" help:"What signatures without a key are verified by; fetched from Sigstore's public service unless set."`
+	PluginSignatures  string   `enum:"require,warn,off" default:"warn" help:"What an unsigned plugin gets: require, warn or off."`
 
 	RateLimitGeneral   Limit `default:"100" help:"Requests a minute and user; 0 is off."`
 	RateLimitExecution Limit `default:"20" help:"Execution requests a minute and user; 0 is off."`

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,7 @@ func TestEverySettingOfTheContractIsAccepted(t *testing.T) {
 		"PATCHBAY_JWT_AUDIENCE=others", "PATCHBAY_ADMIN_USERS=a@example.org,b", "PATCHBAY_LOCAL_ACCOUNTS=true",
 		"PATCHBAY_ENCRYPTION_KEYS=keys", "PATCHBAY_PLUGIN_DIRS=/a,/b", "PATCHBAY_PLUGIN_GITHUB_CLIENT_ID=id",
 		"PATCHBAY_PLUGIN_GITHUB_CLIENT_SECRET_FILE=" + secret, "PATCHBAY_PLUGIN_SIGNATURES=require",
+		"PATCHBAY_PLUGIN_IDENTITIES=https://id.example ada", "PATCHBAY_PLUGIN_TRUSTED_ROOT=/srv/trusted_root.json",
 		"PATCHBAY_RATE_LIMIT_GENERAL=1", "PATCHBAY_RATE_LIMIT_EXECUTION=2", "PATCHBAY_RATE_LIMIT_EXTERNAL=3",
 		"PATCHBAY_RATE_LIMIT_ANONYMOUS=0", "PATCHBAY_CORS_ORIGINS=https://a.example,http://localhost:3000",
 		"PATCHBAY_TRUSTED_PROXIES=10.0.0.0/8,::1", "PATCHBAY_MAX_BODY=64 MB", "PATCHBAY_STORE_AUTO_APPROVE=1",
@@ -97,12 +99,16 @@ func TestFileTakesListsAndNumbers(t *testing.T) {
 	s, err := parse(t, nil, "--config", file(t, `
 cors_origins: [https://a.example, https://b.example]
 rate_limit_general: 5
+plugin_identities: ["https://id.example ada", 'https://id.example /a{1,2}\.b/']
 store_public: true
 plugin_github_client_id: id
 admin_users:
 `))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := []string{"https://id.example ada", `https://id.example /a{1,2}\.b/`}; !slices.Equal(s.PluginIdentities, want) {
+		t.Errorf("identities %q, want %q", s.PluginIdentities, want)
 	}
 	settings, err := s.PluginSettings("github")
 	if err != nil || len(s.CORSOrigins) != 2 || s.RateLimitGeneral != 5 || !s.StorePublic || settings["client_id"] != "id" {

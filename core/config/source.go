@@ -187,7 +187,7 @@ func scalar(value any) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			all = append(all, text)
+			all = append(all, strings.ReplaceAll(text, ",", `\,`))
 		}
 		return strings.Join(all, ","), nil
 	case map[string]any:

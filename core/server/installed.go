@@ -69,8 +69,25 @@ func PluginHosting(s *config.Settings) plugin.Config {
 
 // fetching is how packages of plugins are fetched.
 func fetching(s *config.Settings, t *egress.Transport) (install.Fetch, error) {
-	keys, err := install.ReadKeys(s.PluginKeys)
-	return install.Fetch{HTTP: t, Signatures: install.Policy(s.PluginSignatures), Keys: keys}, err
+	fetch, err := trusting(s)
+	fetch.HTTP = t
+	return fetch, err
+}
+
+// trusting is whose signatures of packages count.
+func trusting(s *config.Settings) (install.Fetch, error) {
+	fetch := install.Fetch{Signatures: install.Policy(s.PluginSignatures)}
+	var err error
+	if fetch.Keys, err = install.ReadKeys(s.PluginKeys); err != nil {
+		return fetch, err
+	}
+	if fetch.Identities, err = install.ParseIdentities(s.PluginIdentities); err != nil {
+		return fetch, err
+	}
+	if s.PluginTrustedRoot != "" {
+		fetch.Root, err = install.ReadTrustedRoot(s.PluginTrustedRoot)
+	}
+	return fetch, err
 }
 
 // openInstaller installs plugins for a server that runs.
@@ -135,14 +152,13 @@ func WithInstaller(ctx context.Context, s *config.Settings, log hclog.Logger, us
 	if err := host.Start(ctx); err != nil {
 		return err
 	}
-	keys, err := install.ReadKeys(s.PluginKeys)
+	fetch, err := trusting(s)
 	if err != nil {
 		return err
 	}
 	service := install.New(install.Config{
 		Store: store, Host: host, Offline: true, Own: ownPlugins(s), Logger: log,
-		Fetch: install.Fetch{Signatures: install.Policy(s.PluginSignatures), Keys: keys},
-		Users: graphsOffline{s, data, log},
+		Fetch: fetch, Users: graphsOffline{s, data, log},
 	})
 	defer service.Close()
 	return use(service)

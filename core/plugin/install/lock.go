@@ -50,7 +50,8 @@ type Entry struct {
 	// Permissions are those that were granted.
 	Permissions plugin.Permissions `json:"permissions"`
 	Enabled     bool               `json:"enabled"`
-	// SignedBy is the fingerprint of the key whose signature was verified; empty: it is unsigned.
+	// SignedBy is whose signature was verified: the fingerprint of a key, or issuer and subject of an identity; empty: it is
+	// unsigned.
 	SignedBy    string    `json:"signed_by,omitempty"`
 	InstalledAt time.Time `json:"installed_at"`
 	Blocks      Blocks    `json:"blocks,omitempty"`

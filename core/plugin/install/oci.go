@@ -14,7 +14,6 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
-	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
@@ -25,17 +24,8 @@ const (
 	ArchiveType  = "application/vnd.patchbay.plugin.archive.v1.tar+gzip"
 )
 
-// Media type and annotation of cosign's signatures, which lie in the same repository under a tag of the digest.
-const (
-	simpleSigning       = "application/vnd.dev.cosign.simplesigning.v1+json"
-	signatureAnnotation = "dev.cosignproject.cosign/signature"
-)
-
-// maxOCIManifest bounds the manifests that are read, maxSignatures the signatures of one artifact.
-const (
-	maxOCIManifest = 4 << 20
-	maxSignatures  = 20
-)
+// maxOCIManifest bounds the manifests that are read.
+const maxOCIManifest = 4 << 20
 
 // pull writes the archive for this machine's platform.
 func (s Source) pull(ctx context.Context, f Fetch, to io.Writer) ([]signature, error) {
@@ -72,7 +62,7 @@ func (s Source) pull(ctx context.Context, f Fetch, to io.Writer) ([]signature, e
 	if err := verified.Verify(); err != nil {
 		return nil, fmt.Errorf("what the registry sent is not what its manifest names: %w", err)
 	}
-	if f.Signatures == Off {
+	if !f.looks() || !f.trusts() { // what nobody asked for must not fail
 		return nil, nil
 	}
 	return signaturesOf(ctx, repository, root)
@@ -87,13 +77,22 @@ func isLoopback(registry string) bool {
 	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
-func fetchManifest(ctx context.Context, from content.Fetcher, d ocispec.Descriptor, into any) error {
+// rawManifest is a manifest or an index as it lies in a registry.
+func rawManifest(ctx context.Context, from content.Fetcher, d ocispec.Descriptor) ([]byte, error) {
 	if d.Size > maxOCIManifest {
-		return errors.New("the registry's manifest is too large")
+		return nil, errors.New("the registry's manifest is too large")
 	}
 	raw, err := content.FetchAll(ctx, from, d)
 	if err != nil {
-		return fmt.Errorf("ask the registry: %w", err)
+		return nil, fmt.Errorf("ask the registry: %w", err)
+	}
+	return raw, nil
+}
+
+func fetchManifest(ctx context.Context, from content.Fetcher, d ocispec.Descriptor, into any) error {
+	raw, err := rawManifest(ctx, from, d)
+	if err != nil {
+		return err
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
 		return fmt.Errorf("read the registry's manifest: %w", err)
@@ -141,41 +140,4 @@ func archiveOf(m *ocispec.Manifest) (ocispec.Descriptor, error) {
 		return m.Layers[0], nil
 	}
 	return ocispec.Descriptor{}, fmt.Errorf("it has %d layers and none of the type %s: it is no plugin", len(m.Layers), ArchiveType)
-}
-
-// signaturesOf are cosign's signatures of a manifest or an index that name its digest.
-func signaturesOf(ctx context.Context, repository *remote.Repository, root ocispec.Descriptor) ([]signature, error) {
-	tag := strings.Replace(root.Digest.String(), ":", "-", 1) + ".sig"
-	at, err := repository.Resolve(ctx, tag)
-	if errors.Is(err, errdef.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ask the registry for signatures: %w", err)
-	}
-	var manifest ocispec.Manifest
-	if err := fetchManifest(ctx, repository, at, &manifest); err != nil {
-		return nil, err
-	}
-	var list []signature
-	for _, layer := range manifest.Layers {
-		if layer.MediaType != simpleSigning || layer.Size > maxSignature || len(list) >= maxSignatures {
-			continue
-		}
-		payload, err := content.FetchAll(ctx, repository.Blobs(), layer)
-		if err != nil {
-			return nil, fmt.Errorf("ask the registry for signatures: %w", err)
-		}
-		var signed struct {
-			Critical struct {
-				Image struct {
-					Digest string `json:"docker-manifest-digest"`
-				} `json:"image"`
-			} `json:"critical"`
-		}
-		if json.Unmarshal(payload, &signed) == nil && signed.Critical.Image.Digest == root.Digest.String() {
-			list = append(list, signature{text: []byte(layer.Annotations[signatureAnnotation]), payload: payload})
-		}
-	}
-	return list, nil
 }

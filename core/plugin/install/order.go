@@ -3,7 +3,6 @@ package install
 import (
 	"cmp"
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +19,10 @@ type Order struct {
 	Archive io.Reader
 	// Signature is its URL, or the signature itself with an Archive.
 	Signature string
-	// Key is a public key in PEM that counts beside those that are set, unless signatures are required.
-	Key     string
+	// Key is a public key in PEM of which a signature is demanded, Identity issuer and subject of somebody of whom one is.
+	// Neither is taken where signatures are required.
+	Key, Identity string
+
 	Digest  string
 	Consent bool
 }
@@ -34,15 +35,10 @@ func (s *Service) Order(ctx context.Context, o Order) (*Plugin, error) {
 	}
 	fetch := s.Fetch
 	fetch.Digest = o.Digest
-	if o.Key != "" {
-		if fetch.Signatures == Require {
-			return nil, &Refusal{"this server takes the keys in PATCHBAY_PLUGIN_KEYS and no others, since it requires signatures"}
+	if o.Key != "" || o.Identity != "" {
+		if fetch, err = demand(fetch, o.Key, o.Identity); err != nil {
+			return nil, err
 		}
-		keys, err := ParseKeys([]byte(o.Key))
-		if err != nil {
-			return nil, &BadPackage{fmt.Errorf("read the key: %w", err)}
-		}
-		fetch.Keys, fetch.Demanded = append([]crypto.PublicKey{}, keys...), true
 	}
 	p, err := s.Stage(ctx, source, fetch)
 	if err != nil {
@@ -53,6 +49,26 @@ func (s *Service) Order(ctx context.Context, o Order) (*Plugin, error) {
 		return nil, &BadPackage{fmt.Errorf("%s is the plugin %s, not %s", source, p.Name, o.Plugin)}
 	}
 	return s.Install(ctx, p, o.Consent)
+}
+
+// demand has the signature of one key or identity count, and no others'.
+func demand(fetch Fetch, key, identity string) (_ Fetch, err error) {
+	if fetch.Signatures == Require {
+		return fetch, &Refusal{"this server takes the keys in PATCHBAY_PLUGIN_KEYS and the identities in PATCHBAY_PLUGIN_IDENTITIES " +
+			"and no others, since it requires signatures"}
+	}
+	fetch.Demanded, fetch.Keys, fetch.Identities = true, nil, nil
+	if key != "" {
+		if fetch.Keys, err = ParseKeys([]byte(key)); err != nil {
+			return fetch, &BadPackage{fmt.Errorf("read the key: %w", err)}
+		}
+	}
+	if identity != "" {
+		if fetch.Identities, err = ParseIdentities(strings.Split(strings.TrimSpace(identity), "\n")); err != nil {
+			return fetch, &BadPackage{err}
+		}
+	}
+	return fetch, nil
 }
 
 func (s *Service) sourceOf(o Order) (Source, error) {

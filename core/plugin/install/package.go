@@ -29,7 +29,7 @@ type Package struct {
 	plugin.Manifest
 	Source   string
 	Digest   string // of the archive; a folder is packed into one
-	SignedBy string // fingerprint of the key whose signature was verified; empty: none
+	SignedBy string // whose signature was verified: fingerprint of a key, or issuer and subject of an identity; empty: nobody's
 	Files    map[string]string
 	Size     int64 // bytes of all files
 
@@ -94,8 +94,8 @@ func (s *Store) Stage(ctx context.Context, source Source, fetch Fetch) (_ *Packa
 	return p, nil
 }
 
-var errUnsigned = errors.New("it has no signature of a known key, which is demanded; " +
-	"name the public key of its author in PATCHBAY_PLUGIN_KEYS, and its signature where it does not lie beside the archive")
+var errUnsigned = errors.New("it has no signature of a known key or identity, which is demanded; " +
+	"name the public key of its author in PATCHBAY_PLUGIN_KEYS or who that is in PATCHBAY_PLUGIN_IDENTITIES, and its signature where it does not lie beside the archive")
 
 // unpack fetches an archive, verifies it as it was fetched, and only then looks into it.
 func (s *Store) unpack(ctx context.Context, source Source, fetch Fetch, p *Package, u *unpacker) error {
@@ -119,8 +119,8 @@ func (s *Store) unpack(ctx context.Context, source Source, fetch Fetch, p *Packa
 	switch {
 	case fetch.Verified != "" && fetch.Digest != "":
 		p.SignedBy = fetch.Verified
-	case fetch.Signatures != Off || fetch.Demanded:
-		if p.SignedBy, err = verifySignature(archive, sum.Sum(nil), signatures, fetch.Keys); err != nil {
+	case fetch.looks():
+		if p.SignedBy, err = fetch.verify(ctx, archive, sum.Sum(nil), signatures); err != nil {
 			return err
 		}
 	}

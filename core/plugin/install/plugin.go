@@ -141,7 +141,7 @@ func (p *Package) Asks() Asked {
 
 // NeedsConsent says whether a package asks for more than was granted to what is installed, or is not signed as that is.
 func (p *Package) NeedsConsent(granted *plugin.Permissions, signedBy string) bool {
-	return granted == nil || !granted.Covers(p.Permissions) || p.SignedBy != signedBy && signedBy != ""
+	return granted == nil || !granted.Covers(p.Permissions) || signedBy != "" && !SameSigner(p.SignedBy, signedBy)
 }
 
 func needsConsent(old *Entry, p *Package) bool {

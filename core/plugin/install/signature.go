@@ -1,7 +1,7 @@
 package install
 
 import (
-	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -9,9 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -32,12 +30,8 @@ const (
 // signature is what may be the signature of an archive, or of a payload that names it.
 type signature struct {
 	text    []byte // of cosign: base64, or a bundle
-	payload []byte // nil: the archive itself is signed
+	payload []byte // a manifest of a registry, or what names one; nil: the archive itself is signed
 }
-
-// errKeyless says that a signature was made without a key of the author's: verifying that needs the certificates of a
-// public service, and its log.
-var errKeyless = errors.New("the signature was made without a key (keyless), which this program does not verify; have the author sign with: cosign sign-blob --key")
 
 // ReadKeys reads public keys from files with PEM.
 func ReadKeys(files []string) ([]crypto.PublicKey, error) {
@@ -94,77 +88,69 @@ func Fingerprint(key crypto.PublicKey) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// verifySignature gives the fingerprint of the key that has signed. Without keys, or without a signature, nobody has;
-// a signature that none of the keys has made is an error.
-func verifySignature(archive io.ReaderAt, sum []byte, list []signature, keys []crypto.PublicKey) (string, error) {
-	if len(list) == 0 || len(keys) == 0 {
+// verify says who has signed: the fingerprint of a key, or issuer and subject of an identity. Where nobody is trusted, or
+// without a signature, nobody has; a signature by nobody who is trusted is an error. Those by keys, which need no network,
+// are looked at first.
+func (f Fetch) verify(ctx context.Context, archive io.ReaderAt, sum []byte, list []signature) (by string, err error) {
+	if len(list) == 0 || !f.trusts() {
 		return "", nil
 	}
+	var keyless []proof
 	var failed error
 	for _, s := range list {
-		raw, err := s.decode(sum)
-		if err != nil {
+		p, err := s.read(message{archive: archive, sum: sum})
+		switch {
+		case err != nil:
 			failed = err
-			continue
-		}
-		message := message{archive: archive, sum: sum}
-		if s.payload != nil {
-			digest := sha256.Sum256(s.payload)
-			message.archive, message.sum = bytes.NewReader(s.payload), digest[:]
-		}
-		for _, key := range keys {
-			if message.signedBy(key, raw) {
-				return Fingerprint(key), nil
+		case p.keyless:
+			keyless = append(keyless, p)
+		default:
+			if by, failed = p.byKey(f.Keys); failed == nil {
+				return by, nil
 			}
 		}
-		failed = errors.New("none of the known keys has made its signature: it was changed after it was signed, or somebody else has signed it")
+	}
+	if len(keyless) == 0 {
+		return "", failed
+	}
+	if len(f.Identities) == 0 {
+		return "", errKeyless
+	}
+	root, err := f.root(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range keyless {
+		if by, failed = p.byIdentity(f.Identities, root); failed == nil {
+			return by, nil
+		}
 	}
 	return "", failed
 }
 
-// bundle is what is read of the two forms of bundles that cosign writes.
-type bundle struct {
-	MessageSignature *struct {
-		MessageDigest struct {
-			Digest []byte `json:"digest"`
-		} `json:"messageDigest"`
-		Signature []byte `json:"signature"`
-	} `json:"messageSignature"`
-	VerificationMaterial *struct {
-		Certificate *json.RawMessage `json:"certificate"`
-		Chain       *json.RawMessage `json:"x509CertificateChain"`
-	} `json:"verificationMaterial"`
-	Signature []byte `json:"base64Signature"` // of the older form
-	Cert      string `json:"cert"`
-}
+var (
+	errKeyless = errors.New("the signature was made without a key (keyless), and no identity is named whose signatures count; " +
+		"name issuer and subject of its author in PATCHBAY_PLUGIN_IDENTITIES")
+	errStranger = errors.New("none of the known keys has made its signature: it was changed after it was signed, or somebody else has signed it")
+)
 
-// decode is the signature itself.
-func (s signature) decode(sum []byte) ([]byte, error) {
-	text := bytes.TrimSpace(s.text)
-	if !bytes.HasPrefix(text, []byte("{")) {
-		raw, err := base64.StdEncoding.DecodeString(string(text))
-		if err != nil {
-			return nil, fmt.Errorf("the signature is neither base64 nor a bundle of sigstore: %w", err)
+// byKey is the fingerprint of the key that has made it.
+func (p proof) byKey(keys []crypto.PublicKey) (string, error) {
+	failed := errStranger
+	for _, key := range keys {
+		if p.bundle == nil {
+			if p.message.signedBy(key, p.raw) {
+				return Fingerprint(key), nil
+			}
+			continue
 		}
-		return raw, nil
-	}
-	var b bundle
-	if err := json.Unmarshal(text, &b); err != nil {
-		return nil, fmt.Errorf("read the signature's bundle: %w", err)
-	}
-	if m := b.VerificationMaterial; m != nil && (m.Certificate != nil || m.Chain != nil) {
-		return nil, errKeyless
-	}
-	switch {
-	case b.MessageSignature != nil:
-		if d := b.MessageSignature.MessageDigest.Digest; len(d) > 0 && s.payload == nil && !bytes.Equal(d, sum) {
-			return nil, errors.New("the signature is of another archive, or the archive was changed after it was signed")
+		err := p.statedBy(key)
+		if err == nil {
+			return Fingerprint(key), nil
 		}
-		return b.MessageSignature.Signature, nil
-	case len(b.Signature) > 0:
-		return b.Signature, nil
+		failed = fmt.Errorf("%w (%w)", errStranger, err)
 	}
-	return nil, errors.New("the signature's bundle holds no signature of an archive")
+	return "", failed
 }
 
 // message is what was signed.

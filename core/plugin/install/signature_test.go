@@ -60,11 +60,12 @@ func TestSignaturesOfKnownKeysCount(t *testing.T) {
 		"another payload":  {signature{text: []byte(good), payload: payload}, nil, "none of the known keys"},
 		"another archive":  {signature{text: fmt.Appendf(nil, `{"messageSignature":{"messageDigest":{"digest":"AAAA"},"signature":%q}}`, good)}, nil, "another archive"},
 		"changed":          {signature{text: []byte(sign(elliptical, long[:32], crypto.SHA256))}, nil, "none of the known keys"},
-		"keyless":          {signature{text: fmt.Appendf(nil, `{"messageSignature":{"signature":%q},"verificationMaterial":{"certificate":{"rawBytes":"AA=="}}}`, good)}, nil, "keyless"},
+		"keyless":          {signature{text: fmt.Appendf(nil, `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","messageSignature":{"signature":%q},"verificationMaterial":{"certificate":{"rawBytes":"AA=="}}}`, good)}, nil, "keyless"},
+		"key in an older":  {signature{text: fmt.Appendf(nil, `{"base64Signature":%q,"cert":%q}`, good, base64.StdEncoding.EncodeToString([]byte("-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n")))}, elliptical.Public(), ""},
 		"nonsense":         {signature{text: []byte("%%%")}, nil, "neither base64"},
 		"empty bundle":     {signature{text: []byte("{}")}, nil, "holds no signature"},
 	} {
-		got, err := verifySignature(bytes.NewReader(archive), sum[:], []signature{test.signature}, keys)
+		got, err := Fetch{Keys: keys}.verify(t.Context(), bytes.NewReader(archive), sum[:], []signature{test.signature})
 		switch {
 		case test.want != "" && (err == nil || got != "" || !strings.Contains(err.Error(), test.want)):
 			t.Errorf("%s: %q %v, want %q", name, got, err, test.want)
@@ -72,10 +73,10 @@ func TestSignaturesOfKnownKeysCount(t *testing.T) {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
 	}
-	if got, err := verifySignature(bytes.NewReader(archive), sum[:], []signature{{text: []byte(good)}}, nil); got != "" || err != nil {
+	if got, err := (Fetch{}).verify(t.Context(), bytes.NewReader(archive), sum[:], []signature{{text: []byte(good)}}); got != "" || err != nil {
 		t.Errorf("without keys: %q %v", got, err)
 	}
-	if _, err := verifySignature(bytes.NewReader(archive), sum[:], []signature{{text: []byte(good)}}, []crypto.PublicKey{other.Public()}); err == nil {
+	if _, err := (Fetch{Keys: []crypto.PublicKey{other.Public()}}).verify(t.Context(), bytes.NewReader(archive), sum[:], []signature{{text: []byte(good)}}); err == nil {
 		t.Error("somebody else's key counts")
 	}
 }
@@ -101,8 +102,12 @@ func TestKeysAreReadFromPEM(t *testing.T) {
 }
 
 func FuzzSignatures(f *testing.F) {
+	v := newSigner(f)
 	f.Add([]byte(`{"messageSignature":{"signature":"AAAA"}}`))
 	f.Add([]byte(`AAAA`))
+	f.Add(v.sign(f, []byte("another archive"), nil))
+	f.Add(v.older(f, []byte("another archive")))
+	f.Add(v.attest(f, statement(cosignStatement, sha256.Sum256([]byte("another archive"))), nil))
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		f.Fatal(err)
@@ -111,10 +116,10 @@ func FuzzSignatures(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	keys := []crypto.PublicKey{key.Public(), edwards.Public()}
+	fetch := Fetch{Keys: []crypto.PublicKey{key.Public(), edwards.Public()}, Identities: v.trusts(f, issuer+" "+author), Root: v}
 	sum := sha256.Sum256(nil)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if by, err := verifySignature(bytes.NewReader(nil), sum[:], []signature{{text: text}}, keys); by != "" || err == nil {
+		if by, err := fetch.verify(t.Context(), bytes.NewReader(nil), sum[:], []signature{{text: text}}); by != "" || err == nil {
 			t.Errorf("%q is a signature: %q %v", text, by, err)
 		}
 	})

@@ -39,19 +39,28 @@ type Source struct {
 type Fetch struct {
 	// HTTP makes requests. It decides which addresses are reached.
 	HTTP http.RoundTripper
-	// Signatures is what an unsigned package gets, Keys are those that count.
+	// Signatures is what an unsigned package gets, Keys and Identities are those whose signatures count.
 	Signatures Policy
 	Keys       []crypto.PublicKey
-	// Demanded says that a signature of one of the keys is wanted whatever the policy is.
+	Identities []Identity
+	// Root is what signatures of identities are verified by; nil: that of Sigstore's public service, which is fetched.
+	Root TrustedRoot
+	// Demanded says that a signature of one of the keys or identities is wanted whatever the policy is.
 	Demanded bool
 	// Credential gives what a registry asks for; nil: nothing.
 	Credential auth.CredentialFunc
-	// Verified is the fingerprint of a key whose signature of the archive with this Digest has been verified.
+	// Verified is who has signed the archive with this Digest, where that has been verified already.
 	Verified string
 	// Digest, unless empty, is what the archive's must be.
 	Digest   string
 	Progress Progress
 }
+
+// looks says whether signatures are looked for at all.
+func (f Fetch) looks() bool { return f.Signatures != Off || f.Demanded }
+
+// trusts says whether anybody's signature counts.
+func (f Fetch) trusts() bool { return len(f.Keys)+len(f.Identities) > 0 }
 
 // String is the source for people, logs and plugins.lock: without what follows a URL's path, which may be a secret.
 func (s Source) String() string {
@@ -184,7 +193,7 @@ var signatureNames = []string{".sigstore.json", ".bundle", ".sig"}
 const maxSignature = 1 << 20
 
 func (s Source) signatureBeside(ctx context.Context, f Fetch) ([]signature, error) {
-	if f.Signatures == Off && s.signature == "" {
+	if !f.looks() && s.signature == "" {
 		return nil, nil
 	}
 	names := []string{s.signature}

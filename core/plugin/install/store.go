@@ -133,7 +133,7 @@ func (s *Store) installation(name string, e *Entry) plugin.Installation {
 	i := plugin.Installation{Name: name, Folder: s.version(name, e.Version), Granted: &e.Permissions, Digests: e.Files}
 	if s.Signatures == Require && e.SignedBy == "" {
 		i.Refused = "it is unsigned, and PATCHBAY_PLUGIN_SIGNATURES=require lets nothing unsigned run; " +
-			"install a version that is signed with a key of PATCHBAY_PLUGIN_KEYS"
+			"install a version that is signed with a key of PATCHBAY_PLUGIN_KEYS or by an identity of PATCHBAY_PLUGIN_IDENTITIES"
 	}
 	return i
 }
