@@ -53,7 +53,7 @@ func (u *unpacker) close() { _ = u.root.Close() }
 // admit counts an entry and gives its name in the folder.
 func (u *unpacker) admit(name string) (string, error) {
 	if u.entries++; u.entries > u.limits.files {
-		return "", fmt.Errorf("there are more than %d files", u.limits.files)
+		return "", u.tooMany()
 	}
 	clean := path.Clean(strings.TrimSuffix(name, "/"))
 	switch {
@@ -101,7 +101,7 @@ func (u *unpacker) file(name string, executable bool, from io.Reader) error {
 	err = cmp.Or(err, to.Chmod(mode), to.Sync()) // the mode is not to depend on the umask
 	err = cmp.Or(err, to.Close())
 	if err == nil && n > left {
-		err = fmt.Errorf("the files take more than %d MiB", u.limits.unpacked>>20)
+		err = u.tooMuch()
 	}
 	u.digests[name] = "sha256:" + hex.EncodeToString(sum.Sum(nil))
 	return err
@@ -126,8 +126,43 @@ func (u *unpacker) link(name, to string) error {
 	return u.root.Symlink(to, name)
 }
 
+// survey counts what is in a .tar.gz before any of it is written, which takes far longer.
+func (u *unpacker) survey(from io.Reader) error {
+	zipped, err := gzip.NewReader(bufio.NewReader(from))
+	if err != nil {
+		return fmt.Errorf("unpack: this is no .tar.gz: %w", err)
+	}
+	archive := tar.NewReader(zipped)
+	for entries, size := 0, int64(0); ; entries++ {
+		header, err := archive.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("unpack: %w", err)
+		case entries >= u.limits.files:
+			return fmt.Errorf("unpack: %w", u.tooMany())
+		}
+		if size += header.Size; size > u.limits.unpacked {
+			return fmt.Errorf("unpack: %w", u.tooMuch())
+		}
+	}
+}
+
+func (u *unpacker) tooMany() error { return fmt.Errorf("there are more than %d files", u.limits.files) }
+
+func (u *unpacker) tooMuch() error {
+	return fmt.Errorf("the files take more than %d MiB", u.limits.unpacked>>20)
+}
+
 // unpackArchive unpacks a .tar.gz. Only files, folders and symbolic links can be in it.
-func (u *unpacker) unpackArchive(from io.Reader) error {
+func (u *unpacker) unpackArchive(from io.ReadSeeker) error {
+	if err := u.survey(from); err != nil {
+		return err
+	}
+	if _, err := from.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
 	zipped, err := gzip.NewReader(bufio.NewReader(from))
 	if err != nil {
 		return fmt.Errorf("unpack: this is no .tar.gz: %w", err)

@@ -116,8 +116,12 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"many":             {many, "more than 10"},
 		"long":             {[]member{{name: strings.Repeat("a/", 26) + "b"}}, "longer than"},
 	} {
-		if _, _, err := unpackInto(t, tarball(t, test.members...), small); err == nil || !strings.Contains(err.Error(), test.want) {
+		folder, _, err := unpackInto(t, tarball(t, test.members...), small)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v does not tell %q", name, err, test.want)
+		}
+		if got := list(t, folder); strings.HasPrefix(test.want, "more") && len(got) > 0 || strings.HasPrefix(test.want, "take") && len(got) > 0 {
+			t.Errorf("%s: %v was written before it was refused", name, got)
 		}
 	}
 	damaged := tarball(t, member{name: "a", text: "a"})
