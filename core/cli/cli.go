@@ -88,7 +88,7 @@ func run(ctx context.Context, args, environ []string, t terminal) int {
 		if errors.As(err, &status) {
 			return int(status)
 		}
-		fmt.Fprintf(t.err, "patchbay: %s\n", strings.TrimSpace(err.Error()))
+		fmt.Fprintf(t.err, "patchbay: %s\n", printableLines(strings.TrimSpace(err.Error())))
 		var missing *postgres.NoBinariesError
 		if errors.As(err, &missing) {
 			fmt.Fprintf(t.err, "\n  install it:  %s\n  or use another server:  PATCHBAY_DATABASE_URL=postgres://user:password@host/name\n", missing.Hint())

@@ -32,4 +32,4 @@ func (doctorCommand) Run(ctx context.Context, settings *config.Settings, t termi
 	return nil
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }

@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -53,10 +50,10 @@ func (w *watch) show(e *event) {
 		w.started[e.NodeEx] = e.At
 		w.line(cyan, "start", node)
 	case "node.output":
-		w.line(dim, "yield", fmt.Sprintf("%s  %s = %s", node, e.Pin, shortened(string(e.Value))))
+		w.line(dim, "yield", fmt.Sprintf("%s  %s = %s", node, e.Pin, shortened(string(e.Value), mostValue)))
 	case "node.progress":
 		if text := e.Text + e.Delta; text != "" {
-			w.line(dim, "...", node+"  "+shortened(text))
+			w.line(dim, "...", node+"  "+shortened(text, mostValue))
 		}
 	case "node.completed":
 		w.line(green, "end", node+w.took(e.NodeEx, e.At))
@@ -97,25 +94,6 @@ func (w *watch) line(c colour, word, text string) {
 	}
 	// A reader who has gone must not end the run.
 	_, _ = fmt.Fprintf(w.out, "%s  %s\n", word, printable(text))
-}
-
-// shortened keeps a value to a line.
-func shortened(text string) string {
-	const most = 160
-	if utf8.RuneCountInString(text) <= most {
-		return text
-	}
-	return string([]rune(text)[:most]) + fmt.Sprintf("… (%d bytes)", len(text))
-}
-
-// printable takes the power over the terminal from what blocks send.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
 }
 
 func isTerminal(w io.Writer) bool {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 )
@@ -54,6 +55,8 @@ func (p Permissions) Check() error {
 		switch {
 		case len(f.Path) > maxPath || !filepath.IsAbs(f.Path) || filepath.Clean(f.Path) != f.Path || strings.ContainsRune(f.Path, 0):
 			bad("the path %.100q is not an absolute one in its shortest form", f.Path)
+		case strings.ContainsFunc(f.Path, Unseen):
+			bad("the path %q has characters in it that are not seen", f.Path)
 		case f.Path == "/" || within(f.Path, "/proc") || within(f.Path, "/sys"):
 			bad("the path %q cannot be granted", f.Path)
 		}
@@ -70,6 +73,12 @@ func (p Permissions) Check() error {
 		bad("%d processes; it takes %d to %d", p.Processes, minProcesses, maxProcesses)
 	}
 	return errors.Join(wrong...)
+}
+
+// Unseen says of a character that people do not see it and it may change what they see: controls, and formats such as those
+// of no width or for the direction of texts.
+func Unseen(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 // within says whether a path is a folder or lies in it. Both are absolute and clean.
