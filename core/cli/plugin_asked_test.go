@@ -55,6 +55,30 @@ func TestPeopleAreToldWhoHasSigned(t *testing.T) {
 	}
 }
 
+func TestTextsOfPluginsCannotDeceive(t *testing.T) {
+	t.Parallel()
+	asked := install.Asked{
+		Name: "acme", Version: "1.0.0", Description: "harmless\u202e\u200b\x1b[2J\r\n" + strings.Repeat("é", 5000), Source: "a\u2066b",
+		Permissions: plugin.Permissions{Environment: []string{"KEY"}},
+		Settings:    []plugin.ManifestSetting{{Name: "token", Description: "x\u200d" + strings.Repeat("y", 5000)}},
+	}
+	var b strings.Builder
+	showAsked(&b, asked, nil, "warn")
+	name, failure := "a\u202eb", "it \x1b[31m failed\u200e"
+	if err := showPlugins(&b, []pluginView{{Name: "acme", Version: name, Source: &name, Error: &failure}}); err != nil {
+		t.Fatal(err)
+	}
+	b.WriteString(printableLines("one\x07\ntwo\u202e"))
+	if strings.ContainsFunc(strings.ReplaceAll(b.String(), "\n", ""), plugin.Unseen) || len(b.String()) > 3000 {
+		t.Errorf("%q", b.String())
+	}
+	for _, want := range []string{`harmless\u202e\u200b\u001b[2J\u000d é`, "é… (10", "KEY", `a\u2066b`, `a\u202eb`, `it \u001b[31m failed\u200e`, "one\\u0007\ntwo\\u202e"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
+
 func TestListShowsDigestsAndWhatWasGranted(t *testing.T) {
 	t.Parallel()
 	digest, source := "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "/tmp/acme.tar.gz"

@@ -43,7 +43,7 @@ func showPlugins(out io.Writer, all []pluginView) error {
 		if !v.Own {
 			from, signed = value(v.Source), cmp.Or(shortSigner(value(v.SignedBy)), "unsigned")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.Name, v.Version, v.State, v.Blocks, cmp.Or(value(v.Previous), "-"),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.Name, printable(v.Version), v.State, v.Blocks, cmp.Or(value(v.Previous), "-"),
 			cmp.Or(abbreviated(value(v.Digest)), "-"), signed, cmp.Or(v.granted(), "-"), printable(from))
 	}
 	if err := w.Flush(); err != nil {
@@ -100,7 +100,7 @@ func (c pluginNamed) change(ctx context.Context, settings *config.Settings, t te
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(t.out, "%s %s is %s\n", v.Name, v.Version, v.fares()); err != nil {
+		if _, err := fmt.Fprintf(t.out, "%s %s is %s\n", v.Name, printable(v.Version), v.fares()); err != nil {
 			return err
 		}
 		if how == "disable" {
@@ -163,7 +163,7 @@ func (c pluginRemove) Run(ctx context.Context, settings *config.Settings, t term
 		}
 		text := fmt.Sprintf("%s %s is removed", v.Name, v.Version)
 		if from := value(v.Source); strings.Contains(from, "/") {
-			text += "; it came from " + printable(from)
+			text += "; to have it again: patchbay plugin install " + printable(from)
 		}
 		_, err = fmt.Fprintln(t.out, text)
 		return err

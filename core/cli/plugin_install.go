@@ -93,6 +93,11 @@ func (c pluginTrust) bring(ctx context.Context, settings *config.Settings, t ter
 			}
 		}
 		showAsked(t.out, p.Asks(), current, settings.PluginSignatures)
+		if to.Server == "" { // it is this machine's
+			for _, text := range server.Unwritable(settings, p.Name, p.Permissions) {
+				fmt.Fprintf(t.out, "  %-12s %s\n", "beware", printable(text))
+			}
+		}
 		if needs := current == nil || p.NeedsConsent(current.Permissions, value(current.SignedBy)); needs && !c.Yes {
 			if err := t.consent(os.Stdin, "Install it?"); err != nil {
 				return err
@@ -187,7 +192,7 @@ func (t terminal) consent(in io.Reader, question string) error {
 func showAsked(w io.Writer, a install.Asked, current *pluginView, signatures string) {
 	fmt.Fprintf(w, "%s %s", a.Name, a.Version)
 	if a.Description != "" {
-		fmt.Fprintf(w, ": %s", printable(a.Description))
+		fmt.Fprintf(w, ": %s", printable(shortened(a.Description, mostDescription)))
 	}
 	line := func(what, format string, args ...any) {
 		fmt.Fprintf(w, "\n  %-12s %s", what, printable(fmt.Sprintf(format, args...)))
@@ -236,7 +241,7 @@ func showAsked(w io.Writer, a install.Asked, current *pluginView, signatures str
 			text += " (required)"
 		}
 		if s.Description != "" {
-			text += ": " + s.Description
+			text += ": " + shortened(s.Description, mostDescription)
 		}
 		asks("setting", "%s", text)
 		none = false

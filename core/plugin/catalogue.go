@@ -113,7 +113,8 @@ func (h *Host) offer(s, instead *supervisor, o *offer) error {
 			if other.plugin != nil {
 				owner = "plugin " + other.plugin.name
 			}
-			return permanent(fmt.Errorf("block %q has the id %s of %q, which %s offers", b.Name, b.ID, other.block.Name, owner))
+			return permanent(fmt.Errorf("block %q of plugin %s has the id %s of %q, which %s offers: only one of them can be enabled",
+				b.Name, s.name, b.ID, other.block.Name, owner))
 		}
 		next.byID[b.ID] = entry{block: b, plugin: s}
 	}

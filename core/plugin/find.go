@@ -78,13 +78,15 @@ type Installation struct {
 // found is a plugin that could be started.
 type found struct {
 	Manifest
+	rank    int               // of two that offer the same the lower one has it
 	path    string            // of the executable, absolute
 	digests map[string]string // of Installation
 }
 
 // find looks through dirs, and then at what is installed. A folder that is not there holds no plugins; one that cannot
 // be read is an error. One that has a manifest is a plugin itself, whatever its name: what an author's build made. A plugin that
-// another folder has already offered is broken, as is one that could not be started as it lies there.
+// another folder has already offered is broken, as is one that could not be started as it lies there. They come by name,
+// and are ranked as they were found.
 func find(dirs, disabled []string, installed []Installation) (plugins []found, broken []Status, err error) {
 	seen := make(map[string]string)
 	add := func(i Installation) {
@@ -99,7 +101,7 @@ func find(dirs, disabled []string, installed []Installation) (plugins []found, b
 			})
 			return
 		}
-		seen[f.Name] = folder
+		seen[f.Name], f.rank = folder, len(plugins)
 		plugins = append(plugins, f)
 	}
 	for _, dir := range dirs {

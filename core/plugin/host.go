@@ -27,7 +27,8 @@ import (
 type Config struct {
 	// Dirs are searched in order for plugins: <dir>/<name>/plugin.json beside an executable <dir>/<name>/<name>.
 	Dirs []string
-	// Installed are plugins that lie elsewhere. One whose name a folder of Dirs has taken is broken.
+	// Installed are plugins that lie elsewhere. One whose name a folder of Dirs has taken is broken. Of plugins that offer
+	// the same block or provider the first in Dirs has it, and then the first in Installed: no name gives a claim.
 	Installed []Installation
 	// Disabled are names of plugins in Dirs that are not to run until they are loaded.
 	Disabled []string
@@ -48,6 +49,9 @@ type Config struct {
 	// Builtin are the blocks that the core runs itself. They are listed with those of plugins, which may not
 	// offer a block of the same id.
 	Builtin []*block.Block
+	// Asleep says that plugins of which it is known what they offer are not started before they are used, however few
+	// there are.
+	Asleep bool
 	// Memory, unless nil, keeps from one host to the next what plugins described, so that it need not start them to know.
 	Memory Memory
 	// Changed is called when the catalogue of a started host has changed. It must not block.
@@ -221,7 +225,8 @@ func (h *Host) Start(ctx context.Context) error {
 		}
 	}
 	_ = starting.Wait()
-	for i, s := range h.plugins { // in the order of names: of two that offer the same block the first wins
+	for _, i := range h.ranked() { // who was there first keeps what it offers
+		s := h.plugins[i]
 		if remembered[i] != nil {
 			if h.take(s, remembered[i]) {
 				h.keep(s, attempt{})
@@ -244,6 +249,34 @@ func (h *Host) Start(ctx context.Context) error {
 		return fmt.Errorf("start plugins: %w", err)
 	}
 	return nil
+}
+
+// Rehearse finds out, in place of Start and without starting anything, what a start would meet: plugins whose files are not
+// what was installed, or that are remembered to offer what another one does, have failed then.
+func (h *Host) Rehearse() {
+	for _, i := range h.ranked() {
+		s := h.plugins[i]
+		executable, err := s.open()
+		if err == nil {
+			_ = executable.Close()
+			if o := s.recall(); o != nil {
+				err = h.register(s, o)
+			}
+		}
+		if err != nil {
+			s.update(func(st *Status) { st.State, st.Error = Failed, err.Error() })
+		}
+	}
+}
+
+// ranked are the places in h.plugins of those that were found when the host was made, by rank.
+func (h *Host) ranked() []int {
+	places := make([]int, len(h.plugins))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortFunc(places, func(a, b int) int { return cmp.Compare(h.plugins[a].rank, h.plugins[b].rank) })
+	return places
 }
 
 // Close ends all plugins and returns when their processes are gone. Runs that still go on are cut off.

@@ -21,7 +21,7 @@ func (f found) open() (*os.File, error) {
 	if f.digests != nil {
 		if err := f.verify(executable); err != nil {
 			_ = executable.Close()
-			return nil, permanent(err)
+			return nil, permanent(fmt.Errorf("%w; install the same version again, which repairs it, or see all that differs with: patchbay plugin verify %s", err, f.Name))
 		}
 	}
 	return executable, nil

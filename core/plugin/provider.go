@@ -122,7 +122,8 @@ func (o *offer) configured(settings map[string]string) []*Provider {
 func (c *catalogue) addProviders(s *supervisor, providers []*Provider) error {
 	for _, p := range providers {
 		if other, ok := c.providers[p.Name]; ok && other.plugin != nil {
-			return permanent(fmt.Errorf("provider %q is described by plugin %s", p.Name, other.plugin.name))
+			return permanent(fmt.Errorf("provider %q of plugin %s is described by plugin %s: only one of them can be enabled",
+				p.Name, s.name, other.plugin.name))
 		}
 		c.providers[p.Name] = providerEntry{p, s}
 	}

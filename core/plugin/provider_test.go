@@ -78,7 +78,7 @@ func TestTwoPluginsCannotBeTheSameProvider(t *testing.T) {
 	h := startWith(t, nil, "idp", "idptwin")
 	for _, s := range h.Plugins() {
 		switch {
-		case s.Name == "idp" && s.State != Ready, s.Name == "idptwin" && (s.State != Failed || !strings.Contains(s.Error, `provider "odd" is described by plugin idp`)):
+		case s.Name == "idp" && s.State != Ready, s.Name == "idptwin" && (s.State != Failed || !strings.Contains(s.Error, `provider "odd" of plugin idptwin is described by plugin idp`)):
 			t.Errorf("%s is %s: %s", s.Name, s.State, s.Error)
 		}
 	}

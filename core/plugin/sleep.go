@@ -8,12 +8,12 @@ import (
 // startsAtOnce bounds the processes that a host starts at the same time to learn what they offer.
 const startsAtOnce = 16
 
-// many says that plugins which nobody uses are to be asleep. Where there are few, their processes cost little, and no run
+// many says that plugins which nobody uses are to be asleep. Unless the host is to have it so, where there are few, their processes cost little, and no run
 // waits for a start.
 func (h *Host) many() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.plugins) > h.pace.few
+	return h.config.Asleep || len(h.plugins) > h.pace.few
 }
 
 // slumber waits, without a process, until the plugin is woken. It says false when the plugin's life ends before.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/config"
 	"github.com/patchbay-io/patchbay/core/plugin"
+	"github.com/patchbay-io/patchbay/core/plugin/install"
 	"github.com/patchbay-io/patchbay/core/postgres"
 )
 
@@ -211,6 +212,17 @@ func askServer(ctx context.Context, url string) Finding {
 	return f
 }
 
+// clashing says which other plugin has a block of an installed one, which may never have come to describe it: what it
+// offered when it was installed is written down.
+func clashing(host *plugin.Host, store *install.Store, name string) error {
+	for id, title := range store.Blocks(name) {
+		if b, ok := host.Block(id); ok && b.Plugin.Name != name {
+			return fmt.Errorf("its block %q has the id %s of %q, which plugin %s offers", title, id, b.Name, b.Plugin.Name)
+		}
+	}
+	return store.Clash(name)
+}
+
 // diagnosePlugins looks at the plugins without starting any, and at what the system can deny them.
 func diagnosePlugins(s *config.Settings) []Finding {
 	run, err := os.MkdirTemp("", "patchbay-doctor-")
@@ -218,23 +230,35 @@ func diagnosePlugins(s *config.Settings) []Finding {
 		return []Finding{{Fail, "plugins", err.Error(), "let this user have temporary files"}}
 	}
 	defer func() { _ = os.RemoveAll(run) }()
-	config, err := PluginsOf(s, filepath.Join(run, "run"))
+	store, err := install.Read(s.DataDir)
 	if err != nil {
 		return []Finding{{Fail, "plugins", err.Error(), ""}}
 	}
+	config := hosting(s, store, filepath.Join(run, "run"))
+	config.Memory = store
 	host, err := plugin.New(config)
 	if err != nil {
 		return []Finding{{Fail, "plugins", err.Error(), ""}}
 	}
 	defer host.Close()
+	host.Rehearse()
 	var findings []Finding
 	good := 0
 	for _, p := range host.Plugins() {
-		if p.State != plugin.Failed {
+		clash := clashing(host, store, p.Name)
+		switch {
+		case p.State == plugin.Failed:
+			findings = append(findings, Finding{Fail, "plugin " + p.Name, p.Error, "build or install it anew, or remove " + p.Path})
+		case clash != nil:
+			findings = append(findings, Finding{Fail, "plugin " + p.Name, clash.Error(), "patchbay plugin disable " + p.Name})
+		default:
 			good++
-			continue
 		}
-		findings = append(findings, Finding{Fail, "plugin " + p.Name, p.Error, "build or install it anew, or remove " + p.Path})
+	}
+	for _, i := range config.Installed {
+		for _, text := range Unwritable(s, i.Name, *i.Granted) {
+			findings = append(findings, Finding{Warn, "plugin " + i.Name, text, ""})
+		}
 	}
 	all := Finding{OK, "plugins", fmt.Sprintf("%d that can be started, in %s", good, strings.Join(append(config.Dirs, filepath.Join(s.DataDir, "plugins")), ", ")), ""}
 	if good == 0 {

@@ -136,32 +136,62 @@ func WithInstaller(ctx context.Context, s *config.Settings, log hclog.Logger, us
 	if err != nil {
 		return err
 	}
-	// A host of its own starts once what is installed, to see whether it does.
+	// A host of its own starts once what is installed or enabled, to see whether it does.
 	run, err := os.MkdirTemp("", "patchbay-plugins-")
 	if err != nil {
 		return fmt.Errorf("make a folder for plugins to run in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(run)) }()
 	c := hosting(s, store, filepath.Join(run, "run"))
-	c.Dirs, c.Installed, c.Memory = nil, nil, store
+	c.Asleep, c.Memory = true, store
 	host, err := plugin.New(c)
 	if err != nil {
 		return err
 	}
 	defer host.Close()
-	if err := host.Start(ctx); err != nil {
-		return err
-	}
 	fetch, err := trusting(s)
 	if err != nil {
 		return err
 	}
 	service := install.New(install.Config{
-		Store: store, Host: host, Offline: true, Own: ownPlugins(s), Logger: log,
+		Store: store, Host: &lateHost{Host: host}, Offline: true, Own: ownPlugins(s), Logger: log,
 		Fetch: fetch, Users: graphsOffline{s, data, log},
 	})
 	defer service.Close()
 	return use(service)
+}
+
+// lateHost is a host that starts before the first plugin is loaded, to know what the others offer: most commands load none.
+type lateHost struct {
+	*plugin.Host
+	started bool
+}
+
+// Load starts a plugin beside all the others.
+func (h *lateHost) Load(ctx context.Context, i plugin.Installation, probation time.Duration) (<-chan struct{}, error) {
+	if !h.started {
+		if err := h.Start(ctx); err != nil {
+			return nil, err
+		}
+		h.started = true
+	}
+	return h.Host.Load(ctx, i, probation)
+}
+
+// Unload takes a plugin away that runs.
+func (h *lateHost) Unload(name string) (<-chan struct{}, bool) {
+	if !h.started {
+		return nil, false
+	}
+	return h.Host.Unload(name)
+}
+
+// Plugins are those that run.
+func (h *lateHost) Plugins() []plugin.Status {
+	if !h.started {
+		return nil
+	}
+	return h.Host.Plugins()
 }
 
 const commandPause = 100 * time.Millisecond
@@ -173,12 +203,13 @@ type graphsOffline struct {
 	log      hclog.Logger
 }
 
-// UsersOf finds the graphs that use blocks. There are none where no server has made a database yet.
+// UsersOf finds the graphs that use blocks. Where there is no database it is not known: that of a server on this folder may
+// be one that its environment names, and not that of this command.
 func (g graphsOffline) UsersOf(ctx context.Context, blocks []string, limit int) ([]install.Use, int, error) {
 	dsn := g.settings.DatabaseURL
 	if dsn == "" {
 		if _, err := os.Stat(g.data.part("postgres")); errors.Is(err, fs.ErrNotExist) {
-			return nil, 0, nil
+			return nil, 0, errors.New("there is no database in the data folder, and PATCHBAY_DATABASE_URL names none")
 		}
 		pg, err := postgres.Start(ctx, postgres.Config{Dir: g.data.part("postgres"), Logger: g.log.Named("postgres")})
 		if err != nil {

@@ -117,6 +117,25 @@ func TestRestartedPluginHasTheSettingsThatTheFileHasNow(t *testing.T) {
 	i.badPatchbay("no server runs", "plugin", "restart", "good")
 }
 
+func TestPluginsOfAStoppedServerKeepTheirBlocks(t *testing.T) {
+	t.Parallel()
+	i := newInstance(t)
+	intruder := pluginFolder(t, "aardvark", "1.0.0-twin")
+	i.mustPatchbay("victim 1.0.0 is installed", "plugin", "install", "--yes", pluginFolder(t, "victim", "1.0.0"))
+	i.badPatchbay("which plugin victim offers: only one of them can be enabled", "plugin", "install", "--yes", intruder)
+	i.mustPatchbay("victim 1.0.0 is disabled", "plugin", "disable", "victim")
+	i.mustPatchbay("aardvark 1.0.0-twin is installed", "plugin", "install", "--yes", intruder)
+	i.badPatchbay("which plugin aardvark offers", "plugin", "enable", "victim")
+	i.mustPatchbay("plugin install "+intruder, "plugin", "remove", "--yes", "aardvark")
+	i.mustPatchbay("victim 1.0.0 is installed", "plugin", "enable", "victim")
+
+	program := filepath.Join(i.data, "plugins", "victim", "1.0.0", "plugin.json")
+	if err := os.WriteFile(program, []byte(`{"name":"victim","version":"1.0.0","protocol":1,"description":"other"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	i.badPatchbay("plugin verify victim", "doctor")
+}
+
 func TestPluginsComeChangeAndGoOnARunningServer(t *testing.T) {
 	t.Parallel()
 	i := startInstance(t)

@@ -30,6 +30,8 @@ type lock struct {
 	// with their blocks, so that who misses one can be told what brings it.
 	Disabled map[string]Blocks `json:"disabled,omitempty"`
 	Removed  map[string]Blocks `json:"removed,omitempty"`
+	// RemovedFrom is where the removed ones came from.
+	RemovedFrom map[string]string `json:"removed_from,omitempty"`
 }
 
 // Blocks are names of blocks by their ids.
@@ -54,9 +56,19 @@ type Entry struct {
 	// unsigned.
 	SignedBy    string    `json:"signed_by,omitempty"`
 	InstalledAt time.Time `json:"installed_at"`
-	Blocks      Blocks    `json:"blocks,omitempty"`
+	// First is when some version of the plugin was installed that all later ones took the place of; zero: InstalledAt.
+	First  time.Time `json:"first_installed_at,omitzero"`
+	Blocks Blocks    `json:"blocks,omitempty"`
 	// Previous is the version to go back to.
 	Previous *Entry `json:"previous,omitempty"`
+}
+
+// since is when the plugin came.
+func (e *Entry) since() time.Time {
+	if e.First.IsZero() {
+		return e.InstalledAt
+	}
+	return e.First
 }
 
 func readLock(path string) (*lock, error) {
@@ -115,7 +127,39 @@ func (l *lock) clone() *lock {
 	if next.Removed == nil {
 		next.Removed = map[string]Blocks{}
 	}
+	if next.RemovedFrom = maps.Clone(l.RemovedFrom); next.RemovedFrom == nil {
+		next.RemovedFrom = map[string]string{}
+	}
 	return &next
+}
+
+// unremember forgets that a plugin was installed once.
+func (l *lock) unremember(name string) {
+	delete(l.Removed, name)
+	delete(l.RemovedFrom, name)
+}
+
+// enabled are the names of the installed plugins that are to run, in the order in which they came.
+func (l *lock) enabled() []string {
+	names := slices.DeleteFunc(sortedNames(l.Plugins), func(name string) bool { return !l.Plugins[name].Enabled })
+	slices.SortStableFunc(names, func(a, b string) int { return l.Plugins[a].since().Compare(l.Plugins[b].since()) })
+	return names
+}
+
+// claimed says which enabled plugin that came before has one of the blocks, whether it runs now or does not.
+func (l *lock) claimed(name string, e *Entry) error {
+	for _, other := range l.enabled() {
+		if other == name || e.since().Before(l.Plugins[other].since()) {
+			continue
+		}
+		for _, id := range sortedNames(e.Blocks) {
+			if theirs, ok := l.Plugins[other].Blocks[id]; ok {
+				return fmt.Errorf("block %q of plugin %s has the id %s of %q, which plugin %s offers: only one of them can be enabled",
+					e.Blocks[id], name, id, theirs, other)
+			}
+		}
+	}
+	return nil
 }
 
 // bringer finds the plugin that would bring a block.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,8 @@ type Host interface {
 type Config struct {
 	Store *Store
 	Host  Host
-	// Offline says that the host runs for this alone: a plugin is started to see whether it does, and ends with the host.
+	// Offline says that the host runs for this alone: a plugin is started to see whether it does and gets on with the others,
+	// and ends with the host.
 	Offline bool
 	// Own are the folders of the server's own plugins.
 	Own []string
@@ -122,13 +124,18 @@ func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugi
 	if folder := s.own(p.Name); folder != "" {
 		return nil, &Refusal{fmt.Sprintf("a plugin of the name %s belongs to the server: it lies in %s", p.Name, folder)}
 	}
+	now := time.Now().UTC()
+	first := now
 	old := s.Store.current.Load().Plugins[p.Name]
+	if old != nil {
+		first = old.since()
+	}
 	if !consent && needsConsent(old, p) {
 		return nil, &ConsentError{Asked: s.ask(old, p)}
 	}
 	e := &Entry{
 		Version: p.Version, Source: p.Source, Digest: p.Digest, Files: p.Files, Permissions: p.Permissions, Enabled: old == nil || old.Enabled,
-		SignedBy: p.SignedBy, InstalledAt: time.Now().UTC().Truncate(time.Second), Previous: before(old, p.Version),
+		SignedBy: p.SignedBy, InstalledAt: now.Truncate(time.Second), First: first, Previous: before(old, p.Version),
 	}
 	if old != nil && old.Digest == p.Digest && old.Permissions.Covers(p.Permissions) && s.intact(ctx, p.Name, old) {
 		return s.find(p.Name) // it is there
@@ -184,10 +191,15 @@ func (s *Service) take(ctx context.Context, name string, e, old *Entry) error {
 	} else if old != nil {
 		e.Blocks = old.Blocks
 	}
-	err := s.Store.change(func(l *lock) {
-		l.Plugins[name] = e
-		delete(l.Removed, name)
-	})
+	var err error
+	if clash := s.Store.current.Load().claimed(name, e); e.Enabled && clash != nil {
+		err = &Failure{Name: name, Version: e.Version, Kept: old != nil && old.Enabled, cause: clash}
+	} else {
+		err = s.Store.change(func(l *lock) {
+			l.Plugins[name] = e
+			l.unremember(name)
+		})
+	}
 	if err != nil && e.Enabled { // what is not written down is not to run
 		if old != nil && old.Enabled {
 			gone, back := s.Host.Load(ctx, s.Store.installation(name, old), 0)
@@ -326,9 +338,12 @@ func (s *Service) Remove(ctx context.Context, name string) error {
 	err := s.Store.change(func(l *lock) {
 		delete(l.Plugins, name)
 		l.Removed[name] = old.Blocks
+		if strings.Contains(old.Source, "/") { // else it was uploaded, and nobody knows from where
+			l.RemovedFrom[name] = old.Source
+		}
 		for other := range l.Removed {
 			if len(l.Removed) > maxRemoved && other != name {
-				delete(l.Removed, other)
+				l.unremember(other)
 			}
 		}
 	})
@@ -359,7 +374,7 @@ func (s *Service) Rollback(ctx context.Context, name string) (*Plugin, error) {
 		return nil, &Refusal{fmt.Sprintf("there is no version of the plugin %s before %s", name, old.Version)}
 	}
 	e := *old.Previous
-	e.Enabled, e.Previous = old.Enabled, before(old, "")
+	e.Enabled, e.First, e.Previous = old.Enabled, old.since(), before(old, "")
 	if err := s.take(ctx, name, &e, old); err != nil {
 		return nil, err
 	}

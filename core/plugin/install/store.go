@@ -101,16 +101,31 @@ func (s *Store) unplace(name string) error {
 // Scratch is a store of packages that are only looked at. Remove its folder when it is needed no more.
 func Scratch(folder string) *Store { return &Store{folder: folder, limits: defaultLimits} }
 
-// Enabled are the plugins that a host is to start.
+// Enabled are the plugins that a host is to start, in the order in which they came.
 func (s *Store) Enabled() []plugin.Installation {
 	var list []plugin.Installation
 	l := s.current.Load()
-	for _, name := range sortedNames(l.Plugins) {
-		if l.Plugins[name].Enabled {
-			list = append(list, s.installation(name, l.Plugins[name]))
-		}
+	for _, name := range l.enabled() {
+		list = append(list, s.installation(name, l.Plugins[name]))
 	}
 	return list
+}
+
+// Blocks are those of an installed plugin, as it last described them.
+func (s *Store) Blocks(name string) Blocks {
+	if e, ok := s.current.Load().Plugins[name]; ok {
+		return e.Blocks
+	}
+	return nil
+}
+
+// Clash says of an enabled plugin with which one that came before it shares a block.
+func (s *Store) Clash(name string) error {
+	l := s.current.Load()
+	if e, ok := l.Plugins[name]; ok {
+		return l.claimed(name, e)
+	}
+	return nil
 }
 
 // Disabled are the plugins of the server's own that a host is not to start.
@@ -124,7 +139,8 @@ func (s *Store) Advice(block string) string {
 	case failing:
 		return fmt.Sprintf("the plugin %q brings it and does not run; see: patchbay plugin list", name)
 	case removed:
-		return fmt.Sprintf("the plugin %q brought it and was removed; install it again with: patchbay plugin install", name)
+		return fmt.Sprintf("the plugin %q brought it and was removed; install it again with: patchbay plugin install %s",
+			name, cmp.Or(s.current.Load().RemovedFrom[name], "SOURCE"))
 	}
 	return ""
 }

@@ -230,7 +230,8 @@ func (p *Process) Close() (verdict string) {
 		p.group.remove()
 		p.group = nil
 	}
-	return strings.Join(met, "")
+	met = slices.DeleteFunc(met, func(limit string) bool { return limit == "" })
+	return strings.Join(met, "; ")
 }
 
 // Started closes what only the child needs.

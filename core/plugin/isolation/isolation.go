@@ -109,8 +109,17 @@ func (s *System) UserIDFor(plugin string) int {
 	if !s.users {
 		return 0
 	}
+	return s.config.UserID(plugin)
+}
+
+// UserID is the user that a plugin runs as where users can be changed.
+func (c Config) UserID(plugin string) int {
+	users := c.UserIDs
+	if users == (Range{}) {
+		users = DefaultUserIDs
+	}
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(s.config.Key + "\x00" + plugin))
-	size := uint64(s.config.UserIDs.Last - s.config.UserIDs.First + 1)
-	return s.config.UserIDs.First + int(h.Sum64()%size)
+	_, _ = h.Write([]byte(c.Key + "\x00" + plugin))
+	size := uint64(users.Last - users.First + 1)
+	return users.First + int(h.Sum64()%size)
 }
