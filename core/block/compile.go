@@ -145,7 +145,7 @@ func compilePins(schema json.RawMessage, where string, p *problems) []*Pin {
 		return nil
 	}
 	if _, err := compiler.Compile(url); err != nil {
-		p.add(where, "%v", err)
+		p.addFlaws(where, err)
 		return nil
 	}
 	shapes := shaper{root: schema, compile: func(pointer string) (*jsonschema.Schema, error) {

@@ -98,6 +98,9 @@ func (c pluginTrust) bring(ctx context.Context, settings *config.Settings, t ter
 				fmt.Fprintf(t.out, "  %-12s %s\n", "beware", printable(text))
 			}
 		}
+		if ignored := p.Ignored(); ignored != "" {
+			fmt.Fprintln(t.err, printable(ignored))
+		}
 		if needs := current == nil || p.NeedsConsent(current.Permissions, value(current.SignedBy)); needs && !c.Yes {
 			if err := t.consent(os.Stdin, "Install it?"); err != nil {
 				return err

@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,7 +42,7 @@ func TestOurPluginsPass(t *testing.T) {
 				t.Fatal(err)
 			}
 			put(t, folder, name, program, string(manifest))
-			if failed := failures(t, folder, defaultPace); len(failed) > 0 {
+			if failed, _ := failures(t, folder, defaultPace); len(failed) > 0 {
 				t.Errorf("failed: %s", failed)
 			}
 		})
@@ -61,7 +63,7 @@ func TestExamplesInOtherLanguagesPass(t *testing.T) {
 			if out, err := exec.CommandContext(t.Context(), "make", "-C", folder, "build").CombinedOutput(); err != nil {
 				t.Fatalf("make build: %v\n%s", err, out)
 			}
-			if failed := failures(t, filepath.Join(folder, "dist"), defaultPace); len(failed) > 0 {
+			if failed, _ := failures(t, filepath.Join(folder, "dist"), defaultPace); len(failed) > 0 {
 				t.Errorf("failed: %s", failed)
 			}
 		})
@@ -109,7 +111,7 @@ func TestFaultsAreFound(t *testing.T) {
 			folder := filepath.Join(dir, name)
 			put(t, folder, name, program, fmt.Sprintf(`{"name":%q,"version":"1.0.0","protocol":1,"auto_mtls":true}`, name))
 			// Hardly anything that is right takes so long, and much that is wrong takes all of it.
-			failed := failures(t, folder, pace{run: 5 * time.Second, big: 10 * time.Second, load: 20 * time.Second, cancel: time.Second, exit: time.Second})
+			failed, log := failures(t, folder, pace{run: 5 * time.Second, big: 10 * time.Second, load: 20 * time.Second, cancel: time.Second, exit: time.Second})
 			for _, check := range want {
 				if !slices.Contains(failed, check) {
 					t.Errorf("failed: %q, want %q among them", failed, check)
@@ -117,6 +119,42 @@ func TestFaultsAreFound(t *testing.T) {
 			}
 			if want == nil && len(failed) > 0 {
 				t.Errorf("a plugin without faults failed: %q", failed)
+			}
+			if fault == "strict" && !strings.Contains(log, "the process ended: exit status 3") {
+				t.Errorf("how the process ended is not said in\n%s", log)
+			}
+		})
+	}
+}
+
+// What is wrong with a manifest is said in its own words, and nothing else of the plugin is looked at.
+func TestManifestsAreRead(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ more, want string }{
+		"protocol": {``, "protocol is missing; this server speaks 1"},
+		"platform": {`,"protocol":1,"platform":"plan9/mips"`, "is for plan9/mips; this machine is"},
+		"key":      {`,"protocol":1,"permissions":{"netwrk":true}`, `unknown key "permissions.netwrk"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := filepath.Join(t.TempDir(), "p")
+			put(t, folder, "p", program, fmt.Sprintf(`{"name":"p","version":"1.0.0"%s}`, test.more))
+			ctx, enough := context.WithCancel(t.Context())
+			defer enough()
+			_, err := Run(ctx, Config{Folder: folder, Report: func(r Result) {
+				if r.Check != "manifest" || r.Outcome != Failed || !strings.Contains(r.Detail, test.want) || strings.Contains(r.Detail, folder) {
+					t.Errorf("%s %s: %s, want %q", r.Outcome, r.Check, r.Detail, test.want)
+				}
+				if name == "key" {
+					enough() // what comes next is no affair of the manifest
+				}
+			}})
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
 			}
 		})
 	}
@@ -136,8 +174,8 @@ func put(t *testing.T, folder, name, program, manifest string) {
 	}
 }
 
-// failures are the checks that a plugin fails.
-func failures(t *testing.T, folder string, pace pace) (failed []string) {
+// failures are the checks that a plugin fails, and all that the suite says.
+func failures(t *testing.T, folder string, pace pace) (failed []string, told string) {
 	t.Helper()
 	var log strings.Builder
 	passed, err := runAt(t.Context(), Config{Folder: folder, Report: func(r Result) {
@@ -156,5 +194,5 @@ func failures(t *testing.T, folder string, pace pace) (failed []string) {
 		t.Errorf("passed is %t with failures %q", passed, failed)
 	}
 	t.Log(log.String())
-	return failed
+	return failed, log.String()
 }

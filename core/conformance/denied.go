@@ -44,8 +44,11 @@ func (s *suite) denied(words string) string {
 		return s.askForFiles(files)
 	case deniedSocket.MatchString(words) && !s.manifest.Permissions.Network:
 		return `the plugin is denied the network: ` + ask(`"network": true`) + `, or make requests by the host, which needs none: section 11`
-	case deniedAtAll.MatchString(words):
+	case deniedAtAll.MatchString(words) && s.manifest.Permissions.Network:
 		return `the plugin is denied something that it does not name: if that is a file, ` + ask(`"files": [{"path": "/the/file"}]`)
+	case deniedAtAll.MatchString(words):
+		return `the plugin is denied something that it does not name: if that is a connection, it is the network: ` + ask(`"network": true`) +
+			`, or make requests by the host, which needs none: section 11; if it is a file, ask so for "files": [{"path": "/the/file"}]`
 	}
 	return ""
 }

@@ -72,7 +72,8 @@ func TestPluginsHaveWhatTheyAskForAndNoMore(t *testing.T) {
 		"start_granted":   {files, nil, ""},
 		"network":         {`{}`, []string{"examples"}, `"permissions": {"network": true}`},
 		"network_granted": {`{"network": true}`, nil, ""},
-		"sullen":          {`{}`, []string{"examples"}, `if that is a file, ask for it with "permissions"`},
+		"sullen":          {`{}`, []string{"examples"}, `if that is a connection, it is the network: ask for it with "permissions": {"network": true}`},
+		"sullen_granted":  {`{"network": true}`, []string{"examples"}, `if that is a file, ask for it with "permissions": {"files"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -16,6 +17,20 @@ import (
 )
 
 // Checks of a plugin's start and of what it says about itself.
+
+// readManifest looks at the manifest as whoever installs the plugin does. Servers ignore keys that
+// they do not know, for the sake of later versions: at the top they may be anything, inside what is asked for they are slips.
+func (s *suite) readManifest() (string, error) {
+	if s.flaw != nil {
+		s.hopeless = true
+		return "", s.flaw
+	}
+	ignored := s.manifest.Ignored()
+	if slices.ContainsFunc(s.manifest.Unknown, func(key string) bool { return strings.Contains(key, ".") }) {
+		return "", errors.New(ignored)
+	}
+	return ignored, nil
+}
 
 // isolation says what a server here would not deny to the plugin.
 func (s *suite) isolation() (string, error) {
@@ -96,6 +111,9 @@ func (s *suite) description() (string, error) {
 	examples := 0
 	for _, b := range s.offer.Blocks {
 		compiled, err := compile(b)
+		if err != nil && strings.Contains(s.refusal, err.Error()) {
+			err = errors.New("the server has said what is wrong with it")
+		}
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("block %q: %w", b.Name, err))
 			continue

@@ -5,7 +5,6 @@ package conformance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -45,8 +44,9 @@ type check struct {
 
 // checks are in order: what later ones need comes first. They run one at a time on the plugin's one process.
 var checks = []check{
+	{"manifest", "mend plugin.json, or what writes it: section 1 of PROTOCOL.md", (*suite).readManifest},
 	{"isolation", "", (*suite).isolation},
-	{"server", "mend what the server says; the manifest is section 1 of PROTOCOL.md, the description section 5", (*suite).server},
+	{"server", "mend what the server says; the description is section 5 of PROTOCOL.md", (*suite).server},
 	{"handshake", "write one line to standard output when the gRPC server listens, and nothing else there, ever: section 2", (*suite).handshake},
 	{"by hand", "without PATCHBAY_PLUGIN, say on standard error what the program is, and exit with status 1: section 2", (*suite).byHand},
 	{"health", "serve grpc.health.v1.Health/Check, and answer SERVING: section 4", (*suite).health},
@@ -95,14 +95,8 @@ func runAt(ctx context.Context, config Config, pace pace) (bool, error) {
 		return false, err
 	}
 	s := &suite{ctx: ctx, folder: folder, pace: pace, host: config.Host}
-	data, err := os.ReadFile(filepath.Join(folder, "plugin.json"))
-	if err != nil {
-		return false, fmt.Errorf("read the plugin's manifest: %w", err)
-	}
-	if err := json.Unmarshal(data, &s.manifest); err != nil {
-		return false, fmt.Errorf("read the plugin's plugin.json: %w", err)
-	}
-	if s.host.Settings != nil {
+	s.manifest, s.flaw = plugin.Inspect(folder)
+	if s.host.Settings != nil && s.flaw == nil {
 		if s.settings, err = s.host.Settings(s.manifest.Name); err != nil {
 			return false, err
 		}
@@ -158,7 +152,9 @@ type suite struct {
 	launcher *plugin.Launcher
 	settings map[string]string
 	manifest plugin.Manifest
-	hopeless bool // what comes next could only fail
+	flaw     error  // of the manifest, and of what lies beside it
+	refusal  string // what the server said; empty: it has taken the plugin
+	hopeless bool   // what comes next could only fail
 
 	process *process // nil: none runs
 	session *session
@@ -193,8 +189,10 @@ func (s *suite) make(c check) Result {
 	}
 	if err != nil {
 		detail = err.Error()
-		advice, process := c.advice, s.process
-		if verdict := s.forget(); verdict != "" {
+		advice, process, end := c.advice, s.process, s.end()
+		if verdict := s.forget(); verdict == "" {
+			detail += end
+		} else {
 			detail += "\nthe process was ended: " + verdict
 			advice = "let it need less, or ask for more with \"memory\" and \"processes\" in the \"permissions\" of plugin.json: section 1"
 		}
@@ -207,6 +205,24 @@ func (s *suite) make(c check) Result {
 		return Result{Check: c.name, Outcome: Failed, Detail: detail, Advice: advice, Took: time.Since(began)}
 	}
 	return Result{Check: c.name, Outcome: Passed, Detail: detail, Took: time.Since(began)}
+}
+
+// end says how the process has ended by itself; empty: it runs.
+func (s *suite) end() string {
+	if s.process == nil || s.process.cell.Command.Process == nil {
+		return ""
+	}
+	if s.session != nil {
+		select {
+		case <-s.session.ended: // whose end comes first
+		default:
+			return ""
+		}
+	}
+	if !s.process.exits(time.Second) {
+		return ""
+	}
+	return "\nthe process ended: " + s.process.cell.Command.ProcessState.String()
 }
 
 // forget ends the process; the next check that needs one starts another. It says which limit the process has met, if any.
@@ -270,6 +286,7 @@ func (s *suite) server() (string, error) {
 	}
 	status := statuses[0]
 	if status.State != plugin.Ready {
+		s.refusal = status.Error
 		return "", errors.New(status.Error)
 	}
 	return fmt.Sprintf("%s %s is accepted", status.Name, status.Version), nil

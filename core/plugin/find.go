@@ -11,8 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
 // ManifestName is the file beside a plugin's executable that says what it is before it is started.
@@ -38,6 +36,8 @@ type Manifest struct {
 	// nil where the manifest does not speak of them.
 	Settings    []ManifestSetting    `json:"settings"`
 	Credentials []ManifestCredential `json:"credentials"`
+	// Unknown are the keys that are left to later versions, or misspelt: each with its path, as permissions.netwrk.
+	Unknown []string `json:"-"`
 }
 
 // ManifestSetting is a setting in a manifest.
@@ -181,33 +181,14 @@ func inspect(name, folder string) (found, error) {
 	if err != nil {
 		return f, fmt.Errorf("read manifest: %w", err)
 	}
-	if err := json.Unmarshal(data, &f.Manifest); err != nil {
-		return f, fmt.Errorf("read %s: %w", manifestName, err)
+	if f.Manifest, err = decodeManifest(data); err != nil {
+		return f, err
 	}
 	if name == "" {
-		name, f.path = f.Name, filepath.Join(folder, f.Name)
+		f.path = filepath.Join(folder, f.Name)
 	}
-	switch {
-	case !namePattern.MatchString(f.Name):
-		return f, fmt.Errorf("%s: name %q is not of the form [a-z][a-z0-9_]*", manifestName, f.Name)
-	case f.Name != name:
-		return f, fmt.Errorf("%s: name %q is not %q, by which it was found", manifestName, f.Name, name)
-	case f.Version == "":
-		return f, fmt.Errorf("%s: version is missing", manifestName)
-	case f.Protocol != proto.Version:
-		return f, fmt.Errorf("%s: protocol %d; this server speaks %d", manifestName, f.Protocol, proto.Version)
+	if err := f.check(name); err != nil {
+		return f, err
 	}
-	if err := f.Permissions.Check(); err != nil {
-		return f, fmt.Errorf("%s: %w", manifestName, err)
-	}
-	switch info, err = os.Stat(f.path); {
-	case errors.Is(err, fs.ErrNotExist):
-		return f, fmt.Errorf("%s says that the plugin is %q, and there is no %s: the name in the code and that of the executable (NAME in a Makefile) must be the same",
-			manifestName, f.Name, f.path)
-	case err != nil:
-		return f, fmt.Errorf("find executable: %w", err)
-	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
-		return f, fmt.Errorf("%s is not an executable file", f.path)
-	}
-	return f, nil
+	return f, f.checkExecutable(f.path)
 }

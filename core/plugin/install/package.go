@@ -1,7 +1,6 @@
 package install
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 
 	"github.com/patchbay-io/patchbay/core/plugin"
 )
@@ -185,9 +183,6 @@ func (p *Package) settle(content string, digests map[string]string) error {
 	}
 	if !versionPattern.MatchString(p.Version) {
 		return fmt.Errorf("%s: version %.100q cannot be a folder's name", plugin.ManifestName, p.Version)
-	}
-	if machine := runtime.GOOS + "/" + runtime.GOARCH; cmp.Or(p.Platform, machine) != machine {
-		return fmt.Errorf("plugin %s is for %s; this machine is %s", p.Name, p.Platform, machine)
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ import (
 
 	"oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/patchbay-io/patchbay/core/plugin"
 )
 
 type sourceKind int
@@ -92,6 +94,9 @@ func ParseSource(text, signature string) (Source, error) {
 			if signature != "" {
 				return s, errors.New("a folder has no signature; take the archive that was signed")
 			}
+			if isProject(text) {
+				return s, fmt.Errorf("%s is the project of a plugin: run make build there, and install %s", text, filepath.Join(text, "dist"))
+			}
 		case err == nil && info.Mode().IsRegular():
 			s.kind = archiveSource
 		case err == nil:
@@ -128,6 +133,13 @@ func ParseSource(text, signature string) (Source, error) {
 		return s, fmt.Errorf("%s:// is no source of plugins; there are https://, oci://, folders and .tar.gz files", scheme)
 	}
 	return s, nil
+}
+
+// isProject says whether a folder holds what a plugin is built from, and not the plugin.
+func isProject(folder string) bool {
+	_, manifest := os.Stat(filepath.Join(folder, plugin.ManifestName))
+	_, makefile := os.Stat(filepath.Join(folder, "Makefile"))
+	return errors.Is(manifest, fs.ErrNotExist) && makefile == nil
 }
 
 // looksLikeReference says whether a text that is no path of this machine could be an OCI reference: its first part

@@ -147,6 +147,34 @@ func TestPackagesThatCannotBeUsedAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
+	for name, test := range map[string]struct {
+		spoil func(folder string) error
+		want  string
+	}{
+		"another executable": {func(folder string) error {
+			return os.Rename(filepath.Join(folder, "good"), filepath.Join(folder, "bad"))
+		}, "there is no file good beside it"},
+		"mode": {func(folder string) error {
+			path := filepath.Join(folder, "good")
+			return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o644)) // it is a link to what all tests use
+		}, "good, beside plugin.json, is not executable (its mode is 0644)"},
+	} {
+		folder := folder(t, "good", "1.0.0", "")
+		if err := test.spoil(folder); err != nil {
+			t.Fatal(err)
+		}
+		_, err := store.Stage(context.Background(), Source{kind: folderSource, text: folder}, Fetch{})
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), stagedPrefix) {
+			t.Errorf("%s: %v, want %q and no path of a staged package", name, err, test.want)
+		}
+	}
+	project := t.TempDir()
+	if err := os.WriteFile(filepath.Join(project, "Makefile"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseSource(project, ""); err == nil || !strings.Contains(err.Error(), "run make build there, and install "+filepath.Join(project, "dist")) {
+		t.Errorf("a project: %v", err)
+	}
 	if _, err := store.Stage(context.Background(), Source{kind: folderSource, text: t.TempDir()}, Fetch{}); err == nil || !strings.Contains(err.Error(), "no plugin.json") {
 		t.Errorf("empty: %v", err)
 	}
