@@ -82,6 +82,29 @@ func TestExamplesAreProjects(t *testing.T) {
 	}
 }
 
+// A first build that cannot get what it needs says why, and what that is.
+func TestBuildsWithoutARegistrySayWhatTheyNeed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder, programs := filepath.Join(dir, "p"), filepath.Join(dir, "bin")
+	if err := (Project{Name: "p", Language: "typescript", Patchbay: "patchbay"}).Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(programs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	npm := "#!/bin/sh\ncase \"$*\" in *silent*) ;; *) echo 'getaddrinfo EAI_AGAIN' >&2;; esac\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(programs, "npm"), []byte(npm), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "make", "--silent", "-C", folder, "build")
+	build.Env = append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"))
+	out, err := build.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "EAI_AGAIN") || !strings.Contains(string(out), "the first build needs npm's registry") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestBadProjectsAreRefusedWithAReason(t *testing.T) {
 	t.Parallel()
 	there := filepath.Join(t.TempDir(), "there")
