@@ -34,7 +34,8 @@ type agentImport struct {
 
 type agentRun struct {
 	connection
-	Agent   string   `arg:"" help:"File, which is imported first, or id of an agent."`
+	Agent   string   `arg:"" help:"File, which is imported and removed again when it has run, or id of an agent."`
+	Keep    bool     `help:"Keep the agent that was imported from a file, such as to retry its execution. One that brings agents within it is always kept."`
 	Input   []string `short:"i" sep:"none" placeholder:"NAME=VALUE" help:"An input; a value that is JSON is taken as such, any other as text. May be repeated."`
 	Version int      `help:"Version to run; the active one unless set."`
 
@@ -67,6 +68,8 @@ type agent struct {
 		Pin     string `json:"pin"`
 		Message string `json:"message"`
 	} `json:"missing"`
+
+	passing bool // imported, with no agent within it that would stay
 }
 
 // Run is patchbay agent import.
@@ -98,10 +101,23 @@ func importFile(ctx context.Context, server *client, file string, t terminal) (*
 	if err := server.call(ctx, http.MethodPost, "/api/v2/builder/graphs?allow_missing_blocks=true", body, a); err != nil {
 		return nil, fmt.Errorf("import %s: %w", file, err)
 	}
+	a.passing = !nests(body)
 	for _, m := range a.Missing {
 		fmt.Fprintf(t.err, "missing: node %s, %s: %s\n", m.NodeID, m.Pin, m.Message)
 	}
 	return a, nil
+}
+
+// nests says whether a file brings agents within an agent, which are agents of their own once they are stored.
+func nests(file []byte) bool {
+	type graph struct {
+		Within []json.RawMessage `json:"sub_graphs"`
+	}
+	var either struct {
+		graph
+		Graph graph `json:"graph"`
+	}
+	return json.Unmarshal(file, &either) != nil || len(either.Within)+len(either.Graph.Within) > 0
 }
 
 // Run is patchbay agent export.
@@ -122,7 +138,8 @@ func (c agentExport) Run(ctx context.Context, settings *config.Settings, t termi
 }
 
 // Run is patchbay agent run. It follows the execution to its end, also over a restart of the server; when it is
-// interrupted it stops the execution.
+// interrupted it stops the execution. An agent that came from a file goes when nothing of it runs: what it did can be read
+// as before, and whoever runs a file all day does not have as many agents.
 func (c agentRun) Run(ctx context.Context, settings *config.Settings, t terminal) error {
 	inputs, err := parseInputs(c.Input)
 	if err != nil {
@@ -140,6 +157,28 @@ func (c agentRun) Run(ctx context.Context, settings *config.Settings, t terminal
 	if err != nil {
 		return err
 	}
+	var accepted string
+	if accepted, err = c.execute(ctx, server, a, inputs, credentials, t); err == nil {
+		watch := newWatch(t.err, titles(ctx, server, a))
+		watch.begin(cmp.Or(a.Name, a.ID), accepted)
+		err = follow(ctx, server, accepted, watch)
+		switch {
+		case err == nil:
+			err = c.report(ctx, server, accepted, t)
+		case errors.Is(err, context.Canceled):
+			err = c.abandon(server, accepted, t)
+		default:
+			return err // it may run on
+		}
+	}
+	if a.passing {
+		c.remove(server, a, t)
+	}
+	return err
+}
+
+// execute asks for an execution and gives its id.
+func (c agentRun) execute(ctx context.Context, server *client, a *agent, inputs json.RawMessage, credentials map[string]map[string]string, t terminal) (string, error) {
 	for _, field := range sortedKeys(credentials) {
 		if _, known := a.Credentials.Fields[field]; !known {
 			fmt.Fprintf(t.err, "no node of the agent takes the credentials %s; it has the fields: %s\n",
@@ -153,7 +192,7 @@ func (c agentRun) Run(ctx context.Context, settings *config.Settings, t terminal
 	if len(credentials) > 0 {
 		named, err := json.Marshal(credentials)
 		if err != nil {
-			return fmt.Errorf("--credentials: %w", err)
+			return "", fmt.Errorf("--credentials: %w", err)
 		}
 		body = fmt.Appendf(body, `,"credentials_inputs":%s`, named)
 	}
@@ -162,22 +201,19 @@ func (c agentRun) Run(ctx context.Context, settings *config.Settings, t terminal
 		ID string `json:"execution_id"`
 	}
 	if err := server.call(ctx, http.MethodPost, graphPath(a.ID)+"/execute", body, &accepted); err != nil {
-		return fmt.Errorf("run %s: %w", cmp.Or(a.Name, a.ID), err)
+		return "", fmt.Errorf("run %s: %w", cmp.Or(a.Name, a.ID), err)
 	}
-	watch := newWatch(t.err, titles(ctx, server, a))
-	watch.begin(cmp.Or(a.Name, a.ID), accepted.ID)
-	if err := follow(ctx, server, accepted.ID, watch); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return c.abandon(server, accepted.ID, t)
-		}
-		return err
-	}
-	return c.report(ctx, server, accepted.ID, t)
+	return accepted.ID, nil
 }
 
 func (c agentRun) find(ctx context.Context, server *client, t terminal) (*agent, error) {
 	if _, err := os.Stat(c.Agent); err == nil {
-		return importFile(ctx, server, c.Agent, t)
+		a, err := importFile(ctx, server, c.Agent, t)
+		if err == nil && (c.Keep || !a.passing) {
+			a.passing = false
+			fmt.Fprintf(t.err, "imported %s, which stays, as %s\n", cmp.Or(a.Name, c.Agent), a.ID)
+		}
+		return a, err
 	}
 	if _, err := uuid.Parse(c.Agent); err != nil {
 		return nil, fmt.Errorf("%s is neither a file nor the id of an agent", c.Agent)
@@ -200,6 +236,15 @@ func (agentRun) abandon(server *client, id string, t terminal) error {
 	}
 	const interrupted = 130 // what shells give a program that Ctrl-C ended
 	return exitStatus(interrupted)
+}
+
+// remove takes back what was imported. That it could not does not spoil what was asked for.
+func (agentRun) remove(server *client, a *agent, t terminal) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := server.call(ctx, http.MethodDelete, graphPath(a.ID), nil, nil); err != nil {
+		fmt.Fprintf(t.err, "the agent that was imported, %s, could not be removed again: %v\n", a.ID, err)
+	}
 }
 
 func (agentRun) report(ctx context.Context, server *client, id string, t terminal) error {

@@ -183,6 +183,73 @@ func TestAgentRunFollowsOverABrokenConnection(t *testing.T) {
 	}
 }
 
+// A file that is run leaves no agent behind, however its execution ends, unless somebody wants it.
+func TestAgentsThatAreRunFromFilesGoAgain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		file, status string
+		flags        []string
+		removed      int
+	}{
+		"it":         {`{"nodes":[]}`, "COMPLETED", nil, 1},
+		"failed":     {`{"nodes":[]}`, "FAILED", nil, 1},
+		"refused":    {`{"nodes":[]}`, "", nil, 1},
+		"kept":       {`{"nodes":[]}`, "COMPLETED", []string{"--keep"}, 0},
+		"nests":      {`{"sub_graphs":[{}]}`, "COMPLETED", nil, 0},
+		"nests, too": {`{"graph":{"sub_graphs":[{}]}}`, "COMPLETED", nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "agent.json")
+			if err := os.WriteFile(file, []byte(test.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			script := newScript(test.status)
+			var asked []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/api/v2/builder/graphs":
+					_, _ = io.WriteString(w, `{"id":"`+localUser+`","version":1,"name":"Adder"}`)
+				case r.Method == http.MethodDelete:
+					asked = append(asked, r.URL.Path)
+					w.WriteHeader(http.StatusNoContent)
+				case test.status == "" && strings.HasSuffix(r.URL.Path, "/execute"):
+					w.WriteHeader(http.StatusUnprocessableEntity)
+				default:
+					script.ServeHTTP(w, r)
+				}
+			}))
+			t.Cleanup(server.Close)
+			code, _, problems := call(t, nil, append([]string{"agent", "run", file, "--server", server.URL}, test.flags...)...)
+			if (code == 0) != (test.status == "COMPLETED") || len(asked) != test.removed || strings.Contains(problems, "could not be removed") {
+				t.Errorf("exit code %d, removed %s\n%s", code, asked, problems)
+			}
+			if stays := strings.Contains(problems, "which stays, as "+localUser); stays != (test.removed == 0) {
+				t.Errorf("what stays is told wrongly:\n%s", problems)
+			}
+		})
+	}
+}
+
+// What could never be installed is not begun.
+func TestNamesOfTheServersOwnPluginsAreTaken(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "acme")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"plugin.json": `{"name":"acme","version":"1.0.0","protocol":1}`, "acme": "#!/bin/sh\n"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, _, problems := call(t, []string{"PATCHBAY_PLUGIN_DIRS=" + dir}, "plugin", "new", "acme", "--lang", "python")
+	if code != 1 || !strings.Contains(problems, "a plugin of the name acme belongs to the server") || !strings.Contains(problems, "my_acme") {
+		t.Errorf("%d: %s", code, problems)
+	}
+}
+
 // newScript is a server that breaks the first connection after two events.
 func newScript(status string) http.Handler {
 	mux := http.NewServeMux()

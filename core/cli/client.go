@@ -76,7 +76,8 @@ func (p *problem) Error() string {
 	return b.String()
 }
 
-// call sends a request and decodes the answer into result, which may be a *json.RawMessage for the answer as it is.
+// call sends a request and decodes the answer into result, which may be a *json.RawMessage for the answer as it is; nil:
+// there is nothing in it.
 func (c *client) call(ctx context.Context, method, path string, body []byte, result any) error {
 	request, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, bytes.NewReader(body))
 	if err != nil {
@@ -101,6 +102,9 @@ func (c *client) send(request *http.Request, result any) error {
 	}
 	if response.StatusCode >= 400 {
 		return failure(response.StatusCode, raw)
+	}
+	if result == nil {
+		return nil
 	}
 	if err := json.Unmarshal(raw, result); err != nil {
 		return fmt.Errorf("read the server's answer to %s %s: %w", request.Method, request.URL.Path, err)

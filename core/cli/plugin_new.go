@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/patchbay-io/patchbay/core/config"
+	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/scaffold"
 )
 
@@ -16,7 +18,12 @@ type pluginNew struct {
 }
 
 // Run is patchbay plugin new.
-func (c pluginNew) Run(t terminal) error {
+func (c pluginNew) Run(settings *config.Settings, t terminal) error {
+	for _, dir := range settings.PluginDirs {
+		if _, err := plugin.Inspect(filepath.Join(dir, c.Name)); err == nil {
+			return fmt.Errorf("a plugin of the name %s belongs to the server, which would not install another one: choose another name, such as my_%[1]s", c.Name)
+		}
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return err
