@@ -29,6 +29,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/postgres"
+	"github.com/patchbay-io/patchbay/core/server/servertest"
 	proto "github.com/patchbay-io/patchbay/sdk/proto"
 )
 
@@ -217,18 +218,26 @@ var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
 // server is the real binary as a child process.
 type server struct {
-	cmd   *exec.Cmd
-	base  string
-	token string
+	cmd    *exec.Cmd
+	base   string
+	events string // the WebSocket
+	token  string
 }
 
-func startServer(b *testing.B, root, folder, plugins, dsn string) *server {
+// startServer starts one that keeps its data in a folder; several of a database differ in that. More are its settings.
+func startServer(b *testing.B, root, folder, plugins, dsn string, more ...string) *server {
 	b.Helper()
+	rest, err := servertest.FreeAddress("127.0.0.1")
+	must(b, err)
+	events, err := servertest.FreeAddress("127.0.0.1")
+	must(b, err)
 	binary := filepath.Join(root, "bin", "patchbay")
 	env := append(os.Environ(), "PATCHBAY_DATA_DIR="+filepath.Join(folder, "data"), "PATCHBAY_DATABASE_URL="+dsn, "PATCHBAY_PLUGIN_DIRS="+plugins,
-		"PATCHBAY_ADDR=127.0.0.1:18006", "PATCHBAY_WS_ADDR=127.0.0.1:18001", "PATCHBAY_LOG_LEVEL=warn",
+		"PATCHBAY_ADDR="+rest, "PATCHBAY_WS_ADDR="+events, "PATCHBAY_LOG_LEVEL=warn",
+		"PATCHBAY_JWT_SECRET="+servertest.Secret, "PATCHBAY_ENCRYPTION_KEYS="+strings.Repeat("A", 43),
 		"PATCHBAY_RATE_LIMIT_GENERAL=0", "PATCHBAY_RATE_LIMIT_EXECUTION=0")
-	s := &server{cmd: exec.Command(binary, "serve"), base: "http://127.0.0.1:18006"}
+	env = append(env, more...)
+	s := &server{cmd: exec.Command(binary, "serve"), base: "http://" + rest, events: "ws://" + events + "/ws"}
 	s.cmd.Env, s.cmd.Stderr = env, os.Stderr
 	must(b, s.cmd.Start())
 	deadline := time.Now().Add(time.Minute)
@@ -246,11 +255,7 @@ func startServer(b *testing.B, root, folder, plugins, dsn string) *server {
 		}
 		runtime.Gosched()
 	}
-	token := exec.Command(binary, "token", "--user", user)
-	token.Env = env
-	text, err := token.Output()
-	must(b, err)
-	s.token = strings.TrimSpace(string(text))
+	s.token = servertest.Token(b, user)
 	return s
 }
 

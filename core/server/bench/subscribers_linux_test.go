@@ -52,7 +52,7 @@ func BenchmarkSubscribers(b *testing.B) {
 	var opening errgroup.Group
 	opening.SetLimit(8)
 	for i := range w.clients {
-		opening.Go(func() error { return w.dial(&w.clients[i], int32(i), s.token) })
+		opening.Go(func() error { return w.dial(&w.clients[i], int32(i), s) })
 	}
 	must(b, opening.Wait())
 	connected := s.taken(b)
@@ -130,9 +130,9 @@ func watch(subscribers int) (*watching, error) {
 }
 
 // dial connects by the library and goes on without it, by a descriptor that the runtime does not wait for.
-func (w *watching) dial(c *subscriber, i int32, token string) error {
+func (w *watching) dial(c *subscriber, i int32, s *server) error {
 	dialer := websocket.Dialer{ReadBufferSize: 1 << 10, WriteBufferSize: 256}
-	conn, _, err := dialer.Dial("ws://127.0.0.1:18001/ws", http.Header{"Authorization": {"Bearer " + token}})
+	conn, _, err := dialer.Dial(s.events, http.Header{"Authorization": {"Bearer " + s.token}})
 	if err != nil {
 		return err
 	}
