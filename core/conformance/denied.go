@@ -14,11 +14,11 @@ import (
 )
 
 // What programs say that may not do something, with the path before it or behind it, as libraries of Go, Python, Node and
-// others have it.
+// others have it. What was not granted is not there for a plugin that has a root of its own.
 var (
 	deniedAtAll  = regexp.MustCompile(`(?i)permission denied|EACCES`)
-	deniedBefore = regexp.MustCompile(`(/[^:"'\n]*)["']?: (?i:permission denied)`)
-	deniedBehind = regexp.MustCompile(`(?i:permission denied)[^/\n"']*["']?(/[^"'\n]+)`)
+	deniedBefore = regexp.MustCompile(`(/[^:"'\n]*)["']?: (?i:(permission denied|no such file))`)
+	deniedBehind = regexp.MustCompile(`(?i:(permission denied|no such file)[^/\n"']*)["']?(/[^"'\n]+)`)
 	deniedSocket = regexp.MustCompile(`(?i)socket: permission denied|connect EACCES|name resolution|EAI_AGAIN|network is unreachable|lookup .* permission denied`)
 )
 
@@ -26,10 +26,15 @@ var (
 // such thing, or asking would not help.
 func (s *suite) denied(words string) string {
 	var files []string
-	for _, pattern := range []*regexp.Regexp{deniedBefore, deniedBehind} {
-		for _, found := range pattern.FindAllStringSubmatch(words, -1) {
-			path := filepath.Clean(strings.TrimSpace(found[1]))
-			if info, err := os.Stat(path); err != nil { // it is to be made
+	for _, way := range []struct {
+		pattern      *regexp.Regexp
+		path, reason int
+	}{{deniedBefore, 1, 2}, {deniedBehind, 2, 1}} {
+		for _, found := range way.pattern.FindAllStringSubmatch(words, -1) {
+			path := filepath.Clean(strings.TrimSpace(found[way.path]))
+			if info, err := os.Stat(path); err != nil && strings.EqualFold(found[way.reason], "no such file") {
+				continue // for nobody
+			} else if err != nil { // it is to be made
 				path = filepath.Dir(path)
 			} else if !info.IsDir() && unix.Access(path, unix.R_OK) != nil {
 				continue // nobody can grant what whoever grants it has not

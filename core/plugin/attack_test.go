@@ -225,6 +225,56 @@ func TestFoldersOfTheServerAreGrantedToNobody(t *testing.T) {
 	}
 }
 
+// What a plugin was not granted has no name for it: there is nothing to be seen of other files, and no socket to connect
+// to, also with the network permission.
+func TestPluginsSeeNoFilesButTheirs(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "good", "raw_victim")
+	put(t, dir, "good", fmt.Sprintf(withNetwork, "good"))
+	h := startHost(t, Config{Dirs: []string{dir}, Proxy: guarded("127.0.0.2/32")}, testPace())
+	needs(t, h.launcher.system, "files", "file names")
+	others := openFolder(t)
+	socket, datagrams := filepath.Join(others, "socket"), filepath.Join(others, "datagrams")
+	listen(t, "unix", socket)
+	packets, err := net.ListenPacket("unixgram", datagrams)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = packets.Close() })
+	for _, path := range []string{socket, datagrams} {
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	victims, err := filepath.Glob(filepath.Join(h.launcher.runtime.path, "p-*", "plugin-dir*", "plugin*"))
+	if err != nil || len(victims) != 2 {
+		t.Fatalf("sockets %v %v", victims, err)
+	}
+	own, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", h.status("good").PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	victims = slices.DeleteFunc(victims, func(path string) bool { return strings.HasPrefix(path, own+"/") })
+	targets := []target{
+		{"unix", socket}, {"unixgram", datagrams}, {"unix", victims[0]}, {"see", victims[0]}, {"see", socket}, {"see", others},
+		{"see", "/etc/shadow"}, {"see", "/root"}, {"see", "/home"}, {"see", "/var/lib"}, {"see", "/dev/shm"},
+		{"see", filepath.Join(dir, "raw_victim")}, {"write", "/new"}, {"write", "/etc/new"}, {"write", "/usr/new"}, {"write", filepath.Join(dir, "good", "new")},
+	}
+	for _, pid := range []int{os.Getpid(), os.Getppid(), 1, h.status("raw_victim").PID} {
+		for _, way := range []string{"root", "cwd/../../.."} {
+			out := fmt.Sprintf("/proc/%d/%s", pid, way)
+			targets = append(targets, target{"see", out + "/etc/shadow"}, target{"unix", out + socket}, target{"unixgram", out + datagrams})
+		}
+	}
+	if done := h.attack(targets...); len(done) > 0 {
+		t.Errorf("it could %s", strings.Join(done, "\n"))
+	}
+	useful := []target{{"self", ""}, {"own", ""}, {"run", "echo x | cat /dev/stdin > /dev/stdout"}, {"see", "/bin/sh"}, {"read", "/etc/resolv.conf"}}
+	if done := h.attack(useful...); len(done) != len(useful) {
+		t.Errorf("of what it needs it could do %v", done)
+	}
+}
+
 func TestSocketOfSomebodyElseIsNotThePlugins(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -427,9 +477,9 @@ func TestHostilePluginOfAnOrdinaryUserGetsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestHostilePluginWithTheNetwork|^TestGrantedIsToBeHad$|^TestSocketOfSomebodyElse|^TestMemoryIsBounded$|^TestPrivateFolderIsBounded$|^TestInterpreters", "-test.v")
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.run=^TestHostilePluginGetsNothing$|^TestHostilePluginWithTheNetwork|^TestGrantedIsToBeHad$|^TestSocketOfSomebodyElse|^TestPluginsSeeNoFiles|^TestMemoryIsBounded$|^TestPrivateFolderIsBounded$|^TestInterpreters", "-test.v")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), unprivileged+"="+dir, "TMPDIR="+dir, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	said, err := cmd.CombinedOutput()

@@ -70,3 +70,24 @@ func cpu(b *testing.B, pid int) time.Duration {
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
+
+// BenchmarkStart measures what a plugin takes from the start of its process until it is ready.
+func BenchmarkStart(b *testing.B) {
+	config := Config{Dirs: []string{install(b, "good")}}
+	for b.Loop() {
+		b.StopTimer()
+		config.RuntimeDir = runtimeFolder(b)
+		h, err := newHost(config, testPace())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		err = h.Start(b.Context())
+		b.StopTimer()
+		if st := h.Plugins(); err != nil || st[0].State != Ready {
+			b.Fatalf("%v %+v", err, st)
+		}
+		h.Close()
+		b.StartTimer()
+	}
+}

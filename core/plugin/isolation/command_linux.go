@@ -96,8 +96,11 @@ func (p *Process) command(executable, folder *os.File) error {
 			Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: namespaces,
 		},
 	}
-	if p.relayed() { // for the launcher, over this namespace
+	if p.relayed() { // for the launcher, over these namespaces
 		p.Command.SysProcAttr.AmbientCaps = append(p.Command.SysProcAttr.AmbientCaps, unix.CAP_NET_ADMIN)
+	}
+	if p.system.root {
+		p.Command.SysProcAttr.AmbientCaps = append(p.Command.SysProcAttr.AmbientCaps, unix.CAP_SYS_ADMIN)
 	}
 	if id := p.spec.UserID; id != 0 {
 		p.Command.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
@@ -105,7 +108,7 @@ func (p *Process) command(executable, folder *os.File) error {
 			p.Command.SysProcAttr.AmbientCaps = append(p.Command.SysProcAttr.AmbientCaps, unix.CAP_DAC_READ_SEARCH)
 		}
 	}
-	if namespaces&unix.CLONE_NEWUSER != 0 { // the same user, who may have a network namespace this way
+	if namespaces&unix.CLONE_NEWUSER != 0 { // the same user, who may have other namespaces this way
 		p.Command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
 		p.Command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 	}
@@ -114,14 +117,17 @@ func (p *Process) command(executable, folder *os.File) error {
 
 // namespaces are the clone flags of a process.
 func (s *System) namespaces(network bool) uintptr {
-	switch {
-	case !s.network || network && !s.relay:
-		return 0
-	case os.Geteuid() == 0:
-		return unix.CLONE_NEWNET | unix.CLONE_NEWIPC
-	default:
-		return unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWIPC
+	var flags uintptr
+	if s.network && (!network || s.relay) {
+		flags |= unix.CLONE_NEWNET | unix.CLONE_NEWIPC
 	}
+	if s.root {
+		flags |= unix.CLONE_NEWNS
+	}
+	if flags != 0 && os.Geteuid() != 0 {
+		flags |= unix.CLONE_NEWUSER
+	}
+	return flags
 }
 
 // Admit puts the started launcher under its limits and lets it go on.
@@ -145,7 +151,7 @@ func (p *Process) Admit(pid int) error {
 		return err
 	}
 	orders := plan{
-		Path: p.spec.Path, Script: script, Landlock: p.system.landlock > 0, Filter: p.system.filter,
+		Path: p.spec.Path, Dir: p.spec.Dir, Root: p.system.root, Script: script, Landlock: p.system.landlock > 0, Filter: p.system.filter,
 		Network: p.spec.Network, Relay: p.relayed(), Files: p.spec.Files, Search: p.search,
 	}
 	if !slices.ContainsFunc(p.spec.Files, func(f File) bool { return f.Write }) {

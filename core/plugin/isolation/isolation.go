@@ -1,6 +1,7 @@
 // Package isolation starts the processes of plugins so that they have what they were granted and nothing else, as far as
-// the system can deny it: a user of their own, files by Landlock, no network but a proxy, no privileges, few system calls,
-// bounded memory and processes. It knows nothing of the protocol that the processes speak, nor of who grants what.
+// the system can deny it: a user and a root of their own, files by Landlock, no network but a proxy, no privileges, few
+// system calls, bounded memory and processes. It knows nothing of the protocol that the processes speak, nor of who grants
+// what.
 //
 // A process begins as this program once more. That copy, the launcher, has been put into its control groups and
 // namespaces from outside, denies itself the rest, and then becomes the plugin: the process id stays.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
 )
 
 // What every process may read: programs, libraries, their configuration, roots of trust, time zones. Of /etc, which holds
@@ -68,39 +69,55 @@ func usablePath(path string, spec Spec) string {
 	return strings.Join(usable, string(filepath.ListSeparator))
 }
 
-// restrict leaves this process the files of its plan. It is in its working folder.
-func restrict(p plan) error {
-	config := landlock.V11
-	if p.Network {
-		config.HandledAccessNet = 0
-	}
-	var handled landlock.AccessFSSet
-	if landlockVersion() >= 2 {
-		handled = landlock.AccessFSSet(ll.AccessFSRefer)
-	}
-	var rules []landlock.Rule
-	grant := func(path string, access landlock.AccessFSSet) error {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if !info.IsDir() {
-			access &= accessFile
-		}
-		access &= ^landlock.AccessFSSet(ll.AccessFSRefer) | handled
-		rules = append(rules, landlock.PathAccess(access, path))
-		return nil
-	}
-	optional := readable
-	if p.Network {
-		optional = append(optional[:len(optional):len(optional)], readableForNetwork...)
+// granted is what every process may read, where it is there.
+func granted(network bool) []string {
+	paths := slices.Clone(readable)
+	if network {
+		paths = append(paths, readableForNetwork...)
 	}
 	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if path := os.Getenv(name); path != "" {
-			optional = append(optional[:len(optional):len(optional)], path)
+			paths = append(paths, path)
 		}
 	}
-	for _, path := range optional {
+	return paths
+}
+
+// knownRights are those of Landlock's versions, the first one first.
+var knownRights = []landlock.Config{
+	landlock.V1, landlock.V2, landlock.V3, landlock.V4, landlock.V5, landlock.V6, landlock.V7, landlock.V8, landlock.V9, landlock.V10, landlock.V11,
+}
+
+// restrict leaves this thread, and what it becomes, the files of its plan. It is in its working folder. Other threads are
+// not asked to follow, which would need /proc: the exec ends them.
+func restrict(p plan) error {
+	handled := knownRights[min(landlockVersion(), len(knownRights))-1]
+	if p.Network {
+		handled.HandledAccessNet = 0
+	}
+	rules, err := ll.LandlockCreateRuleset(&ll.RulesetAttr{
+		HandledAccessFS: uint64(handled.HandledAccessFS), HandledAccessNet: uint64(handled.HandledAccessNet), Scoped: uint64(handled.Scoped),
+	}, 0)
+	if err != nil {
+		return fmt.Errorf("restrict files: %w", err)
+	}
+	defer func() { _ = unix.Close(rules) }()
+	grant := func(path string, access landlock.AccessFSSet) error {
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.Close(fd) }()
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			access &= accessFile
+		}
+		return ll.LandlockAddPathBeneathRule(rules, &ll.PathBeneathAttr{AllowedAccess: uint64(access & handled.HandledAccessFS), ParentFd: fd}, 0)
+	}
+	for _, path := range granted(p.Network) {
 		_ = grant(path, accessRead) // what is not there, or not for this user, is not needed
 	}
 	for _, path := range devices {
@@ -113,8 +130,12 @@ func restrict(p plan) error {
 		return fmt.Errorf("grant the working folder: %w", err)
 	}
 	if !p.Probe {
-		// By its descriptor: the way there need not be open to the plugin's user.
-		if err := grant("/proc/self/fd/"+strconv.Itoa(folderFile), accessRead); err != nil {
+		// By its descriptor, where there is the system's root: the way there need not be open to the plugin's user.
+		folder := "/proc/self/fd/" + strconv.Itoa(folderFile)
+		if p.Root {
+			folder = filepath.Dir(p.Path)
+		}
+		if err := grant(folder, accessRead); err != nil {
 			return fmt.Errorf("grant the plugin's folder: %w", err)
 		}
 	}
@@ -127,7 +148,7 @@ func restrict(p plan) error {
 			return fmt.Errorf("grant the file %s: %w", f.Path, err)
 		}
 	}
-	if err := config.BestEffort().Restrict(rules...); err != nil {
+	if err := ll.LandlockRestrictSelf(rules, 0); err != nil {
 		return fmt.Errorf("restrict files: %w", err)
 	}
 	return nil

@@ -51,6 +51,11 @@ func launch() error {
 			return err
 		}
 	}
+	if p.Root {
+		if err := enterRoot(p); err != nil {
+			return err
+		}
+	}
 	if err := limit(p); err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func Probe(config Config) (*System, error) { return &System{config: config}, nil
 // Features are what can be denied here and what cannot.
 func (s *System) Features() []Feature {
 	var all []Feature
-	for _, name := range []string{"users", "network", "egress", "files", "system calls", "memory", "processes", "processor time"} {
+	for _, name := range []string{"users", "network", "egress", "files", "file names", "system calls", "memory", "processes", "processor time"} {
 		all = append(all, Feature{
 			Name: name, Detail: "not isolated on this system",
 			Advice: "install plugins that you trust only, or run the server on Linux",

@@ -4,6 +4,8 @@ package isolation
 type plan struct {
 	Probe     bool   `json:"probe,omitempty"` // exit when all has been denied
 	Path      string `json:"path"`
+	Dir       string `json:"dir"`              // the working folder
+	Root      bool   `json:"root,omitempty"`   // enter a root of its own
 	Script    bool   `json:"script,omitempty"` // executed by its path: its interpreter must open it again
 	Landlock  bool   `json:"landlock"`
 	Filter    bool   `json:"filter"`

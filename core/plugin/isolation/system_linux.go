@@ -26,7 +26,7 @@ func Probe(config Config) (*System, error) {
 		return nil, err
 	}
 	s := &System{config: config, means: found}
-	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeNetwork(), s.describeEgress(), s.describeFilter())
+	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeRoot(), s.describeNetwork(), s.describeEgress(), s.describeFilter())
 	s.groups = openGroups(config.Key)
 	s.features = append(s.features, s.describeGroups()...)
 	return s, nil
@@ -42,6 +42,8 @@ type means struct {
 	netFail   error
 	relay     bool // and of those with it, which have a listener in theirs
 	relayFail error
+	root      bool // each process has one of its own, with what was granted to it
+	rootFail  error
 }
 
 // known remembers means: they do not change while this program runs, and finding out takes time.
@@ -73,7 +75,7 @@ func findMeans(users Range) (means, error) {
 // the other one is left out.
 func choose(m means, root bool, try func(m means, network bool) error) (means, error) {
 	all := m
-	all.users, all.network, all.relay = root, true, true
+	all.users, all.network, all.root, all.relay = root, true, true, true
 	if try(all, false) == nil && try(all, true) == nil {
 		return all, nil
 	}
@@ -88,6 +90,9 @@ func choose(m means, root bool, try func(m means, network bool) error) (means, e
 	m.network = true
 	m.netFail = try(m, false)
 	m.network = m.netFail == nil
+	m.root = true
+	m.rootFail = try(m, false)
+	m.root = m.rootFail == nil
 	if m.relayFail = m.netFail; m.network {
 		m.relay = true
 		m.relayFail = try(m, true)
@@ -125,7 +130,7 @@ func (s *System) try(network bool) error {
 	}
 	timer := time.AfterFunc(10*time.Second, func() { _ = p.Command.Process.Kill() })
 	defer timer.Stop()
-	err = p.order(plan{Probe: true, Landlock: s.landlock > 0, Filter: s.filter, Network: network, Relay: p.relayed()})
+	err = p.order(plan{Probe: true, Path: p.spec.Path, Dir: dir, Root: s.root, Landlock: s.landlock > 0, Filter: s.filter, Network: network, Relay: p.relayed()})
 	if err = errors.Join(err, p.Command.Wait()); err != nil {
 		return fmt.Errorf("%w %s", err, said.text)
 	}
@@ -204,6 +209,16 @@ func (s *System) describeLandlock() Feature {
 	if !f.Have {
 		f.Detail = "no Landlock: plugins read what their user can read"
 		f.Advice = "run Linux 5.13 or later with landlock among the security modules (lsm=…,landlock), and a container runtime that lets it through"
+	}
+	return f
+}
+
+func (s *System) describeRoot() Feature {
+	f := Feature{Name: "file names", Have: s.root, Detail: "each plugin has a root of its own, with nothing in it but what it was granted"}
+	if !f.Have {
+		f.Detail = fmt.Sprintf("plugins share the system's root: they see which files exist, and those with the network permission "+
+			"can connect to sockets in the file system that are open to their user, such as Postgres': %v", s.rootFail)
+		f.Advice = "run Linux 5.12 or later and let this user have mount namespaces (unprivileged user namespaces, or CAP_SYS_ADMIN)"
 	}
 	return f
 }

@@ -32,7 +32,7 @@ func main() {
 		"file":    readFile,
 		"network": askNetwork,
 		"sullen": func(context.Context) (string, error) {
-			if _, err := os.ReadFile(file); errors.Is(err, os.ErrPermission) {
+			if _, err := os.ReadFile(file); err != nil {
 				return "", errors.New("cannot work: permission denied")
 			}
 			return "Ada", nil

@@ -61,6 +61,9 @@ func try(t target) error {
 			return fmt.Errorf("nothing was read: %w", err)
 		}
 		return nil
+	case "see": // that a file exists
+		_, err := os.Lstat(t.What)
+		return err
 	case "write":
 		f, err := os.OpenFile(t.What, os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
