@@ -139,13 +139,13 @@ func (h *looks) AfterQuery(_ context.Context, e *bun.QueryEvent) {
 // A server of which nobody wants anything asks the database nothing, and is exact with those that came meanwhile.
 func TestIdleServerDoesNotLookForOthers(t *testing.T) {
 	t.Parallel()
-	db, c := postgrestest.DB(t), newClock()
+	seen := &looks{}
+	db, c := postgrestest.DB(t).WithQueryHook(seen), newClock()
 	first := server(t, db, c)
 	first.cancel() // only the test synchronises
 	<-first.done
 	first.synchronise(t.Context()) // which forgets what came before
-	seen := &looks{}
-	db.AddQueryHook(seen)
+	seen.n.Store(0)
 	for range 5 {
 		first.synchronise(t.Context())
 	}
