@@ -72,7 +72,7 @@ func TestBrokenPluginsAreNamedAndDoNoHarm(t *testing.T) {
 		"raw_stray": {"welcome to my plugin"},
 		"raw_liar":  {"somebody_else", "2.0.0", "protocol version 7", "no-uuid", "Bad Name"},
 		"needy":     {`needs the setting "token"`},
-		"nobinary":  {"nobinary/nobinary", "must be the same"},
+		"nobinary":  {"no file nobinary", "must be the same"},
 		"future":    {"protocol 2"},
 		"garbage":   {"plugin.json"},
 		"renamed":   {`"other"`},
