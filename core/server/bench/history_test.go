@@ -133,6 +133,3 @@ func (s *server) paced(b *testing.B, graph string, perSecond float64) figure {
 	slices.Sort(all)
 	return figure{float64(len(all)) / time.Since(began).Seconds(), all[len(all)/2], all[len(all)*99/100]}
 }
-
-// callers are connections with what each of them sends. They share the machine with the server, so each is a connection
-// and no more than that.
