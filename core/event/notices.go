@@ -92,27 +92,48 @@ func (n *notices) hear(ctx context.Context, began func(), take func(string)) (he
 	if err := listener.Listen(ctx, channel); err != nil {
 		return false, fmt.Errorf("listen: %w", err)
 	}
-	began()
-	asked := true // whether it is about to hear itself
-	if err := n.ask(ctx); err != nil {
+	if err := n.hearItself(ctx, listener); err != nil {
 		return false, err
 	}
+	began()
+	asked := false // whether it is about to hear itself
 	for {
 		_, text, err := listener.ReceiveTimeout(ctx, quiet)
 		var timeout net.Error
 		switch {
 		case err == nil:
-			heard, asked = true, false
+			asked = false
 			take(text)
 		case !errors.As(err, &timeout) || !timeout.Timeout():
-			return heard, err
+			return true, err
 		case asked:
-			return heard, errUnheard
+			return true, errUnheard
 		default:
 			asked = true
 			if err := n.ask(ctx); err != nil {
-				return heard, err
+				return true, err
 			}
+		}
+	}
+}
+
+// hearItself waits until the listener hears. LISTEN is sent without an answer being waited for, and what is notified of
+// before the database has come to it is lost. What is heard is no news: began comes afterwards.
+func (n *notices) hearItself(ctx context.Context, listener *pgdriver.Listener) error {
+	begun := time.Now()
+	for pause := 50 * time.Millisecond; ; pause *= 2 {
+		if err := n.ask(ctx); err != nil {
+			return err
+		}
+		_, _, err := listener.ReceiveTimeout(ctx, pause)
+		var timeout net.Error
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &timeout) || !timeout.Timeout():
+			return err
+		case time.Since(begun) > quiet:
+			return errUnheard
 		}
 	}
 }
