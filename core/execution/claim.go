@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -130,9 +131,9 @@ func (g *generation) claimWork(ctx context.Context) error {
 func (g *generation) claimAll(ctx context.Context) error {
 	for turns := 0; ; {
 		g.mu.Lock()
-		free, spare, arrivals := g.seats.free()-len(g.queue), g.seats.spare(), g.arrivals
-		wanted := g.hungry && free+spare > 0 && !g.draining
 		alone := g.claims.alone || g.bounded(nil)
+		free, spare, wanted := g.room(alone)
+		arrivals := g.arrivals
 		args := g.claimArguments(free, spare, alone)
 		g.mu.Unlock()
 		if !wanted {
@@ -167,10 +168,27 @@ func (g *generation) claimAll(ctx context.Context) error {
 	}
 }
 
+// room is how much to claim, and whether to do so now: not for every seat that becomes free, as long as enough was
+// claimed ahead. What is bounded is counted as running from its claim on, so it is not claimed ahead. The lock is held.
+func (g *generation) room(alone bool) (free, spare int, wanted bool) {
+	free, spare = g.seats.free()-len(g.queue), g.seats.spare()
+	wanted = free+spare > 0
+	if !alone {
+		ahead := g.pace.ahead(time.Now())
+		free += ahead
+		wanted = wanted && ahead == 0 || free > ahead/2
+	}
+	return free, spare, wanted && g.hungry && !g.draining
+}
+
 // claimArguments are those of claimStatement. The lock is held.
 func (g *generation) claimArguments(free, spare int, alone bool) []any {
+	here := maps.Clone(g.seats.users)
+	for _, e := range g.queue {
+		here[e.who.user]++
+	}
 	var users, counts column
-	for user, n := range g.seats.users {
+	for user, n := range here {
 		users.text(user)
 		counts.int(int64(n))
 	}

@@ -28,7 +28,9 @@ type generation struct {
 	mu       sync.Mutex
 	entries  map[uuid.UUID]*entry
 	queue    []*entry // those without a seat, oldest first
+	coming   int      // that are being committed to join them
 	seats    seats
+	pace     pace
 	backlog  backlog
 	parked   map[uuid.UUID]*run // some of those that wait for any server: those that this one accepted
 	hungry   bool               // something may wait that this server could take

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,7 @@ type entry struct {
 	stops    []uuid.UUID // executions of the tree to stop as soon as it runs
 	retried  bool        // its rows were refused by the database once
 	bounded  bool        // its end may let others run, on any server
+	queued   time.Time   // since when it waits here for a seat
 }
 
 // maxParked bounds the executions that wait and are kept in memory too, so that they need not be read again.
@@ -46,7 +48,8 @@ func (b *Busy) Error() string {
 // busyFor is after how long a refused client should come back.
 const busyFor = 5 * time.Second
 
-// enqueue runs a new execution now, or commits it for the server that has room first.
+// enqueue runs a new execution now, or commits it: for this server, if nothing else waits and it will have room in a moment,
+// else for the one that has room first.
 func (g *generation) enqueue(e *entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -63,9 +66,39 @@ func (g *generation) enqueue(e *entry) {
 		e.accepted(busy)
 		return
 	}
-	g.backlog.add(e.who.user, 1)
 	c := &commit{bytes: len(e.root.inputs)}
 	c.begin(e.root)
+	if !g.hungry && !g.bounded(e.root) && len(g.queue)+g.coming < g.pace.ahead(time.Now()) {
+		g.keepHere(e, c)
+	} else {
+		g.leaveToAny(e, c)
+	}
+	g.trees.Add(1)
+	go func() {
+		defer g.trees.Done()
+		g.writer.submit(g.ctx, c)
+	}()
+}
+
+// keepHere lets an execution wait for this server's next seat. The lock is held.
+func (g *generation) keepHere(e *entry, c *commit) {
+	g.coming++
+	accepted := e.accepted
+	e.accepted = nil
+	c.done = func(err error) {
+		g.mu.Lock()
+		g.coming--
+		g.mu.Unlock()
+		if err == nil {
+			g.own(e)
+		}
+		accepted(err)
+	}
+}
+
+// leaveToAny lets an execution wait for any server. The lock is held.
+func (g *generation) leaveToAny(e *entry, c *commit) {
+	g.backlog.add(e.who.user, 1)
 	c.states[0].waits = true
 	c.done = func(err error) {
 		g.mu.Lock()
@@ -81,11 +114,6 @@ func (g *generation) enqueue(e *entry) {
 		}
 		e.accepted(err)
 	}
-	g.trees.Add(1)
-	go func() {
-		defer g.trees.Done()
-		g.writer.submit(g.ctx, c)
-	}()
 }
 
 // bounded says that what runs on all servers must be counted before an execution of this root begins; of nil, before any.
@@ -132,8 +160,18 @@ func (g *generation) own(e *entry) {
 		g.launch(e) // ending it takes no seat's worth of work
 		return
 	}
-	g.queue = append(g.queue, e)
+	e.queued = time.Now()
+	at := len(g.queue)
+	for at > 0 && e.before(g.queue[at-1]) {
+		at--
+	}
+	g.queue = slices.Insert(g.queue, at, e)
 	g.fill()
+}
+
+// before says that e goes before one of the same user's that has come earlier.
+func (e *entry) before(other *entry) bool {
+	return e.who.user == other.who.user && e.root != nil && other.root != nil && e.root.priority > other.root.priority
 }
 
 // launch runs an entry. The lock is held.
@@ -146,6 +184,7 @@ func (g *generation) launch(e *entry) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.seats.leave(e.who)
+		g.pace.end(time.Now())
 		delete(g.entries, e.id)
 		switch {
 		case err == nil || g.ctx.Err() != nil:
@@ -198,11 +237,12 @@ func (g *generation) later(e *entry) {
 		g.launch(e)
 		return
 	}
+	e.queued = time.Now()
 	g.queue = append(g.queue, e)
 	g.fill()
 }
 
-// fill gives free seats to the queue, which is short: what there was no room for was not claimed. The lock is held.
+// fill gives free seats to the queue, which is short: little is claimed before there is room. The lock is held.
 func (g *generation) fill() {
 	if len(g.queue) == 0 || g.draining || g.ctx.Err() != nil {
 		return
@@ -215,6 +255,39 @@ func (g *generation) fill() {
 		} else {
 			g.queue = append(g.queue, e)
 		}
+	}
+}
+
+// giveBackQueued leaves what was claimed in vain to whoever has room.
+func (g *generation) giveBackQueued() {
+	g.mu.Lock()
+	var late []*entry
+	g.queue = slices.DeleteFunc(g.queue, func(e *entry) bool {
+		if time.Since(e.queued) < queuedFor {
+			return false
+		}
+		late = append(late, e)
+		delete(g.entries, e.id)
+		return true
+	})
+	g.mu.Unlock()
+	for _, e := range late {
+		g.giveBack(e.id)
+	}
+	if len(late) == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range late {
+		if e.root != nil {
+			g.park(e.root)
+			g.backlog.add(e.who.user, 1)
+		}
+	}
+	g.crave()
+	if g.config.Bus != nil && g.others.Load() {
+		g.config.Bus.Work()
 	}
 }
 

@@ -311,6 +311,91 @@ func TestServersWithRoomTakeWhatWaits(t *testing.T) {
 	}
 }
 
+// What a server has taken for seats that it believed to become free soon goes to one that has room.
+func TestWhatIsTakenAheadIsGivenBack(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency = 1 })
+	quick := h.one("m")
+	gen, err := h.generation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := func() int {
+		gen.mu.Lock()
+		defer gen.mu.Unlock()
+		return gen.pace.ahead(time.Now())
+	}
+	for deadline := time.Now().Add(30 * time.Second); ahead() < 2; {
+		if h.finished(h.execute(quick, `{"x":0}`)); time.Now().After(deadline) {
+			t.Fatal("many executions end, and none is expected to end soon")
+		}
+	}
+	for len(h.runner.began) > 0 {
+		<-h.runner.began
+	}
+	release := h.runner.holdNode("n")
+	g := h.one("n")
+	ids := []string{h.execute(g, `{"x":0}`)}
+	h.expectBegins("n")
+	gen.mu.Lock()
+	for range maxQueue * int(paceSpan/aheadFor) * 2 { // so that it does not depend on how fast this machine is
+		gen.pace.end(time.Now())
+	}
+	gen.mu.Unlock()
+	for i := range 5 {
+		ids = append(ids, h.execute(g, fmt.Sprintf(`{"x":%d}`, i+1)))
+	}
+	owned := 0
+	if err := h.db.QueryRowContext(t.Context(), `SELECT count(*) FROM execution WHERE owner IS NOT NULL AND status = 'QUEUED'`).Scan(&owned); err != nil {
+		t.Fatal(err)
+	}
+	if owned != 5 {
+		t.Errorf("the server took %d of 5", owned)
+	}
+	other := h.beside(func(c *Config) { c.Concurrency = 3 })
+	for _, id := range ids[1:] {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		if err := other.Wait(ctx, "u", id); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	release()
+	if d := h.finished(ids[0]); d.Status != Completed {
+		t.Errorf("%s", d.Status)
+	}
+}
+
+func TestPace(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	var p pace
+	if n := p.ahead(at(0)); n != 0 {
+		t.Errorf("%d before anything ended", n)
+	}
+	for ms := range 600 { // one in 10 ms
+		if ms%10 == 0 {
+			p.end(at(ms))
+		}
+	}
+	if n := p.ahead(at(599)); n < 8 || n > 10 {
+		t.Errorf("%d, of ten in 100 ms", n)
+	}
+	if n := p.ahead(at(800)); n < 3 || n > 6 {
+		t.Errorf("%d when nothing has ended for 200 ms", n)
+	}
+	if n := p.ahead(at(1300)); n != 0 {
+		t.Errorf("%d when nothing has ended for 700 ms", n)
+	}
+	for range 10_000 {
+		p.end(at(1301))
+	}
+	if n := p.ahead(at(1302)); n != maxQueue {
+		t.Errorf("%d at most", n)
+	}
+}
+
 // Servers that claim at once take each execution once.
 func TestServersShareWhatWaits(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ func (g *generation) keepHouse(ctx context.Context) error {
 func (g *generation) houseRound(ctx context.Context, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	g.giveBackQueued()
 	if n%30 == 0 {
 		if err := g.adopt(ctx); err != nil {
 			return err

@@ -33,7 +33,7 @@ func (h *harness) age(id string, days int) string {
 		`UPDATE value x SET ` + of("execution_id") + ` FROM (SELECT ?0 AS days) n WHERE execution_id IN (SELECT id FROM execution WHERE root_id = ?1)`,
 		`UPDATE execution x SET ` + of("id") + `, ` + of("root_id") + `, ` + of("parent_id") + `, created_at = created_at - n.days * interval '24 hours', ended_at = ended_at - n.days * interval '24 hours'
 			FROM (SELECT ?0 AS days) n WHERE root_id = ?1`,
-		`TRUNCATE execution_count, execution_delta`,
+		`TRUNCATE execution_delta, execution_count`,
 		`INSERT INTO execution_delta SELECT user_id, graph_id, parent_id IS NOT NULL, (created_at AT TIME ZONE 'UTC')::date, status, count(*) FROM execution GROUP BY 1, 2, 3, 4, 5`,
 	} {
 		if _, err := h.db.ExecContext(h.t.Context(), script, days, id); err != nil {
@@ -210,7 +210,7 @@ func TestLargeTreesGo(t *testing.T) {
 		INSERT INTO execution (id, root_id, parent_id, user_id, graph_id, graph_version, plan_id, status, inputs, created_at, ended_at)
 		SELECT (left(id::text, 14) || right(gen_random_uuid()::text, 22))::uuid, root_id, ?0, user_id, graph_id, graph_version, plan_id, status, inputs, created_at, ended_at
 		FROM execution, generate_series(1, ?1) WHERE parent_id = ?0;
-		TRUNCATE execution_count, execution_delta;
+		TRUNCATE execution_delta, execution_count;
 		INSERT INTO execution_delta SELECT user_id, graph_id, parent_id IS NOT NULL, (created_at AT TIME ZONE 'UTC')::date, status, count(*) FROM execution GROUP BY 1, 2, 3, 4, 5`, id, 2*executionsAtOnce); err != nil {
 		t.Fatal(err)
 	}

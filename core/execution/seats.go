@@ -1,5 +1,7 @@
 package execution
 
+import "time"
+
 // seats are what runs on this server at once, and who may run more. They are used under their owner's lock.
 type seats struct {
 	total int
@@ -40,4 +42,44 @@ func (s *seats) leave(who userGraph) {
 	if s.users[who.user]--; s.users[who.user] == 0 {
 		delete(s.users, who.user)
 	}
+}
+
+// Bounds of what waits on a server for its seats, beyond those that are free.
+const (
+	// aheadFor is how long it takes to begin all that, if executions go on ending as they have.
+	aheadFor = 100 * time.Millisecond
+	maxQueue = 64
+	// queuedFor is how long it may take in the end, before it is left to whoever has room.
+	queuedFor = time.Second
+)
+
+// pace is how fast executions end on this server. Where many end every moment, one claim is for many of them, or none is
+// needed; where they take long, nothing is taken before there is room for it, so that another server may have it. It is
+// used under its owner's lock.
+type pace struct {
+	began         time.Time // the present span
+	ended, before int       // in it, and in the one before
+}
+
+const paceSpan = 250 * time.Millisecond
+
+func (p *pace) roll(now time.Time) {
+	switch age := now.Sub(p.began); {
+	case age < paceSpan:
+	case age < 2*paceSpan:
+		p.began, p.ended, p.before = p.began.Add(paceSpan), 0, p.ended
+	default:
+		p.began, p.ended, p.before = now, 0, 0
+	}
+}
+
+func (p *pace) end(now time.Time) {
+	p.roll(now)
+	p.ended++
+}
+
+// ahead is how many seats will become free soon.
+func (p *pace) ahead(now time.Time) int {
+	p.roll(now)
+	return min(maxQueue, int(time.Duration(p.ended+p.before)*aheadFor/(paceSpan+now.Sub(p.began))))
 }
