@@ -1,10 +1,15 @@
 // Package event carries wake-ups between the servers of one database: that rows of an execution were committed, that
 // somebody wants one stopped, or that one waits for a server to run it. Only ids travel, and whoever is woken reads what is
 // committed. A wake-up may be lost; then the others find by looking now and then what they would have been told.
+//
+// Passing progress, which is never committed, travels itself, of executions that another server has said it watches.
 package event
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +27,10 @@ type Handlers struct {
 	Stop func()
 	// Work says that executions were committed that nobody runs.
 	Work func()
+	// Watched says that another server watches executions, for some time to come.
+	Watched func(executions []uuid.UUID)
+	// Progress brings passing progress of an execution that runs on another server.
+	Progress func(execution uuid.UUID, frame json.RawMessage)
 }
 
 // Config is what a Bus needs.
@@ -50,6 +59,9 @@ const (
 	maxIDs    = 200 // of one notice, whose text has at most 8,000 bytes
 	maxQueued = 20_000
 	sendLimit = 5 * time.Second
+	// maxText is the longest text of progress; what does not fit is lost.
+	maxText     = 7900
+	maxProgress = 1 << 20 // bytes that wait to be sent; what comes then is lost
 )
 
 // Bus sends and hears by NATS or else by NOTIFY and LISTEN of Postgres.
@@ -66,6 +78,9 @@ type Bus struct {
 	overflow bool // more than can be named
 	stop     bool
 	work     bool
+	watched  []uuid.UUID
+	progress []string // lines of an id and a frame
+	size     int      // of progress
 }
 
 // Open makes a bus that gathers what it is to send. Start lets it send and hear. The error is about the URL of NATS, or
@@ -138,6 +153,29 @@ func (b *Bus) Work() {
 	b.rouse()
 }
 
+// Watch asks the other servers for progress of executions, for some time. It does not wait.
+func (b *Bus) Watch(executions ...uuid.UUID) {
+	if len(executions) == 0 {
+		return
+	}
+	b.mu.Lock()
+	b.watched = append(b.watched, executions[:min(len(executions), maxQueued-len(b.watched))]...)
+	b.mu.Unlock()
+	b.rouse()
+}
+
+// Progress brings passing progress, which may be lost, to the servers that watch the execution. It does not wait.
+func (b *Bus) Progress(execution uuid.UUID, frame json.RawMessage) {
+	line := execution.String() + " " + string(frame)
+	b.mu.Lock()
+	if b.size+len(line) <= maxProgress && len(line) <= maxText {
+		b.progress = append(b.progress, line)
+		b.size += len(line)
+	}
+	b.mu.Unlock()
+	b.rouse()
+}
+
 func (b *Bus) rouse() {
 	select {
 	case b.wake <- struct{}{}:
@@ -182,25 +220,34 @@ func (b *Bus) gathered() []string {
 	if b.overflow {
 		texts = append(texts, "changed")
 	}
+	texts = append(texts, naming("changed", slices.Collect(maps.Keys(b.changed)))...)
+	texts = append(texts, naming("watched", b.watched)...)
+	clear(b.changed)
 	var text strings.Builder
-	n := 0
-	for id := range b.changed {
-		if n == 0 {
-			text.WriteString("changed")
-		}
-		text.WriteByte(' ')
-		text.WriteString(id.String())
-		if n++; n == maxIDs {
-			texts = append(texts, text.String())
+	for i, line := range b.progress {
+		if text.WriteString(line); i+1 == len(b.progress) || text.Len()+1+len(b.progress[i+1]) > maxText {
+			texts = append(texts, "progress "+text.String())
 			text.Reset()
-			n = 0
+		} else {
+			text.WriteByte('\n') // which no frame has
 		}
 	}
-	if n > 0 {
+	b.stop, b.work, b.overflow, b.watched, b.progress, b.size = false, false, false, nil, nil, 0
+	return texts
+}
+
+// naming is what says something of executions, in as many texts as it takes.
+func naming(what string, executions []uuid.UUID) []string {
+	var texts []string
+	for some := range slices.Chunk(executions, maxIDs) {
+		var text strings.Builder
+		text.WriteString(what)
+		for _, id := range some {
+			text.WriteByte(' ')
+			text.WriteString(id.String())
+		}
 		texts = append(texts, text.String())
 	}
-	clear(b.changed)
-	b.stop, b.work, b.overflow = false, false, false
 	return texts
 }
 
@@ -210,24 +257,39 @@ func (b *Bus) tell(ctx context.Context, text string) error {
 	return b.carrier.send(ctx, b.config.Server.String()+" "+text)
 }
 
-// take tells the handlers what another server sent.
+// take tells the handlers what another server sent. What it does not understand is of a newer version.
 func (b *Bus) take(text string) {
-	words := strings.Fields(text)
-	if len(words) < 2 || words[0] == b.config.Server.String() {
+	from, text, _ := strings.Cut(text, " ")
+	if from == b.config.Server.String() {
 		return
 	}
-	switch words[1] {
+	what, text, _ := strings.Cut(text, " ")
+	switch what {
 	case "stop":
 		b.handlers.Stop()
 	case "work":
 		b.handlers.Work()
 	case "changed":
-		var ids []uuid.UUID
-		for _, word := range words[2:] {
-			if id, err := uuid.Parse(word); err == nil {
-				ids = append(ids, id)
+		b.handlers.Changed(named(text))
+	case "watched":
+		b.handlers.Watched(named(text))
+	case "progress":
+		for line := range strings.SplitSeq(text, "\n") {
+			id, frame, _ := strings.Cut(line, " ")
+			if execution, err := uuid.Parse(id); err == nil {
+				b.handlers.Progress(execution, json.RawMessage(frame))
 			}
 		}
-		b.handlers.Changed(ids)
 	}
+}
+
+// named are the executions that a text names; nil: it names none.
+func named(text string) []uuid.UUID {
+	var ids []uuid.UUID
+	for word := range strings.FieldsSeq(text) {
+		if id, err := uuid.Parse(word); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

@@ -1,6 +1,9 @@
 package event_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +29,8 @@ type ear struct {
 	all     int // times that it was told to look at everything
 	stopped int
 	work    int
+	watched []uuid.UUID
+	frames  []string // of progress, behind their executions
 }
 
 func newEar(t *testing.T, dsn, nats string) *ear {
@@ -59,6 +64,16 @@ func newEar(t *testing.T, dsn, nats string) *ear {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			e.work++
+		},
+		Watched: func(ids []uuid.UUID) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.watched = append(e.watched, ids...)
+		},
+		Progress: func(execution uuid.UUID, frame json.RawMessage) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.frames = append(e.frames, execution.String()+string(frame))
 		},
 	})
 	t.Cleanup(func() {
@@ -123,6 +138,42 @@ func hearWhatChanged(t *testing.T, newEar func() *ear) {
 	defer a.mu.Unlock()
 	if len(a.heard) != 0 {
 		t.Errorf("a hears itself %d times", len(a.heard))
+	}
+}
+
+// Progress comes in its order, however much there is, to the servers that asked for it. A frame that is too large is lost.
+func TestProgressComesInOrder(t *testing.T) {
+	t.Parallel()
+	over(t, progressComesInOrder)
+}
+
+func progressComesInOrder(t *testing.T, newEar func() *ear) {
+	a, b := newEar(), newEar()
+	ids := make([]uuid.UUID, 450) // more than one notice holds
+	for i := range ids {
+		ids[i] = uuid.New()
+	}
+	b.Watch(ids...)
+	a.until(t, "a knows what b watches", func() bool { return len(a.watched) == len(ids) })
+	var want []string
+	for i := range 300 {
+		frame := fmt.Sprintf(`{"type":"node.progress","delta":"%d %s"}`, i, strings.Repeat("x", i))
+		a.Progress(ids[i], json.RawMessage(frame))
+		want = append(want, ids[i].String()+frame)
+		if i == 100 {
+			a.Progress(ids[i], json.RawMessage(`"`+strings.Repeat("x", 8000)+`"`))
+		}
+	}
+	b.until(t, "b has heard all progress", func() bool { return len(b.frames) >= len(want) })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.Equal(b.frames, want) {
+		t.Errorf("it comes in another order, or something else does: %d frames", len(b.frames))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.frames) != 0 || len(b.watched) != 0 {
+		t.Error("they hear themselves")
 	}
 }
 

@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net"
 	"net/url"
@@ -42,7 +43,7 @@ func TestListeningMayBeginLate(t *testing.T) {
 				close(began)
 			}
 		},
-		Stop: func() {}, Work: func() {},
+		Stop: func() {}, Work: func() {}, Watched: func([]uuid.UUID) {}, Progress: func(uuid.UUID, json.RawMessage) {},
 	})
 	asked := false
 	for deadline := time.Now().Add(30 * time.Second); !asked; {

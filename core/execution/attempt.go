@@ -282,7 +282,7 @@ func (a *attempt) take(use func([]output)) {
 
 func (a *attempt) progress(p *proto.Progress) {
 	r, e := a.c.run, a.c.exec
-	a.t.s.hub.publishProgress(r.id, func() json.RawMessage {
+	elsewhere := a.t.s.hub.publishProgress(r.id, func() json.RawMessage {
 		hidden := r.mask()
 		f := newFrame("node.progress", r.id, 0, time.Now())
 		f.text("node_id", e.plan().node.ID)
@@ -297,4 +297,7 @@ func (a *attempt) progress(p *proto.Progress) {
 		}
 		return f.bytes()
 	})
+	if elsewhere != nil && a.t.s.config.Bus != nil {
+		a.t.s.config.Bus.Progress(r.id, elsewhere)
+	}
 }

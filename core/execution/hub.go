@@ -2,8 +2,10 @@ package execution
 
 import (
 	"encoding/json"
+	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -11,8 +13,9 @@ import (
 // hub brings committed rows to those who watch. It holds nothing for a slow one: who misses rows reads them from the
 // database.
 type hub struct {
-	mu       sync.Mutex
-	watchers map[uuid.UUID]map[*watcher]struct{}
+	mu        sync.Mutex
+	watchers  map[uuid.UUID]map[*watcher]struct{}
+	elsewhere map[uuid.UUID]time.Time // until when other servers watch executions
 }
 
 // watcher is one interest in one execution.
@@ -25,7 +28,16 @@ type watcher struct {
 // watcherRows bounds the rows that wait for one watcher. They are shared with all others.
 const watcherRows = 256
 
-func newHub() *hub { return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}} }
+// Times and bounds of what is watched on other servers than the one that runs it.
+const (
+	watchedFor   = time.Minute
+	watchEvery   = 20 * time.Second // that the others are asked again
+	maxElsewhere = 50_000
+)
+
+func newHub() *hub {
+	return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}, elsewhere: map[uuid.UUID]time.Time{}}
+}
 
 func (h *hub) watch(execution uuid.UUID) *watcher {
 	w := &watcher{rows: make(chan *row, watcherRows)}
@@ -97,16 +109,64 @@ func (h *hub) pass(w *watcher, progress func(json.RawMessage)) {
 	w.progress = progress
 }
 
-func (h *hub) publishProgress(execution uuid.UUID, frame func() json.RawMessage) {
+// publishProgress gives progress to who asks for it here, and answers it if somebody does so on another server.
+func (h *hub) publishProgress(execution uuid.UUID, frame func() json.RawMessage) (elsewhere json.RawMessage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.watchers[execution]) == 0 {
-		return
+	wanted := time.Now().Before(h.elsewhere[execution])
+	if len(h.watchers[execution]) == 0 && !wanted {
+		return nil
 	}
 	payload := frame()
+	h.give(execution, payload)
+	if !wanted {
+		return nil
+	}
+	return payload
+}
+
+// passOn gives progress of an execution that runs on another server to who asks for it here.
+func (h *hub) passOn(execution uuid.UUID, payload json.RawMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.give(execution, payload)
+}
+
+func (h *hub) give(execution uuid.UUID, payload json.RawMessage) {
 	for w := range h.watchers[execution] {
 		if w.progress != nil {
 			w.progress(payload)
 		}
 	}
+}
+
+// watchedElsewhere notes what another server watches. This one may run it, or take it over.
+func (h *hub) watchedElsewhere(executions []uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if len(h.elsewhere)+len(executions) > maxElsewhere {
+		maps.DeleteFunc(h.elsewhere, func(_ uuid.UUID, until time.Time) bool { return until.Before(now) })
+	}
+	for _, id := range executions {
+		if len(h.elsewhere) < maxElsewhere {
+			h.elsewhere[id] = now.Add(watchedFor)
+		}
+	}
+}
+
+// asked are the executions of which somebody asks for progress here.
+func (h *hub) asked() []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var ids []uuid.UUID
+	for id, watchers := range h.watchers {
+		for w := range watchers {
+			if w.progress != nil {
+				ids = append(ids, id)
+				break
+			}
+		}
+	}
+	return ids
 }

@@ -68,3 +68,32 @@ func TestProgressGoesToWhoAsksForIt(t *testing.T) {
 		t.Errorf("%d frames came", n)
 	}
 }
+
+// What other servers watch is forgotten after a while, and there is a bound of it.
+func TestWatchedElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	id := uuid.New()
+	frame := func() json.RawMessage { return json.RawMessage(`{}`) }
+	if h.publishProgress(id, frame) != nil {
+		t.Error("nobody asked for it")
+	}
+	h.watchedElsewhere([]uuid.UUID{id})
+	if h.publishProgress(id, frame) == nil {
+		t.Error("somebody asked for it")
+	}
+	h.elsewhere[id] = time.Now().Add(-time.Second)
+	if h.publishProgress(id, frame) != nil {
+		t.Error("that was long ago")
+	}
+	for range 2 {
+		many := make([]uuid.UUID, maxElsewhere)
+		for i := range many {
+			many[i] = uuid.New()
+		}
+		h.watchedElsewhere(many)
+	}
+	if n := len(h.elsewhere); n != maxElsewhere {
+		t.Errorf("%d are remembered", n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,11 +47,13 @@ type Timezones interface {
 	Timezone(ctx context.Context, user string) (string, error)
 }
 
-// Bus brings wake-ups to the other servers of the database; core/event's is one. It does not wait.
+// Bus brings wake-ups and progress to the other servers of the database; core/event's is one. It does not wait.
 type Bus interface {
 	Changed(executions ...uuid.UUID)
 	Stop()
 	Work()
+	Watch(executions ...uuid.UUID)
+	Progress(execution uuid.UUID, frame json.RawMessage)
 }
 
 // Config is what a Service needs. Blocks, Graphs, Runner, Logger and what stands before them are required.
@@ -360,6 +363,14 @@ func (s *Service) StopWanted() {
 		default:
 		}
 	}
+}
+
+// Watched says that another server wants to have the progress of executions, for a minute.
+func (s *Service) Watched(executions []uuid.UUID) { s.hub.watchedElsewhere(executions) }
+
+// ProgressElsewhere is progress of an execution that another server runs, as a frame of the API.
+func (s *Service) ProgressElsewhere(execution uuid.UUID, frame json.RawMessage) {
+	s.hub.passOn(execution, frame)
 }
 
 // WorkWaits says that another server has committed executions that nobody runs.

@@ -111,6 +111,9 @@ func (sub *Subscription) LastSeq() int64 { return sub.lastSeq }
 // what it cannot take at once is lost.
 func (sub *Subscription) Pass(progress func(frame json.RawMessage)) {
 	sub.s.hub.pass(sub.watcher, progress)
+	if bus := sub.s.config.Bus; bus != nil && !sub.status.Ended() {
+		bus.Watch(sub.header.id)
+	}
 }
 
 // Close ends the subscription.

@@ -288,7 +288,10 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 		return nil, err
 	}
 	if s.bus != nil {
-		s.bus.Start(ctx, event.Handlers{Changed: s.execution.Woken, Stop: s.execution.StopWanted, Work: s.execution.WorkWaits})
+		s.bus.Start(ctx, event.Handlers{
+			Changed: s.execution.Woken, Stop: s.execution.StopWanted, Work: s.execution.WorkWaits,
+			Watched: s.execution.Watched, Progress: s.execution.ProgressElsewhere,
+		})
 	}
 	return graphs, nil
 }
