@@ -16,9 +16,13 @@ import (
 // subprotocol announces that the subprotocol behind it is a token: browsers can send no header.
 const subprotocol = "bearer"
 
-// Hijack implements http.Hijacker.
+// Hijack implements http.Hijacker. It gives the connection without what the server put around it for HTTP.
 func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(h.ResponseWriter).Hijack()
+	c, buffers, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if wrapped, ok := c.(interface{ Unwrap() net.Conn }); ok {
+		c = wrapped.Unwrap()
+	}
+	return c, buffers, err
 }
 
 // admit tells whose connection this is, or how it is to be closed.

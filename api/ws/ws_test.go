@@ -511,6 +511,35 @@ func TestConnectionsKeepNothingOfTheirRequests(t *testing.T) {
 	c.expect(`{"type":"pong"}`)
 }
 
+// wrapped is a listener whose connections are in something that only HTTP needs.
+type wrapped struct{ net.Listener }
+
+type wrappedConn struct{ net.Conn }
+
+func (l wrapped) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return wrappedConn{c}, err
+}
+
+func (c wrappedConn) Unwrap() net.Conn { return c.Conn }
+
+func TestServerEndsItsDirectionAfterGoodbyeWhateverTheConnectionWasIn(t *testing.T) {
+	t.Parallel()
+	limits := DefaultLimits
+	limits.Goodbye = time.Hour // it waits for the client to close
+	f := serve(t, limits, nil)
+	server := httptest.NewUnstartedServer(f.handler)
+	server.Listener = wrapped{server.Listener}
+	server.Start()
+	t.Cleanup(server.Close)
+	f.url = "ws" + strings.TrimPrefix(server.URL, "http")
+	c := f.as("bad")
+	c.expectClose(closeInvalidCredential)
+	if n, err := c.NetConn().Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %d bytes and %v, want the end", n, err)
+	}
+}
+
 func TestAbuse(t *testing.T) {
 	t.Parallel()
 	tight := DefaultLimits

@@ -26,6 +26,9 @@ func (l refusing) Accept() (net.Conn, error) {
 
 type refusingConn struct{ net.Conn }
 
+// Unwrap is the connection for who has taken it over from net/http.
+func (c *refusingConn) Unwrap() net.Conn { return c.Conn }
+
 // plain is what follows the status line of such an answer; answers of handlers have other headers.
 var plain = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
