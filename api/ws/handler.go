@@ -124,10 +124,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.running.Done()
 	if c := h.shakeHands(w, r); c != nil {
 		// On a goroutine of its own, since that of the request keeps all that reading the request took.
-		h.running.Go(func() {
-			defer h.remove(c)
-			c.run()
-		})
+		h.running.Go(c.run)
 	}
 }
 
