@@ -30,7 +30,12 @@ type queue struct {
 }
 
 func newQueue(limit int, write func()) *queue {
-	return &queue{limit: limit, write: write, room: make(chan struct{})}
+	q := &queue{limit: limit, room: make(chan struct{})}
+	q.write = func() {
+		defer q.writing.Done()
+		write()
+	}
+	return q
 }
 
 // push waits for room.
@@ -88,7 +93,8 @@ func (q *queue) add(f frame) {
 	q.bytes += len(f.payload)
 	if !q.busy {
 		q.busy = true
-		q.writing.Go(q.write)
+		q.writing.Add(1)
+		go q.write() // writing.Go would allocate, for each event of each client
 	}
 }
 
