@@ -6,7 +6,7 @@ import (
 )
 
 // heapAimedAt is where the collector begins to work harder: small machines run this server too.
-const heapAimedAt = 192 << 20
+const heapAimedAt = 176 << 20
 
 // tuneCollector lets garbage gather for longer than Go does by itself. Little of what a server allocates lives for
 // long, and the default spends a fifth of its time on collecting. What the environment says wins.
