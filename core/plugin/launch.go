@@ -124,6 +124,8 @@ func (s *supervisor) connect(ctx context.Context, p *process) (*instance, error)
 	// could make the host grow. It is never killed: what it started ends with the process.
 	address, err := goplugin.NewClient(config).Start()
 	switch {
+	case err != nil && p.pid() == 0:
+		return nil, fmt.Errorf("%s %w", isolation.Refusal, err)
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("handshake: it did not answer within %s", s.host.pace.start)
 	case err != nil && slices.ContainsFunc(silence, func(text string) bool { return strings.Contains(err.Error(), text) }):

@@ -27,11 +27,12 @@ type Launcher struct {
 	runtime *runtimeDir
 	starter *starter
 	private []string
+	plugins []string // folders of them
 	proxy   Proxy
 }
 
 // NewLauncher finds out what the system can deny to plugins, and opens the folder of their private ones. Of the Config it
-// takes RuntimeDir, UserIDs, Private and Proxy.
+// takes RuntimeDir, UserIDs, Private, Dirs and Proxy.
 func NewLauncher(c Config) (*Launcher, error) {
 	system, err := isolation.Probe(isolation.Config{Key: c.RuntimeDir, UserIDs: c.UserIDs})
 	if err != nil {
@@ -42,7 +43,7 @@ func NewLauncher(c Config) (*Launcher, error) {
 		system.Close()
 		return nil, err
 	}
-	return &Launcher{system: system, runtime: runtime, starter: newStarter(), private: c.Private, proxy: c.Proxy}, nil
+	return &Launcher{system: system, runtime: runtime, starter: newStarter(), private: append(slices.Clone(c.Private), runtime.path), plugins: c.Dirs, proxy: c.Proxy}, nil
 }
 
 // Isolation tells what the system can deny to plugins and what it cannot.
@@ -90,10 +91,13 @@ func (l *Launcher) prepare(f found, dir string, variables []string, own ...strin
 	}
 	c.box, err = l.system.Prepare(isolation.Spec{
 		Path: f.path, Executable: c.executable, Dir: dir, Env: append(slices.Clone(variables), environment(dir, f.Permissions.Environment)...),
-		UserID: l.system.UserIDFor(f.Name), Network: f.Permissions.Network, Files: f.Permissions.files(),
+		UserID: l.system.UserIDFor(f.Name), Network: f.Permissions.Network, Files: f.Permissions.files(), Reserved: l.reserved(),
 		Memory: f.Permissions.memory(), Space: f.Permissions.memory(), Processes: f.Permissions.processes(),
 	})
 	if err != nil {
+		if _, ok := errors.AsType[*isolation.GrantError](err); ok {
+			err = permanent(err)
+		}
 		return nil, errors.Join(err, c.executable.Close())
 	}
 	if err := c.box.Give(append([]string{dir, filepath.Join(dir, temporary)}, own...)...); err != nil {
@@ -102,6 +106,17 @@ func (l *Launcher) prepare(f found, dir string, variables []string, own ...strin
 	}
 	c.Command = c.box.Command
 	return c, nil
+}
+
+// reserved is what nobody is granted by any name.
+func (l *Launcher) reserved() (all []isolation.Reserved) {
+	for _, folder := range l.private {
+		all = append(all, isolation.Reserved{Path: folder, What: "the server keeps its data"})
+	}
+	for _, folder := range l.plugins {
+		all = append(all, isolation.Reserved{Path: folder, What: "plugins lie", Visible: true})
+	}
+	return all
 }
 
 // environment is what a process sees: what is private to it, what all may see, and what it was granted.

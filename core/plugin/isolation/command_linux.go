@@ -37,6 +37,9 @@ func (p *Process) prepare() error {
 	if err := p.reach(); err != nil {
 		return err
 	}
+	if err := p.resolve(); err != nil {
+		return err
+	}
 	if p.system.groups != nil {
 		if p.group, err = p.system.groups.make(filepath.Base(p.spec.Dir), p.spec.Memory, p.spec.Processes); err != nil {
 			return err
@@ -66,8 +69,8 @@ func (p *Process) reach() error {
 	return err
 }
 
-// command is the launcher, in a process group, and with Linux's means from outside. The third file is closed with the
-// process; executable is the caller's.
+// command is the launcher, in a process group, and with Linux's means from outside. It gets what was granted, too. Of the
+// files executable is the caller's; the others are closed with the process.
 func (p *Process) command(executable, folder *os.File) error {
 	theirs, ours, err := talk()
 	if err != nil {
@@ -95,6 +98,9 @@ func (p *Process) command(executable, folder *os.File) error {
 		SysProcAttr: &syscall.SysProcAttr{
 			Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: namespaces,
 		},
+	}
+	for _, to := range p.granted {
+		p.Command.ExtraFiles = append(p.Command.ExtraFiles, to.file)
 	}
 	if p.relayed() { // for the launcher, over these namespaces
 		p.Command.SysProcAttr.AmbientCaps = append(p.Command.SysProcAttr.AmbientCaps, unix.CAP_NET_ADMIN)

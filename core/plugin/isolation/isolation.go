@@ -50,6 +50,7 @@ type Spec struct {
 	UserID     int  // 0: that of this process
 	Network    bool // by an HTTP proxy, which Listener wants
 	Files      []File
+	Reserved   []Reserved
 	Memory     int // MiB of all processes together
 	Space      int // MiB of all files in Dir, and of one file unless Files can be written; 0: not bounded
 	Processes  int // and threads
@@ -60,6 +61,25 @@ type File struct {
 	Path  string
 	Write bool
 }
+
+// Reserved is a folder in which nothing is granted to anybody. What contains it is granted neither, or to be read only.
+type Reserved struct {
+	Path    string
+	What    string // lies there: "the server keeps its data"
+	Visible bool   // what contains it may be read
+}
+
+// GrantError says that nobody is granted a file, or not as it is reached now.
+type GrantError struct {
+	Path string
+	err  error
+}
+
+func (e *GrantError) Error() string {
+	return fmt.Sprintf("permissions: %s cannot be granted: %v", e.Path, e.err)
+}
+
+func (e *GrantError) Unwrap() error { return e.err }
 
 // Process is one that has been prepared: Command starts it, and Admit must follow at once. Close is called in any case.
 type Process struct {
@@ -72,6 +92,7 @@ type Process struct {
 	lookouts []*lookout
 	plan     *net.UnixConn // for the launcher's orders
 	files    []*os.File
+	granted  []*place // for each of the files in spec
 
 	listener net.Listener
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -102,12 +101,8 @@ func restrict(p plan) error {
 		return fmt.Errorf("restrict files: %w", err)
 	}
 	defer func() { _ = unix.Close(rules) }()
-	grant := func(path string, access landlock.AccessFSSet) error {
-		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = unix.Close(fd) }()
+	// By a descriptor the way there need not be open to the plugin's user, and nothing else can take the place.
+	grantOpen := func(fd int, access landlock.AccessFSSet) error {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
 			return err
@@ -116,6 +111,14 @@ func restrict(p plan) error {
 			access &= accessFile
 		}
 		return ll.LandlockAddPathBeneathRule(rules, &ll.PathBeneathAttr{AllowedAccess: uint64(access & handled.HandledAccessFS), ParentFd: fd}, 0)
+	}
+	grant := func(path string, access landlock.AccessFSSet) error {
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.Close(fd) }()
+		return grantOpen(fd, access)
 	}
 	for _, path := range granted(p.Network) {
 		_ = grant(path, accessRead) // what is not there, or not for this user, is not needed
@@ -130,21 +133,16 @@ func restrict(p plan) error {
 		return fmt.Errorf("grant the working folder: %w", err)
 	}
 	if !p.Probe {
-		// By its descriptor, where there is the system's root: the way there need not be open to the plugin's user.
-		folder := "/proc/self/fd/" + strconv.Itoa(folderFile)
-		if p.Root {
-			folder = filepath.Dir(p.Path)
-		}
-		if err := grant(folder, accessRead); err != nil {
+		if err := grantOpen(folderFile, accessRead); err != nil {
 			return fmt.Errorf("grant the plugin's folder: %w", err)
 		}
 	}
-	for _, f := range p.Files {
+	for i, f := range p.Files {
 		access := accessRead
 		if f.Write { // what it can write it cannot execute
 			access = accessWrite
 		}
-		if err := grant(f.Path, access); err != nil {
+		if err := grantOpen(grantedFiles+i, access); err != nil {
 			return fmt.Errorf("grant the file %s: %w", f.Path, err)
 		}
 	}

@@ -46,6 +46,9 @@ func launch() error {
 	if err := json.Unmarshal(orders, &p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
+	for i := range p.Files {
+		unix.CloseOnExec(grantedFiles + i)
+	}
 	if p.Relay {
 		if err := sendListener(); err != nil {
 			return err

@@ -16,6 +16,7 @@ type System struct {
 type (
 	group   struct{}
 	lookout struct{}
+	place   struct{}
 )
 
 // Probe finds that nothing can be denied here.

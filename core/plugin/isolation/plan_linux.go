@@ -1,6 +1,7 @@
 package isolation
 
-// plan is what the launcher is told through its first extra file, a socket. The other ones are the executable and its folder.
+// plan is what the launcher is told through its first extra file, a socket. The other ones are the executable, its folder
+// and what Files are.
 type plan struct {
 	Probe     bool   `json:"probe,omitempty"` // exit when all has been denied
 	Path      string `json:"path"`
@@ -24,6 +25,7 @@ const (
 	planFile       = 3
 	executableFile = 4
 	folderFile     = 5
+	grantedFiles   = 6 // the first of them
 )
 
 // maxFiles is the number of descriptors that a process may have open.

@@ -18,14 +18,13 @@ import (
 // is in /proc, and the ways out of the tree that start there: only for the links of a process to itself, by which programs
 // find their own file, is it in the tree, and only where there is Landlock.
 
-// maxLinks bounds the symbolic links on the way to a file, as the kernel does.
-const maxLinks = 40
-
 // graft is a part of the old tree that is to be in the new one.
 type graft struct {
 	path   string // without symbolic links
 	write  bool
 	device bool
+	opened int // the descriptor that the launcher was given of it; 0: none
+	file   *os.File
 	tree   int // a descriptor
 }
 
@@ -86,17 +85,14 @@ func (r *rooter) gather(p plan) error {
 			}
 		}
 	}
-	for _, f := range p.Files {
-		if err := r.add(f.Path, graft{write: f.Write}); err != nil {
+	for i, f := range p.Files {
+		if err := r.add(f.Path, graft{write: f.Write, opened: grantedFiles + i}); err != nil {
 			return fmt.Errorf("grant the file %s: %w", f.Path, err)
 		}
 	}
 	if !p.Probe {
 		folder := filepath.Dir(p.Path)
-		if err := r.add(folder, graft{}); err != nil {
-			return fmt.Errorf("grant the plugin's folder: %w", err)
-		}
-		if err := sameFolder(folder); err != nil {
+		if err := r.add(folder, graft{opened: folderFile}); err != nil {
 			return fmt.Errorf("grant the plugin's folder: %w", err)
 		}
 	}
@@ -107,49 +103,28 @@ func (r *rooter) gather(p plan) error {
 	return nil
 }
 
-// sameFolder sees to it that a path leads to the plugin's folder that was opened before.
-func sameFolder(path string) error {
-	var now, opened unix.Stat_t
-	if err := errors.Join(unix.Stat(path, &now), unix.Fstat(folderFile, &opened)); err != nil {
-		return err
-	}
-	if now.Dev != opened.Dev || now.Ino != opened.Ino {
-		return fmt.Errorf("%s has been replaced", path)
-	}
-	return nil
-}
-
 // add follows a path to its end, and notes the links on the way.
 func (r *rooter) add(path string, g graft) error {
-	at, rest := "/", strings.Split(filepath.Clean(path), "/")
-	for links := 0; len(rest) > 0; {
-		next := filepath.Join(at, rest[0]) // there are no links in at
-		rest = rest[1:]
-		info, err := os.Lstat(next)
-		if err != nil {
-			return err
-		}
-		if info.Mode()&os.ModeSymlink == 0 {
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return fmt.Errorf("%s: %w", path, unix.ELOOP)
-		}
-		target, err := os.Readlink(next)
-		if err != nil {
-			return err
-		}
-		r.links[next] = target
-		if filepath.IsAbs(target) {
-			at = "/"
-		}
-		rest = slices.Concat(strings.Split(target, "/"), rest)
+	to, err := walk(path)
+	if err != nil {
+		return err
 	}
-	if at == "/" {
+	if g.opened != 0 {
+		opened, err := identityOf(g.opened)
+		if err != nil {
+			return err
+		}
+		if to.identity() != opened {
+			return fmt.Errorf("%s has been replaced", path)
+		}
+	}
+	if len(to.way) == 1 {
 		return errors.New("it leads to the root of all files")
 	}
-	g.path = at
+	for _, l := range to.links {
+		r.links[l.path] = l.target
+	}
+	g.path, g.file = to.path, to.file
 	r.grafts = append(r.grafts, g)
 	return nil
 }
@@ -178,7 +153,7 @@ func (g graft) contains(path string) bool {
 func (r *rooter) clone() (err error) {
 	for i := range r.grafts {
 		g := &r.grafts[i]
-		if g.tree, err = unix.OpenTree(unix.AT_FDCWD, g.path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE); err != nil {
+		if g.tree, err = unix.OpenTree(int(g.file.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH); err != nil {
 			return fmt.Errorf("take %s: %w", g.path, err)
 		}
 		attributes := uint64(unix.MOUNT_ATTR_NOSUID)
