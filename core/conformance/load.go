@@ -236,7 +236,7 @@ func (s *suite) ends(end func() error) (string, error) {
 		return "", fmt.Errorf("the process still runs %s after that", s.pace.exit)
 	}
 	took := time.Since(began)
-	if s.process.orphans() {
+	if s.process.cell.Left() {
 		return "", errors.New("the process has left others behind")
 	}
 	s.forget()

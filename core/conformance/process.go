@@ -226,9 +226,6 @@ func (p *process) exits(within time.Duration) bool {
 	}
 }
 
-// orphans says whether something of the process's group outlives it.
-func (p *process) orphans() bool { return syscall.Kill(-p.cell.Command.Process.Pid, 0) == nil }
-
 // kill ends all that is left, and forgets it. It says which limit the process has met, if any.
 func (p *process) kill() (verdict string) {
 	if p.cell.Command.Process != nil {
@@ -264,6 +261,9 @@ func (p *process) resident() (int64, bool) {
 		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:])) // state, parent, group, …
 		if len(fields) < 22 || fields[2] != strconv.Itoa(p.cell.Command.Process.Pid) {
 			continue
+		}
+		if p.cell.PID() != p.cell.Command.Process.Pid && path == fmt.Sprintf("/proc/%d/stat", p.cell.Command.Process.Pid) {
+			continue // it has started the process, and waits
 		}
 		if pages, err := strconv.ParseInt(fields[21], 10, 64); err == nil {
 			total, found = total+pages*int64(os.Getpagesize()), true

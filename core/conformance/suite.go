@@ -222,7 +222,7 @@ func (s *suite) end() string {
 	if !s.process.exits(time.Second) {
 		return ""
 	}
-	return "\nthe process ended: " + s.process.cell.Command.ProcessState.String()
+	return "\nthe process ended: " + s.process.cell.Ending()
 }
 
 // forget ends the process; the next check that needs one starts another. It says which limit the process has met, if any.

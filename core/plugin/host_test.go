@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/patchbay-io/patchbay/core/block"
@@ -154,15 +155,15 @@ func TestPluginSeesOnlyWhatItIsGiven(t *testing.T) {
 	t.Setenv("TZ", "Asia/Tokyo")
 	h := start(t, "good")
 	var got struct {
-		PID, Group, Stdin int
-		Env, Args         []string
-		Dir               string
+		PID, Stdin int
+		Env, Args  []string
+		Dir        string
 	}
 	if err := json.Unmarshal([]byte(h.mustDo(blockReport, `{}`)[0]), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Group != got.PID || got.PID == os.Getpid() {
-		t.Errorf("process %d in group %d", got.PID, got.Group)
+	if group, err := syscall.Getpgid(got.PID); err != nil || group == syscall.Getpgrp() || got.PID != h.status("good").PID {
+		t.Errorf("process %d in group %d: %v", got.PID, group, err)
 	}
 	if got.Stdin != 0 {
 		t.Error("standard input is not empty")
@@ -257,6 +258,9 @@ func TestPluginDiesWithAHostThatIsKilled(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	eventually(t, "the plugins' end", func() bool { return !alive(pids[0]) && !alive(pids[1]) })
+	if takesAlong(t) { // without the next host's doing
+		eventually(t, "the end of what a plugin had started", func() bool { return !alive(pids[2]) })
+	}
 	next, err := New(Config{RuntimeDir: dir})
 	if err != nil {
 		t.Fatal(err)

@@ -92,8 +92,8 @@ func explain(err error, p *process) error {
 	if p.pid() != 0 && p.ended() && p.verdict != "" {
 		text += ": " + p.verdict
 	}
-	if p.pid() != 0 && p.ended() && p.state != nil && !p.state.Success() && !strings.Contains(p.state.String(), "signal: killed") {
-		text += ": " + p.state.String()
+	if p.pid() != 0 && p.ended() && p.ending != "exit status 0" && !strings.Contains(p.ending, "signal: killed") {
+		text += ": " + p.ending
 	}
 	if t := p.tail.String(); t != "" {
 		text += "\n" + t

@@ -197,6 +197,15 @@ func (c *Cell) Dial(ctx context.Context, network, address string) (net.Conn, err
 	return conn, nil
 }
 
+// PID is that of the process, once it was started. That of Command may be another process, which waits for it.
+func (c *Cell) PID() int { return c.box.PID() }
+
+// Ending says how the process has ended, which must be gone.
+func (c *Cell) Ending() string { return c.box.Ending() }
+
+// Left says whether the process, which must be gone, has left others behind.
+func (c *Cell) Left() bool { return c.box.Left() }
+
 // Close ends what has left the group of the process, which must be gone, and removes what belonged to it. It says which
 // limit the process has met, if any.
 func (c *Cell) Close() (verdict string, err error) {
@@ -208,6 +217,9 @@ func (c *Cell) Close() (verdict string, err error) {
 // end ends what has left the group of the process, and its proxy.
 func (c *Cell) end() {
 	c.box.Kill()
+	if c.box.Leaves() {
+		killOrphans(c.dir + "\x00")
+	}
 	if c.unrelay != nil {
 		c.unrelay()
 	}

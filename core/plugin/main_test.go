@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 
+	"github.com/patchbay-io/patchbay/core/plugin/isolation"
 	"github.com/patchbay-io/patchbay/sdk/proto"
 )
 
@@ -298,6 +300,17 @@ func alive(pid int) bool {
 	}
 	_, rest, _ := bytes.Cut(stat, []byte(") "))
 	return len(rest) > 0 && rest[0] != 'Z'
+}
+
+// takesAlong says whether the system ends what a plugin has started with it, whoever ends that.
+func takesAlong(t testing.TB) bool {
+	t.Helper()
+	launcher, err := NewLauncher(Config{RuntimeDir: runtimeFolder(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer launcher.Close()
+	return slices.ContainsFunc(launcher.Isolation(), func(f isolation.Feature) bool { return f.Have && f.Name == "what plugins start" })
 }
 
 // beHost is the main function of a host process: it prints the ids of its plugins' processes, and of

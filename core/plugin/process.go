@@ -53,8 +53,8 @@ type process struct {
 	killed string // why the host killed it; empty: it did not
 
 	exited  chan struct{} // closed when the process is reaped, its group killed and its output read
-	state   *os.ProcessState
-	verdict string // which of its limits it has met
+	ending  string        // how it ended
+	verdict string        // which of its limits it has met
 }
 
 func newProcess(h *Host, f found, dir string, log hclog.Logger) *process {
@@ -122,6 +122,9 @@ func (p *process) Start(context.Context) (err error) {
 		p.signal(syscall.SIGKILL)
 	}
 	admitted := p.cell.admit()
+	p.mu.Lock()
+	p.id = p.cell.box.PID()
+	p.mu.Unlock()
 	go p.watch()
 	if admitted != nil {
 		p.kill(admitted.Error())
@@ -141,7 +144,7 @@ func (p *process) watch() {
 	p.cell.end()
 	_ = p.cell.Command.Wait()
 	p.verdict = p.cell.box.Close()
-	p.state = p.cell.Command.ProcessState
+	p.ending = p.cell.Ending()
 	// What it wrote lies in the pipes and is read at once; who still holds them has escaped the group.
 	deadline := time.Now().Add(500 * time.Millisecond)
 	_ = p.stdout.SetReadDeadline(deadline)
@@ -223,7 +226,7 @@ func (p *process) epitaph() string {
 	case !p.ended():
 		b.WriteString("still running")
 	default:
-		b.WriteString(p.state.String())
+		b.WriteString(p.ending)
 	}
 	if t := p.tail.String(); t != "" {
 		b.WriteString("\n" + t)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -348,6 +349,31 @@ func TestGrandchildrenDieWithThePlugin(t *testing.T) {
 	eventually(t, "the grandchild's end", func() bool { return !alive(pid) })
 }
 
+// What a plugin's children have left is nobody's but the launcher's, and counts until somebody reaps it.
+func TestOrphansOfAPluginAreReaped(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "good")
+	put(t, dir, "good", `{"name":"good","version":"1.0.0","protocol":1,"permissions":{"processes":40}}`)
+	h := startHost(t, Config{Dirs: []string{dir}}, testPace())
+	script := "i=0; while [ $i -lt 100 ]; do (true & true); i=$((i+1)); done"
+	for range 2 {
+		if outputs := h.mustDo(blockAttack, fmt.Sprintf(`{"value":[{"Kind":"run","What":%q}]}`, script)); len(outputs) != 1 {
+			t.Errorf("it could not start more: %+v", h.status("good"))
+		}
+	}
+}
+
+// How a plugin ends is told as it was, though another process waits for it.
+func TestEndOfAPluginIsToldAsItWas(t *testing.T) {
+	t.Parallel()
+	h := start(t, "good")
+	for input, want := range map[string]string{`{"n":137}`: "exit status 137", `{"text":"kill"}`: "signal: killed", `{"n":0}`: "exit status 0"} {
+		if r, _ := h.do(blockExit, input); r.Crashed == nil || !strings.Contains(r.Crashed.Detail, want) {
+			t.Errorf("%s: %+v", input, r.Crashed)
+		}
+	}
+}
+
 func TestEscapedGrandchildDoesNotHoldUpTheEnd(t *testing.T) {
 	t.Parallel()
 	h := start(t, "good")
@@ -356,6 +382,9 @@ func TestEscapedGrandchildDoesNotHoldUpTheEnd(t *testing.T) {
 		t.Fatalf("process %d: %v", pid, err)
 	}
 	h.Close() // bounded by the test's time
+	if runtime.GOOS == "linux" && alive(pid) {
+		t.Errorf("process %d is left", pid)
+	}
 	if p, err := os.FindProcess(pid); err == nil {
 		_ = p.Signal(syscall.SIGKILL)
 	}

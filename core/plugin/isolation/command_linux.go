@@ -41,7 +41,7 @@ func (p *Process) prepare() error {
 		return err
 	}
 	if p.system.groups != nil {
-		if p.group, err = p.system.groups.make(filepath.Base(p.spec.Dir), p.spec.Memory, p.spec.Processes); err != nil {
+		if p.group, err = p.system.groups.make(filepath.Base(p.spec.Dir), p.spec.Memory, p.tasks()); err != nil {
 			return err
 		}
 	}
@@ -130,6 +130,9 @@ func (s *System) namespaces(network bool) uintptr {
 	if s.root {
 		flags |= unix.CLONE_NEWNS
 	}
+	if s.ends {
+		flags |= unix.CLONE_NEWPID
+	}
 	if flags != 0 && os.Geteuid() != 0 {
 		flags |= unix.CLONE_NEWUSER
 	}
@@ -147,7 +150,7 @@ func (p *Process) Admit(pid int) error {
 		p.lookouts = append(p.lookouts, greed(p.group))
 	}
 	if p.group == nil || !p.group.memory {
-		p.lookouts = append(p.lookouts, watchdog(pid, p.spec))
+		p.lookouts = append(p.lookouts, watchdog(pid, p.spec, p.system.ends))
 	}
 	if p.spec.Space > 0 {
 		p.lookouts = append(p.lookouts, hoard{pid, p.spec, p.group}.watch())
@@ -158,13 +161,13 @@ func (p *Process) Admit(pid int) error {
 	}
 	orders := plan{
 		Path: p.spec.Path, Dir: p.spec.Dir, Root: p.system.root, Script: script, Landlock: p.system.landlock > 0, Filter: p.system.filter,
-		Network: p.spec.Network, Relay: p.relayed(), Files: p.spec.Files, Search: p.search,
+		Network: p.spec.Network, Relay: p.relayed(), Files: p.spec.Files, Init: p.system.ends, Search: p.search,
 	}
 	if !slices.ContainsFunc(p.spec.Files, func(f File) bool { return f.Write }) {
 		orders.FileSize = uint64(p.spec.Space) << 20
 	}
 	if p.spec.UserID != 0 && (p.group == nil || !p.group.processes) {
-		orders.Processes = uint64(p.spec.Processes)
+		orders.Processes = uint64(p.tasks())
 	}
 	return p.order(orders)
 }
@@ -181,8 +184,14 @@ func (p *Process) order(orders plan) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("write the plan: %w", err)
-	case orders.Relay:
-		return p.receiveListener()
+	}
+	if orders.Relay {
+		if err := p.receiveListener(); err != nil {
+			return err
+		}
+	}
+	if orders.Init && !orders.Probe {
+		return p.meet()
 	}
 	return nil
 }
@@ -211,6 +220,17 @@ func (p *Process) Listens(fd uintptr) error {
 	return nil
 }
 
+// tasks is how many processes and threads there may be.
+func (p *Process) tasks() int {
+	if p.system.ends {
+		return p.spec.Processes + initTasks
+	}
+	return p.spec.Processes
+}
+
+// Leaves says that what the process starts may outlive it, also past Kill.
+func (p *Process) Leaves() bool { return !p.system.ends && p.group == nil }
+
 // Kill ends what is left of the process, also what has left its process group.
 func (p *Process) Kill() {
 	if p.group != nil {
@@ -225,6 +245,7 @@ func (p *Process) Close() (verdict string) {
 	}
 	p.files = nil
 	if p.plan != nil {
+		p.hearOut()
 		_ = p.plan.Close()
 	}
 	if p.listener != nil {

@@ -4,7 +4,8 @@
 // what.
 //
 // A process begins as this program once more. That copy, the launcher, has been put into its control groups and
-// namespaces from outside, denies itself the rest, and then becomes the plugin: the process id stays.
+// namespaces from outside, denies itself the rest, and then becomes the plugin. Where it is the first of a namespace of
+// processes, it starts the plugin instead and waits for its end: with it the kernel ends all that is in the namespace.
 package isolation
 
 import (
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 )
 
 // Refusal begins what a process writes to standard error that could not be given what it was granted.
@@ -93,6 +95,8 @@ type Process struct {
 	plan     *net.UnixConn // for the launcher's orders
 	files    []*os.File
 	granted  []*place // for each of the files in spec
+	pid      int      // of the plugin, where that is not the launcher; 0: it is
+	report   *report  // of the launcher, where it has made one
 
 	listener net.Listener
 }
@@ -108,6 +112,48 @@ func (p *Process) Give(paths ...string) error {
 		}
 	}
 	return nil
+}
+
+// PID is that of the started plugin. Command's is that of the launcher, which may be another process: what becomes of that
+// one becomes of the plugin.
+func (p *Process) PID() int {
+	if p.pid != 0 {
+		return p.pid
+	}
+	return p.Command.Process.Pid
+}
+
+// Ending says how the plugin has ended, which must be gone.
+func (p *Process) Ending() string {
+	if p.hearOut(); p.report == nil {
+		return p.Command.ProcessState.String()
+	}
+	return p.report.ending()
+}
+
+// Left says whether the plugin, which must be gone, has left others behind.
+func (p *Process) Left() bool {
+	if p.hearOut(); p.report == nil {
+		return syscall.Kill(-p.Command.Process.Pid, 0) == nil
+	}
+	return p.report.Left
+}
+
+// report is how the plugin has ended, and whether it has left others behind.
+type report struct {
+	Status syscall.WaitStatus `json:"status"`
+	Left   bool               `json:"left"`
+}
+
+func (r *report) ending() string {
+	switch s := r.Status; {
+	case s.Signaled() && s.CoreDump():
+		return fmt.Sprintf("signal: %s (core dumped)", s.Signal())
+	case s.Signaled():
+		return fmt.Sprintf("signal: %s", s.Signal())
+	default:
+		return fmt.Sprintf("exit status %d", s.ExitStatus())
+	}
 }
 
 // Reachable says whether every user can get to a path.

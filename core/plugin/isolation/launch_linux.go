@@ -8,9 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,7 +83,14 @@ func launch() error {
 	if p.Probe {
 		return nil
 	}
-	return become(p)
+	start, err := starting(p)
+	if err != nil {
+		return err
+	}
+	if p.Init {
+		return start.reap()
+	}
+	return start.fail(start.exec())
 }
 
 func limit(p plan) error {
@@ -137,33 +142,4 @@ func dropCapabilities(keep uint32) error {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
 	return nil
-}
-
-// become executes the plugin: the file that was opened before, so that what was verified is what runs.
-func become(p plan) error {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, launchVariable+"=") {
-			env = append(env, v)
-		}
-	}
-	args := []string{p.Path}
-	if p.Script {
-		return fmt.Errorf("execute %s: %w", p.Path, syscall.Exec(p.Path, args, env))
-	}
-	empty, err := syscall.BytePtrFromString("")
-	if err != nil {
-		return err
-	}
-	argv, err := syscall.SlicePtrFromStrings(args)
-	if err != nil {
-		return fmt.Errorf("execute %s: %w", p.Path, err)
-	}
-	envv, err := syscall.SlicePtrFromStrings(env)
-	if err != nil {
-		return fmt.Errorf("execute %s: %w", p.Path, err)
-	}
-	_, _, errno := unix.RawSyscall6(unix.SYS_EXECVEAT, executableFile, uintptr(unsafe.Pointer(empty)),
-		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
-	return fmt.Errorf("execute %s: %w", p.Path, errno)
 }

@@ -25,7 +25,7 @@ func Probe(config Config) (*System, error) { return &System{config: config}, nil
 // Features are what can be denied here and what cannot.
 func (s *System) Features() []Feature {
 	var all []Feature
-	for _, name := range []string{"users", "network", "egress", "files", "file names", "system calls", "memory", "processes", "processor time"} {
+	for _, name := range []string{"users", "network", "egress", "files", "file names", "system calls", "what plugins start", "memory", "processes", "processor time"} {
 		all = append(all, Feature{
 			Name: name, Detail: "not isolated on this system",
 			Advice: "install plugins that you trust only, or run the server on Linux",
@@ -67,6 +67,11 @@ func (p *Process) Close() string {
 
 // Close has nothing to remove.
 func (s *System) Close() {}
+
+// Leaves says that what the process starts may outlive it.
+func (p *Process) Leaves() bool { return true }
+
+func (p *Process) hearOut() {}
 
 // Listens cannot tell who listens.
 func (p *Process) Listens(uintptr) error { return nil }

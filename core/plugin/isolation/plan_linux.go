@@ -12,6 +12,7 @@ type plan struct {
 	Filter    bool   `json:"filter"`
 	Network   bool   `json:"network"`
 	Relay     bool   `json:"relay,omitempty"`  // send a listener in the namespace back
+	Init      bool   `json:"init,omitempty"`   // stay, as the first process of a namespace, and start the plugin from here
 	Search    bool   `json:"search,omitempty"` // keep the capability to read and enter whatever Landlock grants
 	Files     []File `json:"files"`
 	Processes uint64 `json:"processes,omitempty"` // by the limit of the user; 0: control groups do it

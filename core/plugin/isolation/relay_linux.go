@@ -7,14 +7,15 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// relayTime bounds the launcher's way to its listener.
-const relayTime = 10 * time.Second
+// launchTime bounds the launcher's way to its listener, and from there to the plugin.
+const launchTime = 10 * time.Second
 
 // relayed says that the process has a namespace with a listener in it.
 func (p *Process) relayed() bool { return p.spec.Network && p.system.relay }
@@ -58,20 +59,13 @@ func raiseLoopback() error {
 
 // receiveListener takes what the launcher sends. One that has ended has said itself why.
 func (p *Process) receiveListener() error {
-	if err := p.plan.SetReadDeadline(time.Now().Add(relayTime)); err != nil {
+	messages, err := p.hear()
+	if err != nil {
 		return err
 	}
-	rights := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := p.plan.ReadMsgUnix(make([]byte, 1), rights)
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || err == nil && n == 0 {
+	messages = slices.DeleteFunc(messages, func(m unix.SocketControlMessage) bool { return m.Header.Type != unix.SCM_RIGHTS })
+	if len(messages) == 0 {
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("wait for the plugin's namespace: %w", err)
-	}
-	messages, err := unix.ParseSocketControlMessage(rights[:n])
-	if err != nil || len(messages) != 1 {
-		return fmt.Errorf("read the launcher's message: %w", err)
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
@@ -85,7 +79,27 @@ func (p *Process) receiveListener() error {
 	return nil
 }
 
-// talk opens both ends of what the launcher gets its plan by.
+// hear waits for a byte of the launcher's and what comes with it: nothing if the launcher has ended.
+func (p *Process) hear() ([]unix.SocketControlMessage, error) {
+	if err := p.plan.SetReadDeadline(time.Now().Add(launchTime)); err != nil {
+		return nil, err
+	}
+	with := make([]byte, unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))
+	read, n, _, _, err := p.plan.ReadMsgUnix(make([]byte, 1), with)
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || err == nil && read == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wait for the launcher: %w", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(with[:n])
+	if err != nil {
+		return nil, fmt.Errorf("read the launcher's message: %w", err)
+	}
+	return messages, nil
+}
+
+// talk opens both ends of what the launcher gets its plan by. The kernel tells who writes what comes back.
 func talk() (theirs *os.File, ours *net.UnixConn, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -94,6 +108,9 @@ func talk() (theirs *os.File, ours *net.UnixConn, err error) {
 	theirs = os.NewFile(uintptr(pair[0]), "plan")
 	own := os.NewFile(uintptr(pair[1]), "plan")
 	defer func() { _ = own.Close() }()
+	if err := unix.SetsockoptInt(pair[1], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open a pair of sockets: %w", err), theirs.Close())
+	}
 	conn, err := net.FileConn(own)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open a pair of sockets: %w", err), theirs.Close())

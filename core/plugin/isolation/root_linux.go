@@ -32,12 +32,18 @@ type graft struct {
 type rooter struct {
 	grafts []graft
 	links  map[string]string // symbolic links on the way to the grafts
+	files  []*os.File        // of the grafts
 }
 
 // enterRoot gives this process its own root. It is alone in its mount namespace, has all rights over it yet, and is in its
 // working folder.
 func enterRoot(p plan) error {
 	r := rooter{links: map[string]string{}}
+	defer func() {
+		for _, f := range r.files {
+			_ = f.Close()
+		}
+	}()
 	if err := r.gather(p); err != nil {
 		return err
 	}
@@ -109,6 +115,7 @@ func (r *rooter) add(path string, g graft) error {
 	if err != nil {
 		return err
 	}
+	r.files = append(r.files, to.file)
 	if g.opened != 0 {
 		opened, err := identityOf(g.opened)
 		if err != nil {

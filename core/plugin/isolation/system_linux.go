@@ -26,8 +26,8 @@ func Probe(config Config) (*System, error) {
 		return nil, err
 	}
 	s := &System{config: config, means: found}
-	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeRoot(), s.describeNetwork(), s.describeEgress(), s.describeFilter())
 	s.groups = openGroups(config.Key)
+	s.features = append(s.features, s.describeUsers(), s.describeLandlock(), s.describeRoot(), s.describeNetwork(), s.describeEgress(), s.describeFilter(), s.describeEnds())
 	s.features = append(s.features, s.describeGroups()...)
 	return s, nil
 }
@@ -44,6 +44,8 @@ type means struct {
 	relayFail error
 	root      bool // each process has one of its own, with what was granted to it
 	rootFail  error
+	ends      bool // what a process starts ends with it, in a namespace
+	endsFail  error
 }
 
 // known remembers means: they do not change while this program runs, and finding out takes time.
@@ -75,7 +77,7 @@ func findMeans(users Range) (means, error) {
 // the other one is left out.
 func choose(m means, root bool, try func(m means, network bool) error) (means, error) {
 	all := m
-	all.users, all.network, all.root, all.relay = root, true, true, true
+	all.users, all.network, all.root, all.relay, all.ends = root, true, true, true, true
 	if try(all, false) == nil && try(all, true) == nil {
 		return all, nil
 	}
@@ -93,6 +95,9 @@ func choose(m means, root bool, try func(m means, network bool) error) (means, e
 	m.root = true
 	m.rootFail = try(m, false)
 	m.root = m.rootFail == nil
+	m.ends = true
+	m.endsFail = try(m, false)
+	m.ends = m.endsFail == nil
 	if m.relayFail = m.netFail; m.network {
 		m.relay = true
 		m.relayFail = try(m, true)
@@ -130,7 +135,7 @@ func (s *System) try(network bool) error {
 	}
 	timer := time.AfterFunc(10*time.Second, func() { _ = p.Command.Process.Kill() })
 	defer timer.Stop()
-	err = p.order(plan{Probe: true, Path: p.spec.Path, Dir: dir, Root: s.root, Landlock: s.landlock > 0, Filter: s.filter, Network: network, Relay: p.relayed()})
+	err = p.order(plan{Probe: true, Path: p.spec.Path, Dir: dir, Root: s.root, Landlock: s.landlock > 0, Filter: s.filter, Network: network, Relay: p.relayed(), Init: s.ends})
 	if err = errors.Join(err, p.Command.Wait()); err != nil {
 		return fmt.Errorf("%w %s", err, said.text)
 	}
@@ -219,6 +224,16 @@ func (s *System) describeRoot() Feature {
 		f.Detail = fmt.Sprintf("plugins share the system's root: they see which files exist, and those with the network permission "+
 			"can connect to sockets in the file system that are open to their user, such as Postgres': %v", s.rootFail)
 		f.Advice = "run Linux 5.12 or later and let this user have mount namespaces (unprivileged user namespaces, or CAP_SYS_ADMIN)"
+	}
+	return f
+}
+
+func (s *System) describeEnds() Feature {
+	f := Feature{Name: "what plugins start", Have: s.ends, Detail: "ends with its plugin, by a namespace of processes"}
+	if !s.ends {
+		f.Detail = fmt.Sprintf("%s, and when the server is killed at its next start only: %v",
+			pick(len(s.groups.folders) > 0, "ends with its plugin by control groups", "is looked for by its environment when its plugin ends, which it can hide from"), s.endsFail)
+		f.Advice = "let this user have namespaces of processes (unprivileged user namespaces, or CAP_SYS_ADMIN)"
 	}
 	return f
 }

@@ -15,12 +15,15 @@ import (
 const watchInterval = 250 * time.Millisecond
 
 // watchdog bounds memory and processes where the kernel does not: it looks at what a plugin's processes have and ends
-// them all where that is too much. Between two looks a plugin can go beyond its bounds.
-func watchdog(pid int, spec Spec) *lookout {
+// them all where that is too much. A launcher that stays is not the plugin's. Between two looks a plugin can go beyond its bounds.
+func watchdog(pid int, spec Spec, stays bool) *lookout {
 	return lookOut(watchInterval, func(time.Time) (time.Duration, string) {
 		family := familyOf(pid)
 		memory, threads := 0, 0
 		for _, s := range family {
+			if stays && s.pid == pid {
+				continue
+			}
 			memory += s.resident
 			threads += s.threads
 		}

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -215,15 +218,33 @@ func printTo(_ context.Context, in in, out sdk.Emitter) error {
 
 // grandchild leaves a process behind that holds the standard streams.
 func grandchild(_ context.Context, in in, out sdk.Emitter) error {
-	cmd := exec.Command("sleep", "1000")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	told, tells, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("sh", "-c", "cd -P /proc/self && pwd -P >&3; exec 3>&-; exec sleep 1000")
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stdout, os.Stderr, []*os.File{tells}
 	if in.Text == "escape" {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	return out.Emit("output", cmd.Process.Pid)
+	_ = tells.Close()
+	folder, err := io.ReadAll(told)
+	if err != nil {
+		return err
+	}
+	return out.Emit("output", numbered(path.Base(strings.TrimSpace(string(folder))), cmd.Process.Pid))
+}
+
+// numbered is what the host knows a process by, whose folders of processes these are. This process may be in a namespace,
+// and call it otherwise.
+func numbered(folder string, here int) int {
+	if there, err := strconv.Atoi(folder); err == nil {
+		return there
+	}
+	return here
 }
 
 func report(_ context.Context, _ in, out sdk.Emitter) error {
@@ -233,8 +254,8 @@ func report(_ context.Context, _ in, out sdk.Emitter) error {
 	}
 	var stdin [1]byte
 	n, _ := os.Stdin.Read(stdin[:])
-	group, _ := syscall.Getpgid(0)
+	self, _ := os.Readlink("/proc/self")
 	return out.Emit("output", map[string]any{
-		"pid": os.Getpid(), "group": group, "env": os.Environ(), "dir": dir, "args": os.Args, "stdin": n,
+		"pid": numbered(self, os.Getpid()), "env": os.Environ(), "dir": dir, "args": os.Args, "stdin": n,
 	})
 }
