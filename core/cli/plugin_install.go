@@ -101,7 +101,7 @@ func (c pluginTrust) bring(ctx context.Context, settings *config.Settings, t ter
 		if ignored := p.Ignored(); ignored != "" {
 			fmt.Fprintln(t.err, printable(ignored))
 		}
-		if needs := current == nil || p.NeedsConsent(current.Permissions, value(current.SignedBy)); needs && !c.Yes {
+		if needs := current == nil || p.NeedsConsent(current.Permissions, value(current.SignedBy), value(current.Digest)); needs && !c.Yes {
 			if err := t.consent(os.Stdin, "Install it?"); err != nil {
 				return err
 			}

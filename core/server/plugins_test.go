@@ -170,9 +170,10 @@ func TestPluginsComeChangeAndGoOnARunningServer(t *testing.T) {
 		eventually(t, "executions go on", func() bool { return runs.Load() > seen+5 || failed.Load() > 0 })
 	}
 	more()
-	i.mustPatchbay("good 2.0.0 is installed: ready", "plugin", "upgrade", "good", pluginArchive(t, "good", "2.0.0"))
+	i.mustPatchbay("good 2.0.0 is installed: ready", "plugin", "upgrade", "--yes", "good", pluginArchive(t, "good", "2.0.0"))
 	more()
-	i.badPatchbay("the version before serves on", "plugin", "upgrade", "good", pluginFolder(t, "good", "3.0.0-crash"))
+	i.badPatchbay("needs consent", "plugin", "upgrade", "good", pluginFolder(t, "good", "2.1.0")) // nobody has signed it
+	i.badPatchbay("the version before serves on", "plugin", "upgrade", "--yes", "good", pluginFolder(t, "good", "3.0.0-crash"))
 	more()
 	i.mustPatchbay("good 1.0.0 is ready", "plugin", "rollback", "good")
 	more()

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bufio"
 	"cmp"
-
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -59,7 +59,11 @@ func (u *unpacker) admit(name string) (string, error) {
 	switch {
 	case len(name) > u.limits.path:
 		return "", fmt.Errorf("the name %.100q… is longer than %d bytes", name, u.limits.path)
-	case strings.ContainsAny(name, "\\\x00\n\r") || path.IsAbs(name) || !filepath.IsLocal(clean) || slices.Contains(strings.Split(name, "/"), ".."):
+	case !utf8.ValidString(name): // plugins.lock could not name it
+		return "", fmt.Errorf("the name %.200q is not UTF-8: give the file another one", name)
+	case strings.ContainsAny(name, "\\\x00\n\r"):
+		return "", fmt.Errorf("the name %.200q holds a backslash or the end of a line: give the file another one", name)
+	case path.IsAbs(name) || !filepath.IsLocal(clean) || slices.Contains(strings.Split(name, "/"), ".."):
 		return "", fmt.Errorf("the name %.200q leads out of the package", name)
 	}
 	return clean, nil

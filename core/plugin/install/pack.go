@@ -15,6 +15,10 @@ import (
 
 // pack writes a folder as a .tar.gz that is the same whenever the files are.
 func pack(folder string, to io.Writer) error {
+	folder, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return fmt.Errorf("pack: %w", err)
+	}
 	zipped, err := gzip.NewWriterLevel(to, gzip.NoCompression) // it is unpacked on the same machine
 	if err != nil {
 		return fmt.Errorf("pack: %w", err)

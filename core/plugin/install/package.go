@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -156,6 +157,22 @@ func (p *Package) checkLinks() error {
 	return nil
 }
 
+// noManifest says why no manifest is found in a package: people pack a folder, and something slips in beside it.
+func noManifest(content string, entries []fs.DirEntry) error {
+	for _, folder := range entries {
+		if _, err := os.Lstat(filepath.Join(content, folder.Name(), plugin.ManifestName)); err != nil {
+			continue
+		}
+		for _, beside := range entries {
+			if beside != folder {
+				return fmt.Errorf("beside the folder %s, with the plugin in it, there is %q: leave that out, or pack what is in the folder",
+					folder.Name(), beside.Name())
+			}
+		}
+	}
+	return fmt.Errorf("there is no %s in it", plugin.ManifestName)
+}
+
 // settle finds the manifest, in the package or in the only folder of it, and checks it.
 func (p *Package) settle(content string, digests map[string]string) error {
 	p.folder = content
@@ -166,7 +183,7 @@ func (p *Package) settle(content string, digests map[string]string) error {
 			return err
 		}
 		if len(entries) != 1 || !entries[0].IsDir() {
-			return fmt.Errorf("there is no %s in it", plugin.ManifestName)
+			return noManifest(content, entries)
 		}
 		p.folder, prefix = filepath.Join(content, entries[0].Name()), entries[0].Name()+"/"
 	}

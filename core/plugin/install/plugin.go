@@ -139,13 +139,15 @@ func (p *Package) Asks() Asked {
 	}
 }
 
-// NeedsConsent says whether a package asks for more than was granted to what is installed, or is not signed as that is.
-func (p *Package) NeedsConsent(granted *plugin.Permissions, signedBy string) bool {
-	return granted == nil || !granted.Covers(p.Permissions) || signedBy != "" && !SameSigner(p.SignedBy, signedBy)
+// NeedsConsent says whether a package asks for more than was granted to what is installed, is not signed as that is, or is
+// something else that nobody has signed.
+func (p *Package) NeedsConsent(granted *plugin.Permissions, signedBy, digest string) bool {
+	return granted == nil || !granted.Covers(p.Permissions) || signedBy != "" && !SameSigner(p.SignedBy, signedBy) ||
+		p.SignedBy == "" && p.Digest != digest
 }
 
 func needsConsent(old *Entry, p *Package) bool {
-	return old == nil || p.NeedsConsent(&old.Permissions, old.SignedBy)
+	return old == nil || p.NeedsConsent(&old.Permissions, old.SignedBy, old.Digest)
 }
 
 // ConsentError says that somebody must consent to what a package asks for.
@@ -175,14 +177,18 @@ func (e *BadPackage) Unwrap() error { return e.cause }
 // Failure says why a plugin could not be started. Nothing has changed.
 type Failure struct {
 	Name, Version string
-	Kept          bool // the version before serves on
+	Kept          bool   // the version before serves on
+	Stays         string // the version that stays installed; empty: there is none, or it is this one
 	cause         error
 }
 
 func (e *Failure) Error() string {
 	text := e.cause.Error()
-	if e.Kept {
+	switch {
+	case e.Kept:
 		text += "; the version before serves on"
+	case e.Stays != "":
+		text += fmt.Sprintf("; version %s stays installed", e.Stays)
 	}
 	return text
 }

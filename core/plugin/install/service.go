@@ -138,7 +138,12 @@ func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugi
 		SignedBy: p.SignedBy, InstalledAt: now.Truncate(time.Second), First: first, Previous: before(old, p.Version),
 	}
 	if old != nil && old.Digest == p.Digest && old.Permissions.Covers(p.Permissions) && s.intact(ctx, p.Name, old) {
-		return s.find(p.Name) // it is there
+		e.Blocks = old.Blocks // its files and its process stay: who has signed it and where it comes from may be new
+		if err := s.Store.change(func(l *lock) { l.Plugins[p.Name] = e }); err != nil {
+			return nil, err
+		}
+		s.log.Info("plugin is installed as it was", "plugin", p.Name, "version", p.Version, "source", p.Source, "signed_by", p.SignedBy)
+		return s.find(p.Name)
 	}
 	at, err := s.Store.place(p)
 	if err != nil {
@@ -181,10 +186,12 @@ func before(old *Entry, version string) *Entry {
 
 // take has the host run an entry, if it is enabled, and writes it down.
 func (s *Service) take(ctx context.Context, name string, e, old *Entry) error {
+	failure := s.failure(name, e, old)
 	if e.Enabled {
 		gone, err := s.Host.Load(ctx, s.Store.installation(name, e), probation)
 		if err != nil {
-			return &Failure{Name: name, Version: e.Version, Kept: old != nil && old.Enabled, cause: err}
+			failure.cause = err
+			return failure
 		}
 		s.ends(name, gone)
 		e.Blocks = s.blocks(name)
@@ -193,7 +200,8 @@ func (s *Service) take(ctx context.Context, name string, e, old *Entry) error {
 	}
 	var err error
 	if clash := s.Store.current.Load().claimed(name, e); e.Enabled && clash != nil {
-		err = &Failure{Name: name, Version: e.Version, Kept: old != nil && old.Enabled, cause: clash}
+		failure.cause = clash
+		err = failure
 	} else {
 		err = s.Store.change(func(l *lock) {
 			l.Plugins[name] = e
@@ -210,6 +218,15 @@ func (s *Service) take(ctx context.Context, name string, e, old *Entry) error {
 		}
 	}
 	return err
+}
+
+// failure is that of an entry which is not started, and says what is left then.
+func (s *Service) failure(name string, e, old *Entry) *Failure {
+	f := &Failure{Name: name, Version: e.Version, Kept: old != nil && !s.Offline && s.runs(name)}
+	if old != nil && old.Version != e.Version {
+		f.Stays = old.Version
+	}
+	return f
 }
 
 func (s *Service) warn(what, name string, err error) {
@@ -256,7 +273,7 @@ func (s *Service) Enable(ctx context.Context, name string) (*Plugin, error) {
 func (s *Service) takeOwn(ctx context.Context, name, folder string) error {
 	gone, err := s.Host.Load(ctx, plugin.Installation{Name: name, Folder: folder}, probation)
 	if err != nil {
-		return &Failure{Name: name, Kept: s.runs(name), cause: err}
+		return &Failure{Name: name, Kept: !s.Offline && s.runs(name), cause: err}
 	}
 	s.ends(name, gone)
 	return nil

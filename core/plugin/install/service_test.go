@@ -305,10 +305,15 @@ func TestMoreThanWasGrantedNeedsConsent(t *testing.T) {
 	f := start(t, t.TempDir())
 	f.install(folder(t, "good", "1.0.0", `,"permissions":{"environment":["A"]}`))
 	ctx := context.Background()
-	if _, err := f.Install(ctx, f.stage(folder(t, "good", "1.1.0", "")), false); err != nil {
+	signed := func(version, more string) *Package {
+		p := f.stage(folder(t, "good", version, more))
+		p.SignedBy = "sha256:somebody"
+		return p
+	}
+	if _, err := f.Install(ctx, signed("1.1.0", ""), false); err != nil {
 		t.Errorf("an upgrade that asks for less: %v", err)
 	}
-	_, err := f.Install(ctx, f.stage(folder(t, "good", "1.2.0", `,"permissions":{"network":true}`)), false)
+	_, err := f.Install(ctx, signed("1.2.0", `,"permissions":{"network":true}`), false)
 	if asked, ok := errors.AsType[*ConsentError](err); !ok || asked.Asked.Replaces != "1.1.0" || asked.Asked.Granted == nil {
 		t.Errorf("%v", err)
 	}

@@ -2,6 +2,7 @@ package install
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -166,6 +167,17 @@ func TestPackagesThatCannotBeUsedAreRefused(t *testing.T) {
 		_, err := store.Stage(context.Background(), Source{kind: folderSource, text: folder}, Fetch{})
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), stagedPrefix) {
 			t.Errorf("%s: %v, want %q and no path of a staged package", name, err, test.want)
+		}
+	}
+	for name, test := range map[string]struct {
+		beside, want string
+	}{
+		"a stray file":   {"notes.txt", `beside the folder acme, with the plugin in it, there is "notes.txt"`},
+		"another folder": {"other/x", `beside the folder acme, with the plugin in it, there is "other"`},
+	} {
+		raw := tarball(t, member{name: "acme/plugin.json", text: "{}"}, member{name: test.beside})
+		if _, err := store.Stage(context.Background(), Upload("upload", bytes.NewReader(raw), ""), Fetch{}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
 	project := t.TempDir()

@@ -1,0 +1,115 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patchbay-io/patchbay/core/plugin"
+)
+
+func TestTheSameBytesAgainAreWrittenDownAnew(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(*fixture) error{
+		"running":  func(*fixture) error { return nil },
+		"offline":  func(f *fixture) error { f.Offline = true; return nil },
+		"disabled": func(f *fixture) error { _, err := f.Disable(context.Background(), "good"); return err },
+	} {
+		f := start(t, t.TempDir())
+		source := archive(t, "good", "1.0.0", "")
+		f.install(source)
+		pid := f.host.Plugins()[0].PID
+		if err := prepare(f); err != nil {
+			t.Fatal(err)
+		}
+		came := f.Store.current.Load().Plugins["good"].since()
+		long := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+		if err := f.Store.change(func(l *lock) { l.Plugins["good"].InstalledAt = long }); err != nil {
+			t.Fatal(err)
+		}
+		for _, by := range []string{"sha256:somebody", "sha256:another"} { // from unsigned, and from one signer to the next
+			p := f.stage(source)
+			p.Source, p.SignedBy = "https://example.com/"+by, by
+			if _, err := f.Install(context.Background(), p, true); err != nil {
+				t.Fatal(err)
+			}
+			store, err := Read(f.data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := store.current.Load().Plugins["good"]
+			if e.SignedBy != by || e.Source != "https://example.com/"+by || !e.InstalledAt.After(long) || !e.since().Equal(came) || e.Previous != nil ||
+				len(e.Blocks) == 0 || e.Enabled != (name != "disabled") {
+				t.Errorf("%s: %+v", name, e)
+			}
+		}
+		if now := f.host.Plugins(); name == "running" && now[0].PID != pid {
+			t.Errorf("its process was %d and is %d", pid, now[0].PID)
+		}
+	}
+}
+
+func TestUnsignedBytesNeedConsentEachTime(t *testing.T) {
+	t.Parallel()
+	f := start(t, t.TempDir())
+	ctx := context.Background()
+	first := folder(t, "good", "1.0.0", "")
+	f.install(first)
+	if _, err := f.Install(ctx, f.stage(first), false); err != nil {
+		t.Errorf("the same ones again: %v", err)
+	}
+	_, err := f.Install(ctx, f.stage(folder(t, "good", "1.1.0", "")), false)
+	if _, ok := errors.AsType[*ConsentError](err); !ok {
+		t.Errorf("others that ask for nothing new: %v", err)
+	}
+	signed := f.stage(folder(t, "good", "1.1.0", ""))
+	signed.SignedBy = "sha256:somebody"
+	if _, err := f.Install(ctx, signed, false); err != nil {
+		t.Errorf("signed ones that ask for nothing new: %v", err)
+	}
+}
+
+func TestNothingServesOnThatDidNotServe(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	f := start(t, t.TempDir())
+	f.install(folder(t, "good", "1.0.0", ""))
+	f.stop()
+	if err := os.Remove(filepath.Join(f.data, "plugins", "good", "1.0.0", "words")); err != nil {
+		t.Fatal(err)
+	}
+	f = start(t, f.data)
+	_, restarted := f.Restart(ctx, "good")
+	_, upgraded := f.Install(ctx, f.stage(folder(t, "good", "2.0.0-crash", "")), true)
+	f.Offline = true
+	f.install(folder(t, "good", "3.0.0", ""))
+	_, offline := f.Install(ctx, f.stage(folder(t, "good", "4.0.0-crash", "")), true)
+	for what, test := range map[string]struct {
+		err   error
+		stays string
+	}{
+		"restart of a failed plugin": {restarted, "plugin verify good"}, "upgrade of a failed plugin": {upgraded, "; version 1.0.0 stays installed"},
+		"upgrade without a server": {offline, "; version 3.0.0 stays installed"},
+	} {
+		failure, ok := errors.AsType[*Failure](test.err)
+		if !ok || failure.Kept || strings.Contains(test.err.Error(), "serves on") || !strings.HasSuffix(test.err.Error(), test.stays) {
+			t.Errorf("%s: %v", what, test.err)
+		}
+	}
+}
+
+func TestFolderMayBeReachedByALink(t *testing.T) {
+	t.Parallel()
+	f := start(t, t.TempDir())
+	link := filepath.Join(t.TempDir(), "current")
+	if err := os.Symlink(folder(t, "good", "1.0.0", ""), link); err != nil {
+		t.Fatal(err)
+	}
+	if p := f.install(link); p.State != plugin.Ready || p.Entry.Source != link {
+		t.Errorf("%+v", p)
+	}
+}
