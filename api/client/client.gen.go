@@ -2850,8 +2850,8 @@ type ClientInterface interface {
 	// InstallPluginWithBody Install plugin
 	//
 	// Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-	// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-	// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+	// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+	// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 	// nothing. For administrators; `patchbay plugin install` uses it.
 	//
 	// Takes any type of body and a specified content type.
@@ -2862,8 +2862,8 @@ type ClientInterface interface {
 	// InstallPlugin Install plugin
 	//
 	// Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-	// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-	// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+	// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+	// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 	// nothing. For administrators; `patchbay plugin install` uses it.
 	//
 	// Takes a body of the `application/json` content type.
@@ -2876,7 +2876,8 @@ type ClientInterface interface {
 	// Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
 	// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
 	// (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
-	// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
+	// those that are set, unless signatures are required, and `source` (where the archive came from, for people). Any other
+	// part or parameter, one that is there twice, and one that follows the file is 422, and nothing is installed. For
 	// administrators.
 	//
 	// Takes any type of body and a specified content type.
@@ -2937,7 +2938,8 @@ type ClientInterface interface {
 	//
 	// Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 	// more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-	// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+	// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+	// administrators.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2948,7 +2950,8 @@ type ClientInterface interface {
 	//
 	// Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 	// more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-	// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+	// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+	// administrators.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4084,8 +4087,8 @@ func (c *Client) ListPlugins(ctx context.Context, params *ListPluginsParams, req
 // InstallPluginWithBody Install plugin
 //
 // Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 // nothing. For administrators; `patchbay plugin install` uses it.
 //
 // Takes any type of body and a specified content type.
@@ -4106,8 +4109,8 @@ func (c *Client) InstallPluginWithBody(ctx context.Context, contentType string, 
 // InstallPlugin Install plugin
 //
 // Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 // nothing. For administrators; `patchbay plugin install` uses it.
 //
 // Takes a body of the `application/json` content type.
@@ -4130,7 +4133,8 @@ func (c *Client) InstallPlugin(ctx context.Context, body InstallPluginJSONReques
 // Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
 // before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
 // (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
-// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
+// those that are set, unless signatures are required, and `source` (where the archive came from, for people). Any other
+// part or parameter, one that is there twice, and one that follows the file is 422, and nothing is installed. For
 // administrators.
 //
 // Takes any type of body and a specified content type.
@@ -4261,7 +4265,8 @@ func (c *Client) RollbackPlugin(ctx context.Context, plugin PluginName, reqEdito
 //
 // Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 // more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+// administrators.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4282,7 +4287,8 @@ func (c *Client) UpgradePluginWithBody(ctx context.Context, plugin PluginName, c
 //
 // Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 // more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+// administrators.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -11530,8 +11536,8 @@ type ClientWithResponsesInterface interface {
 	// InstallPluginWithBodyWithResponse Install plugin
 	//
 	// Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-	// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-	// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+	// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+	// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 	// nothing. For administrators; `patchbay plugin install` uses it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -11542,8 +11548,8 @@ type ClientWithResponsesInterface interface {
 	// InstallPluginWithResponse Install plugin
 	//
 	// Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-	// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-	// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+	// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+	// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 	// nothing. For administrators; `patchbay plugin install` uses it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -11556,7 +11562,8 @@ type ClientWithResponsesInterface interface {
 	// Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
 	// before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
 	// (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
-	// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
+	// those that are set, unless signatures are required, and `source` (where the archive came from, for people). Any other
+	// part or parameter, one that is there twice, and one that follows the file is 422, and nothing is installed. For
 	// administrators.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -11629,7 +11636,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 	// more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-	// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+	// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+	// administrators.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11640,7 +11648,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 	// more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-	// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+	// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+	// administrators.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -24040,8 +24049,8 @@ func (c *ClientWithResponses) ListPluginsWithResponse(ctx context.Context, param
 // InstallPluginWithBodyWithResponse Install plugin
 //
 // Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 // nothing. For administrators; `patchbay plugin install` uses it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -24058,8 +24067,8 @@ func (c *ClientWithResponses) InstallPluginWithBodyWithResponse(ctx context.Cont
 // InstallPluginWithResponse Install plugin
 //
 // Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-// one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-// `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+// one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+// signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
 // nothing. For administrators; `patchbay plugin install` uses it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -24078,7 +24087,8 @@ func (c *ClientWithResponses) InstallPluginWithResponse(ctx context.Context, bod
 // Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
 // before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
 // (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
-// those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
+// those that are set, unless signatures are required, and `source` (where the archive came from, for people). Any other
+// part or parameter, one that is there twice, and one that follows the file is 422, and nothing is installed. For
 // administrators.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -24193,7 +24203,8 @@ func (c *ClientWithResponses) RollbackPluginWithResponse(ctx context.Context, pl
 //
 // Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 // more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+// administrators.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -24210,7 +24221,8 @@ func (c *ClientWithResponses) UpgradePluginWithBodyWithResponse(ctx context.Cont
 //
 // Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
 // more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-// What it asks for beyond what was granted needs consent, as at installing. For administrators.
+// What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+// administrators.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

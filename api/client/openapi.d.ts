@@ -1473,8 +1473,8 @@ export interface paths {
         /**
          * Install plugin
          * @description Fetches a plugin from an HTTPS URL or a registry, verifies it and installs it: in place of the version that is there, if
-         *     one is. What the plugin asks for needs consent, unless the version before was granted it: without, the answer is 409 with
-         *     `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
+         *     one is. What the plugin asks for needs consent, unless the version before was granted it, and a package that nobody has
+         *     signed needs it each time: without, the answer is 409 with `reason: consent` and with what is asked for in its details. A plugin that cannot be started is 409 too, and changes
          *     nothing. For administrators; `patchbay plugin install` uses it.
          */
         post: operations["installPlugin"];
@@ -1498,7 +1498,8 @@ export interface paths {
          * @description Installs a plugin from an archive, as installing from a source does. The form has the archive as its part `file`, and
          *     before that, where wanted, `signature` (of cosign, a bundle or base64), `key` (public keys in PEM) and `identity`
          *     (issuer and subject, with a space between them, one a line), of one of which a signature is then demanded instead of
-         *     those that are set, unless signatures are required, and `source` (where the archive came from, for people). For
+         *     those that are set, unless signatures are required, and `source` (where the archive came from, for people). Any other
+         *     part or parameter, one that is there twice, and one that follows the file is 422, and nothing is installed. For
          *     administrators.
          */
         post: operations["uploadPlugin"];
@@ -1650,7 +1651,8 @@ export interface paths {
          * Upgrade plugin
          * @description Installs what the plugin's source has now, or another source. The new process must be ready before the old one gets no
          *     more runs; what the old one began it finishes. When the new version fails, the answer is 409 and the old one serves on.
-         *     What it asks for beyond what was granted needs consent, as at installing. For administrators.
+         *     What it asks for beyond what was granted needs consent, and so does what nobody has signed, as at installing. For
+         *     administrators.
          */
         post: operations["upgradePlugin"];
         delete?: never;

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -87,6 +88,13 @@ func checkParameters(r *http.Request, route *routers.Route) error {
 	if err != nil && takesQuery(route) {
 		return problem.Field("query", "the query string cannot be read")
 	}
+	if route.Operation.Extensions["x-query"] == "closed" {
+		for _, name := range slices.Sorted(maps.Keys(query)) {
+			if route.Operation.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) == nil {
+				return problem.Field(name, "there is no parameter of this name")
+			}
+		}
+	}
 	// The validator reads the body before it looks at security, however large the body is.
 	bodiless := r.WithContext(r.Context())
 	bodiless.Body = http.NoBody
@@ -99,7 +107,8 @@ func checkParameters(r *http.Request, route *routers.Route) error {
 	}))
 }
 
-// takesQuery says whether an operation looks at the query at all; what is unknown there is ignored.
+// takesQuery says whether an operation looks at the query at all; what is unknown there is ignored, unless the operation
+// declares "x-query: closed".
 func takesQuery(route *routers.Route) bool {
 	for _, p := range append(slices.Clone(route.PathItem.Parameters), route.Operation.Parameters...) {
 		if p.Value.In == openapi3.ParameterInQuery {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -74,33 +75,39 @@ func (s *server) order(ctx context.Context, o install.Order) (Plugin, error) {
 // UploadPlugin is POST /api/v2/admin/plugins/upload.
 func (s *server) UploadPlugin(ctx context.Context, r UploadPluginRequestObject) (UploadPluginResponseObject, error) {
 	o := install.Order{Digest: value(r.Params.Digest), Consent: value(r.Params.Consent)}
-	part, err := pluginPart(r.Body, map[string]*string{"signature": &o.Signature, "key": &o.Key, "identity": &o.Identity, "source": &o.Source})
-	if err != nil {
+	form := &pluginForm{Reader: r.Body, texts: map[string]*string{
+		"signature": &o.Signature, "key": &o.Key, "identity": &o.Identity, "source": &o.Source,
+	}}
+	var err error
+	if o.Archive, err = form.archive(); err != nil {
 		return nil, err
 	}
-	o.Archive = readable{part}
 	p, err := s.order(ctx, o)
 	return UploadPlugin201JSONResponse(p), err
+}
+
+// pluginForm is a form with the archive of a plugin, and before that what is demanded of it. Nothing in it is passed over: a
+// demand that was meant is not to be dropped.
+type pluginForm struct {
+	*multipart.Reader
+	texts map[string]*string // by the name of their part
+	given []string
 }
 
 // maxPluginText bounds in bytes the parts of a form that are not the archive.
 const maxPluginText = 1 << 20
 
-// pluginPart reads the texts before the archive, and gives the part that is that.
-func pluginPart(form *multipart.Reader, texts map[string]*string) (*multipart.Part, error) {
-	for range maxParts {
-		part, err := form.NextRawPart()
+// archive reads the texts before the archive, and gives that. Its end comes when the form has ended too.
+func (f *pluginForm) archive() (io.Reader, error) {
+	for {
+		part, err := f.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil, problem.Field("file", "the form has no part of this name")
 		case err != nil:
-			return nil, problem.Field("body", "the form cannot be read")
-		case part.FormName() == "file":
-			return part, nil
-		}
-		text, ok := texts[part.FormName()]
-		if !ok {
-			continue
+			return nil, err
+		case part.FormName() == archivePart:
+			return io.MultiReader(readable{part}, pluginFormEnd{f}), nil
 		}
 		raw, err := io.ReadAll(io.LimitReader(readable{part}, maxPluginText+1))
 		switch {
@@ -109,9 +116,40 @@ func pluginPart(form *multipart.Reader, texts map[string]*string) (*multipart.Pa
 		case len(raw) > maxPluginText:
 			return nil, problem.Field(part.FormName(), "is too long")
 		}
-		*text = string(raw)
+		*f.texts[part.FormName()] = string(raw)
 	}
-	return nil, problem.Field("body", "the form has too many parts before the file")
+}
+
+const archivePart = "file"
+
+// next is the next part that may be there; io.EOF: there is none.
+func (f *pluginForm) next() (*multipart.Part, error) {
+	part, err := f.NextRawPart()
+	if errors.Is(err, io.EOF) {
+		return nil, io.EOF
+	}
+	if err != nil {
+		return nil, problem.Field("body", "the form cannot be read")
+	}
+	name := part.FormName()
+	switch _, known := f.texts[name]; {
+	case !known && name != archivePart:
+		return nil, problem.Field(cmp.Or(name, "body"), "the form may have the parts signature, key, identity and source, and then file, and no part of this name")
+	case slices.Contains(f.given, name):
+		return nil, problem.Field(name, "the form has this part twice")
+	case slices.Contains(f.given, archivePart):
+		return nil, problem.Field(name, "this part must come before the file")
+	}
+	f.given = append(f.given, name)
+	return part, nil
+}
+
+// pluginFormEnd is nothing, and refuses what follows the archive.
+type pluginFormEnd struct{ form *pluginForm }
+
+func (e pluginFormEnd) Read([]byte) (int, error) {
+	_, err := e.form.next()
+	return 0, err
 }
 
 // EnablePlugin is POST /api/v2/admin/plugins/{plugin}/enable.
