@@ -174,6 +174,25 @@ func put(t *testing.T, folder, name, program, manifest string) {
 	}
 }
 
+func TestAScriptWithoutItsInterpreterIsToldOfThat(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "script")
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte("#!/opt/none/python9\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, folder, "script", program, `{"name":"script","version":"1.0.0","protocol":1}`)
+	handshake := Result{}
+	_, err := Run(t.Context(), Config{Folder: folder, Report: func(r Result) {
+		if r.Check == "handshake" {
+			handshake = r
+		}
+	}})
+	if err != nil || !strings.Contains(handshake.Detail, "the interpreter /opt/none/python9, which is not there") || !strings.HasPrefix(handshake.Advice, "install it, or name one below /usr") {
+		t.Errorf("%+v %v", handshake, err)
+	}
+}
+
 // failures are the checks that a plugin fails, and all that the suite says.
 func failures(t *testing.T, folder string, pace pace) (failed []string, told string) {
 	t.Helper()

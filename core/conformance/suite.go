@@ -202,6 +202,9 @@ func (s *suite) make(c check) Result {
 		if denied := s.denied(detail); denied != "" {
 			advice = denied
 		}
+		if obstacle := plugin.Uninterpreted(filepath.Join(s.folder, s.manifest.Name), detail); obstacle != nil {
+			detail, advice = detail+"\n"+obstacle.What, obstacle.Advice
+		}
 		return Result{Check: c.name, Outcome: Failed, Detail: detail, Advice: advice, Took: time.Since(began)}
 	}
 	return Result{Check: c.name, Outcome: Passed, Detail: detail, Took: time.Since(began)}

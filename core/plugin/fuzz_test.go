@@ -71,6 +71,20 @@ func FuzzManifestIsRefusedOrWhole(f *testing.F) {
 	})
 }
 
+func TestTailKeepsWhyATraceFollows(t *testing.T) {
+	t.Parallel()
+	var last tail
+	for _, line := range []string{"starting", "runtime: failed to create new OS thread (have 8 already; errno=11)", "fatal error: newosproc"} {
+		last.add([]byte(line))
+	}
+	for range 1000 {
+		last.add([]byte("goroutine 1 [running]:"))
+	}
+	if s := last.String(); !strings.HasPrefix(s, "runtime: failed to create new OS thread (have 8 already; errno=11)\n…\n") {
+		t.Errorf("%.200q", s)
+	}
+}
+
 func TestTailKeepsTheEnd(t *testing.T) {
 	t.Parallel()
 	var last tail

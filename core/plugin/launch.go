@@ -83,6 +83,9 @@ func (s *supervisor) launch(ctx context.Context) (*instance, error) {
 // explain adds what the process said and how it ended. That the host killed it for failing is no news.
 func explain(err error, p *process) error {
 	if said := p.tail.String(); strings.HasPrefix(said, isolation.Refusal) && p.pid() != 0 && p.ended() {
+		if why := Uninterpreted(p.path, said); why != nil {
+			return fmt.Errorf("%s %s", isolation.Refusal, why)
+		}
 		return errors.New(said) // it has not become the plugin yet
 	}
 	if unset, ok := errors.AsType[*unsetError](err); ok {

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -152,9 +152,13 @@ func printable(s string) string {
 
 // tail keeps the last lines of what was added.
 type tail struct {
-	mu  sync.Mutex
-	buf []byte
+	mu    sync.Mutex
+	buf   []byte
+	cause []byte // the line of why, which a trace may follow that is longer than what is kept
 }
+
+// causes begin the line that says why a program in Go ends.
+var causes = [][]byte{[]byte("panic: "), []byte("fatal error: "), []byte("runtime: failed to create new OS thread")}
 
 func (t *tail) add(line []byte) {
 	if len(line) > tailSize {
@@ -162,6 +166,9 @@ func (t *tail) add(line []byte) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.cause == nil && slices.ContainsFunc(causes, func(c []byte) bool { return bytes.HasPrefix(line, c) }) {
+		t.cause = bytes.Clone(line[:min(len(line), tailSize/8)])
+	}
 	if over := len(t.buf) + len(line) + 1 - tailSize; over > 0 {
 		t.buf = t.buf[:copy(t.buf, t.buf[min(over, len(t.buf)):])]
 	}
@@ -171,5 +178,9 @@ func (t *tail) add(line []byte) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.TrimSpace(printable(string(t.buf)))
+	text := t.buf
+	if t.cause != nil && !bytes.Contains(text, t.cause) {
+		text = slices.Concat(t.cause, []byte("\n…\n"), text)
+	}
+	return strings.TrimSpace(printable(string(text)))
 }
