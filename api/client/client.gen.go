@@ -1231,10 +1231,13 @@ type Permissions = []Permission
 // PinValues For each name its values in order.
 type PinValues map[string][]Value
 
-// Plugin Example: {"blocks":3,"description":"Blocks for the services of Acme","digest":"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef","error":null,"installed_at":"2026-11-24T10:00:00Z","is_enabled":true,"is_own":false,"name":"acme","permissions":{"environment":[],"files":[],"memory":0,"network":true,"processes":0},"previous_version":null,"signed_by":null,"source":"oci://registry.example.com/plugins/acme:1.0.0","state":"ready","used_by":{"graphs":[{"id":"7d9f2c1e-5b3a-4c6d-8e9f-0a1b2c3d4e5f","name":"Orders","user_id":"2f1e0d9c-8b7a-4655-9443-322110ffeedd"}],"total":1},"version":"1.0.0"}
+// Plugin Example: {"blocks":3,"deaths":0,"description":"Blocks for the services of Acme","digest":"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef","error":null,"installed_at":"2026-11-24T10:00:00Z","is_enabled":true,"is_own":false,"last_death":null,"name":"acme","permissions":{"environment":[],"files":[],"memory":0,"network":true,"processes":0},"previous_version":null,"restarts":0,"signed_by":null,"source":"oci://registry.example.com/plugins/acme:1.0.0","state":"ready","used_by":{"graphs":[{"id":"7d9f2c1e-5b3a-4c6d-8e9f-0a1b2c3d4e5f","name":"Orders","user_id":"2f1e0d9c-8b7a-4655-9443-322110ffeedd"}],"total":1},"version":"1.0.0"}
 type Plugin struct {
 	// Blocks How many it brings.
-	Blocks      int    `json:"blocks"`
+	Blocks int `json:"blocks"`
+
+	// Deaths How often its process ended by itself, or did not start, in the last hour.
+	Deaths      int    `json:"deaths"`
 	Description string `json:"description"`
 
 	// Digest Of the archive.
@@ -1247,11 +1250,15 @@ type Plugin struct {
 
 	// IsOwn It belongs to the server: it can be disabled, but not upgraded or removed.
 	IsOwn       bool               `json:"is_own"`
+	LastDeath   *PluginDeath       `json:"last_death"`
 	Name        string             `json:"name"`
 	Permissions *PluginPermissions `json:"permissions"`
 
 	// PreviousVersion To which it can go back.
 	PreviousVersion *string `json:"previous_version"`
+
+	// Restarts How often its process was started again since the server has had it.
+	Restarts int `json:"restarts"`
 
 	// SignedBy Whose signature was verified: fingerprint of the key, or issuer and subject of the identity, with a space between them; null for an unsigned plugin.
 	SignedBy *string `json:"signed_by"`
@@ -1267,6 +1274,16 @@ type Plugin struct {
 
 // PluginState How its process fares. `disabled`: it has none. `asleep`: it has none until one of its blocks is used.
 type PluginState string
+
+// PluginDeath How its process ended that was not told to.
+//
+// Example: {"at":"2026-11-24T10:00:00Z","cause":"exit status 3"}
+type PluginDeath struct {
+	At time.Time `json:"at"`
+
+	// Cause How it ended and what it last wrote.
+	Cause string `json:"cause"`
+}
 
 // PluginList defines model for PluginList.
 type PluginList struct {

@@ -2813,6 +2813,9 @@ export interface components {
          *       "state": "ready",
          *       "error": null,
          *       "blocks": 3,
+         *       "restarts": 0,
+         *       "deaths": 0,
+         *       "last_death": null,
          *       "source": "oci://registry.example.com/plugins/acme:1.0.0",
          *       "digest": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
          *       "signed_by": null,
@@ -2853,6 +2856,11 @@ export interface components {
             error: string | null;
             /** @description How many it brings. */
             blocks: number;
+            /** @description How often its process was started again since the server has had it. */
+            restarts: number;
+            /** @description How often its process ended by itself, or did not start, in the last hour. */
+            deaths: number;
+            last_death: components["schemas"]["PluginDeath"] | null;
             /** @description Where it was installed from. */
             source: string | null;
             /** @description Of the archive. */
@@ -2865,6 +2873,19 @@ export interface components {
             /** @description To which it can go back. */
             previous_version: string | null;
             used_by: components["schemas"]["PluginUse"] | null;
+        };
+        /**
+         * @description How its process ended that was not told to.
+         * @example {
+         *       "at": "2026-11-24T10:00:00Z",
+         *       "cause": "exit status 3"
+         *     }
+         */
+        PluginDeath: {
+            /** Format: date-time */
+            at: string;
+            /** @description How it ended and what it last wrote. */
+            cause: string;
         };
         /** @description What its processes were granted beside what every plugin has. */
         PluginPermissions: {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/plugin/install"
@@ -76,6 +77,20 @@ func TestTextsOfPluginsCannotDeceive(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}
+	}
+}
+
+func TestListTellsOfPluginsThatKeepDying(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	var b strings.Builder
+	err := showPlugins(&b, []pluginView{
+		{Name: "frail", State: "ready", Restarts: 12, Deaths: 9, LastDeath: &plugin.Death{At: at, Cause: "exit status 3\nout of luck"}},
+		{Name: "once", State: "ready", Restarts: 1, Deaths: 1, LastDeath: &plugin.Death{At: at, Cause: "exit status 3"}},
+	})
+	const want = `frail: it died 9 times in the last hour and was started again 12 times; at last at 2026-11-24T10:00:00Z: exit status 3`
+	if err != nil || !strings.Contains(b.String(), want) || strings.Contains(b.String(), "once: ") {
+		t.Errorf("%v\n%s", err, b.String())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/patchbay-io/patchbay/core/config"
 )
@@ -52,6 +53,10 @@ func showPlugins(out io.Writer, all []pluginView) error {
 	for _, v := range all {
 		if v.Error != nil {
 			fmt.Fprintf(out, "%s: %s\n", v.Name, printable(*v.Error))
+		}
+		if v.Deaths > 1 && v.LastDeath != nil {
+			fmt.Fprintf(out, "%s: it died %d times in the last hour and was started again %d times; at last at %s: %s\n", v.Name, v.Deaths, v.Restarts,
+				v.LastDeath.At.Format(time.RFC3339), printable(v.LastDeath.Cause))
 		}
 	}
 	return nil

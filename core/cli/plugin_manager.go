@@ -29,6 +29,9 @@ type pluginView struct {
 	State       string              `json:"state"`
 	Error       *string             `json:"error"`
 	Blocks      int                 `json:"blocks"`
+	Restarts    int                 `json:"restarts"`
+	Deaths      int                 `json:"deaths"`
+	LastDeath   *plugin.Death       `json:"last_death"`
 	Source      *string             `json:"source"`
 	Digest      *string             `json:"digest"`
 	SignedBy    *string             `json:"signed_by"`

@@ -92,9 +92,20 @@ type Status struct {
 	Error       string // why it is not ready, or why it was last restarted
 	PID         int    // 0 while no process runs
 	Restarts    int
+	Deaths      int    // in the last hour: its process ended by itself, or did not start
+	LastDeath   *Death // nil: there was none
 	// Outgoing are the processes of earlier versions, by id, that finish what they began.
 	Outgoing []int
 }
+
+// Death is how a process of a plugin ended that was not told to.
+type Death struct {
+	At    time.Time `json:"at"`
+	Cause string    `json:"cause"`
+}
+
+// Frail says that the plugin has died several times of late, however it fares at this moment.
+func (s *Status) Frail() bool { return s.Deaths > 1 && s.LastDeath != nil }
 
 // Host owns the plugin processes of a server.
 type Host struct {

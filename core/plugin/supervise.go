@@ -47,6 +47,7 @@ type supervisor struct {
 	known     *offer      // the description of the last start that succeeded
 	described *offer      // the last valid description
 	unset     *unsetError // of a plugin that has failed for want of settings
+	deaths    []time.Time // of late
 }
 
 // attempt is the outcome of a launch. The zero value is that there was none: the plugin is asleep.
@@ -87,7 +88,27 @@ func newSupervisor(h *Host, f found) (*supervisor, error) {
 func (s *supervisor) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status
+	status := s.status
+	status.Deaths = len(lately(s.deaths, time.Now()))
+	return status
+}
+
+// died remembers a death for operators.
+func (s *supervisor) died(why string) {
+	now := time.Now()
+	s.update(func(st *Status) { st.LastDeath = &Death{At: now, Cause: why} })
+	s.mu.Lock()
+	s.deaths = append(lately(s.deaths, now), now)
+	s.deaths = s.deaths[max(0, len(s.deaths)-maxDeaths):]
+	s.mu.Unlock()
+}
+
+// maxDeaths bounds those that are counted.
+const maxDeaths = 1000
+
+// lately are those of the last hour.
+func lately(deaths []time.Time, now time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(deaths), func(at time.Time) bool { return now.Sub(at) > time.Hour })
 }
 
 func (s *supervisor) update(f func(*Status)) {
@@ -150,6 +171,7 @@ func (s *supervisor) supervise(ctx context.Context, a attempt) {
 			}
 			why = a.instance.death.detail
 			past.died(time.Now(), a.instance, s.host.pace)
+			s.died(why)
 			s.log.Error("plugin died", "pid", a.instance.process.pid(), "runs", a.instance.death.runs, "cause", why)
 		case ctx.Err() != nil:
 			s.update(func(st *Status) { st.State, st.PID = Stopped, 0 })
@@ -168,6 +190,7 @@ func (s *supervisor) supervise(ctx context.Context, a attempt) {
 		default:
 			why = a.err.Error()
 			past.failed(time.Now(), s.host.pace)
+			s.died(why)
 			s.log.Error("plugin did not start", "error", a.err)
 		}
 		state := Restarting
@@ -287,19 +310,25 @@ func (s *supervisor) session(ctx context.Context) (*session, error) {
 
 // record is what a supervisor remembers of its plugin's ends, to tell a bad day from a crash loop.
 type record struct {
-	row     int         // ends in a row without a success between them: the exponent of the delay
+	row     int         // ends in a row, none of them of a process that had lived long: the exponent of the delay
 	recent  []time.Time // those that count for a crash loop
 	looping bool        // holds until the next success
 	blamed  bool        // the last end is a run's, not the plugin's
+	served  bool        // the last process had ended some run properly
 }
 
-// died records the end of an instance. It was a success if some run ended in it or it lived long enough; an end with
-// one run inside is charged to that run and makes no crash loop.
+// died records the end of an instance. All is well if it lived long enough. If some run ended in it before, its blocks work:
+// that is no crash loop, and the delay grows all the same while it goes on dying young. An end with one run inside is charged
+// to that run and makes no crash loop.
 func (r *record) died(now time.Time, in *instance, p pace) {
-	if in.death.served || now.Sub(in.started) >= p.healthy {
+	switch {
+	case now.Sub(in.started) >= p.healthy:
 		*r = record{}
+	case in.death.served:
+		r.recent, r.looping = nil, false
 	}
 	r.row++
+	r.served = in.death.served
 	if r.blamed = in.death.runs == 1; !r.blamed {
 		r.count(now, p)
 	}
@@ -307,7 +336,7 @@ func (r *record) died(now time.Time, in *instance, p pace) {
 
 func (r *record) failed(now time.Time, p pace) {
 	r.row++
-	r.blamed = false
+	r.blamed, r.served = false, false
 	r.count(now, p)
 }
 
@@ -327,8 +356,12 @@ func (r *record) delay(p pace) time.Duration {
 	if shift := r.row - 1; !r.looping && shift < 20 {
 		d = min(d, p.backoffMin<<shift)
 	}
-	if r.blamed && !r.looping { // healthy blocks need not suffer long for one bad run
+	switch {
+	case r.looping:
+	case r.blamed: // healthy blocks need not suffer long for one bad run
 		d = min(d, 10*p.backoffMin)
+	case r.served: // what waits for it is to be served before it gives up
+		d = min(d, 20*p.backoffMin)
 	}
 	return time.Duration(float64(d) * (0.8 + 0.2*rand.Float64()))
 }

@@ -124,6 +124,12 @@ func TestPluginThatDiesAgainAndAgainIsUnavailable(t *testing.T) {
 	}
 	restarts := h.status("shortlived").Restarts
 	eventually(t, "further starts", func() bool { return h.status("shortlived").Restarts > restarts+1 })
+	if got := h.status("shortlived"); !got.Frail() || got.Deaths < 5 || !strings.Contains(got.LastDeath.Cause, "exit status 4") || time.Since(got.LastDeath.At) > time.Minute {
+		t.Errorf("deaths %d, the last %+v", got.Deaths, got.LastDeath)
+	}
+	if got := h.status("good"); got.Frail() || got.LastDeath != nil {
+		t.Errorf("deaths of one that lives: %+v", got)
+	}
 	h.mustDo(blockEcho, `{"value":1}`)
 }
 
@@ -207,8 +213,15 @@ func TestDelaysGrowAndAreForgottenAfterASuccess(t *testing.T) {
 		t.Errorf("after two healthy minutes: %+v", r)
 	}
 	r.died(now, idle(death{served: true, runs: 3}, time.Second), p)
-	if r.row != 1 || len(r.recent) != 1 {
+	if r.row != 2 || len(r.recent) != 1 {
 		t.Errorf("after a served run: %+v", r)
+	}
+	serving := record{}
+	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 2000, 2000} { // it dies of itself, a few seconds after each start
+		serving.died(now.Add(time.Duration(i)*3*time.Second), idle(death{served: true}, 3*time.Second-time.Duration(i)*3*time.Second), p)
+		if got := serving.delay(p); !within(got, want*time.Millisecond) || serving.looping {
+			t.Errorf("delay %d of a plugin that serves and dies young is %s: %+v", i, got, serving)
+		}
 	}
 	for range 10 {
 		r.died(now, idle(death{runs: 1}, time.Second), p)

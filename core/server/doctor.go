@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -173,7 +174,7 @@ func diagnoseDatabase(ctx context.Context, s *config.Settings, running int) Find
 // diagnosePorts asks the running server how it is, or looks whether its addresses are free.
 func diagnosePorts(ctx context.Context, s *config.Settings, running int) []Finding {
 	if running != 0 {
-		return []Finding{askServer(ctx, URL(s))}
+		return askServer(ctx, URL(s))
 	}
 	var findings []Finding
 	for _, port := range []struct {
@@ -192,24 +193,35 @@ func diagnosePorts(ctx context.Context, s *config.Settings, running int) []Findi
 	return findings
 }
 
-func askServer(ctx context.Context, url string) Finding {
+func askServer(ctx context.Context, url string) []Finding {
 	f := Finding{Level: OK, What: "running server", Detail: url + " is ready"}
 	ctx, cancel := context.WithTimeout(ctx, asking)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
 	if err != nil {
-		return Finding{Fail, f.What, err.Error(), "look at PATCHBAY_ADDR"}
+		return []Finding{{Fail, f.What, err.Error(), "look at PATCHBAY_ADDR"}}
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return Finding{Fail, f.What, err.Error(), "look into the server's log"}
+		return []Finding{{Fail, f.What, err.Error(), "look into the server's log"}}
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		said, _ := io.ReadAll(io.LimitReader(response.Body, 2<<10))
-		return Finding{Fail, f.What, fmt.Sprintf("%s is not ready: %s", url, strings.TrimSpace(string(said))), "wait for its start to end, or look into its log"}
+		return []Finding{{Fail, f.What, fmt.Sprintf("%s is not ready: %s", url, strings.TrimSpace(string(said))), "wait for its start to end, or look into its log"}}
 	}
-	return f
+	var ready struct {
+		Plugins []pluginHealth `json:"plugins"`
+	}
+	_ = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&ready) // what is not there is told by the server's log
+	findings := []Finding{f}
+	for _, p := range ready.Plugins {
+		if p.LastDeath != nil {
+			findings = append(findings, Finding{Warn, "plugin " + p.Name, fmt.Sprintf("it is %s, and died %d times in the last hour, at last at %s: %s",
+				p.State, p.Deaths, p.LastDeath.At.Format(time.RFC3339), p.LastDeath.Cause), "look into the server's log, and tell the plugin's author; another version may do better: patchbay plugin upgrade, rollback"})
+		}
+	}
+	return findings
 }
 
 // clashing says which other plugin has a block of an installed one, which may never have come to describe it: what it

@@ -52,6 +52,9 @@ type pluginHealth struct {
 	Version string `json:"version,omitempty"`
 	State   string `json:"state"`
 	Error   string `json:"error,omitempty"`
+	// Of one that dies again and again, however it fares at this moment.
+	Deaths    int           `json:"deaths,omitempty"` // in the last hour
+	LastDeath *plugin.Death `json:"last_death,omitempty"`
 }
 
 // ready is GET /readyz. A plugin that fails is named; its blocks fail, and everything else works.
@@ -76,7 +79,11 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	plugins := []pluginHealth{}
 	if s.plugins != nil {
 		for _, p := range s.plugins() {
-			plugins = append(plugins, pluginHealth{Name: p.Name, Version: p.Version, State: string(p.State), Error: p.Error})
+			one := pluginHealth{Name: p.Name, Version: p.Version, State: string(p.State), Error: p.Error}
+			if p.Frail() {
+				one.Deaths, one.LastDeath = p.Deaths, p.LastDeath
+			}
+			plugins = append(plugins, one)
 		}
 	}
 	if len(reasons) > 0 {

@@ -20,6 +20,9 @@ type Plugin struct {
 	State   plugin.State // as the host has it; Disabled, or Installed where there is no server
 	Error   string
 	Blocks  Blocks
+	// How often its process was started again, how often it died in the last hour, and how at last; nil: it did not.
+	Restarts, Deaths int
+	LastDeath        *plugin.Death
 	// Entry is what was written down when it was installed, nil for one of the server's own.
 	Entry *Entry
 }
@@ -98,6 +101,7 @@ func (s *Service) plugin(l *lock, name string, statuses map[string]plugin.Status
 		p.State, p.Error = Disabled, ""
 	case known && !s.Offline:
 		p.State, p.Error = status.State, status.Error
+		p.Restarts, p.Deaths, p.LastDeath = status.Restarts, status.Deaths, status.LastDeath
 		p.Version, p.Description = cmp.Or(status.Version, p.Version), cmp.Or(status.Description, p.Description)
 	case !s.Offline:
 		p.State = plugin.Failed
