@@ -2921,6 +2921,7 @@ export interface components {
          *       "is_intact": false,
          *       "flaws": [
          *         {
+         *           "version": "1.0.0",
          *           "file": "acme",
          *           "problem": "changed"
          *         }
@@ -2930,9 +2931,11 @@ export interface components {
         PluginVerification: {
             is_intact: boolean;
             flaws: {
+                /** @description That the file belongs to: the one that is installed, or the one to go back to. */
+                version: string;
                 file: string;
                 /** @enum {string} */
-                problem: "changed" | "missing" | "not installed" | "unreadable";
+                problem: "changed" | "missing" | "not installed" | "unreadable" | "mode changed";
             }[];
         };
         AccountList: {

@@ -413,6 +413,7 @@ func (e PluginState) Valid() bool {
 const (
 	Changed      PluginVerificationFlawsProblem = "changed"
 	Missing      PluginVerificationFlawsProblem = "missing"
+	ModeChanged  PluginVerificationFlawsProblem = "mode changed"
 	NotInstalled PluginVerificationFlawsProblem = "not installed"
 	Unreadable   PluginVerificationFlawsProblem = "unreadable"
 )
@@ -423,6 +424,8 @@ func (e PluginVerificationFlawsProblem) Valid() bool {
 	case Changed:
 		return true
 	case Missing:
+		return true
+	case ModeChanged:
 		return true
 	case NotInstalled:
 		return true
@@ -1321,11 +1324,14 @@ type PluginUse struct {
 	Total int `json:"total"`
 }
 
-// PluginVerification Example: {"flaws":[{"file":"acme","problem":"changed"}],"is_intact":false}
+// PluginVerification Example: {"flaws":[{"file":"acme","problem":"changed","version":"1.0.0"}],"is_intact":false}
 type PluginVerification struct {
 	Flaws []struct {
 		File    string                         `json:"file"`
 		Problem PluginVerificationFlawsProblem `json:"problem"`
+
+		// Version That the file belongs to: the one that is installed, or the one to go back to.
+		Version string `json:"version"`
 	} `json:"flaws"`
 	IsIntact bool `json:"is_intact"`
 }

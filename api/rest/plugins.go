@@ -199,7 +199,7 @@ func (s *server) VerifyPlugin(ctx context.Context, r VerifyPluginRequestObject) 
 	answer := VerifyPlugin200JSONResponse{IsIntact: len(flaws) == 0}
 	answer.Flaws = slices.Grow(answer.Flaws, len(flaws)+1)[:len(flaws)] // never nil
 	for i, flaw := range flaws {
-		answer.Flaws[i].File, answer.Flaws[i].Problem = flaw.File, PluginVerificationFlawsProblem(flaw.Problem)
+		answer.Flaws[i].Version, answer.Flaws[i].File, answer.Flaws[i].Problem = flaw.Version, flaw.File, PluginVerificationFlawsProblem(flaw.Problem)
 	}
 	return answer, nil
 }

@@ -49,8 +49,24 @@ func TestDoctorTellsWhatFailsAndWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
+	data := filepath.Join(dir, "data")
+	if err := os.MkdirAll(filepath.Join(data, "plugins", "lost", "1.0.0"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(data, "plugins", "lost", "1.0.0", manifestName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for want, environ := range map[string]string{
-		"fail  data folder: " + file + " is no folder": "PATCHBAY_DATA_DIR=" + file,
+		"warn  plugins: lost in " + filepath.Join(data, "plugins") + ", not written down in plugins.lock: not started": "PATCHBAY_DATA_DIR=" + data,
+		"warn  signatures of plugins: PATCHBAY_PLUGIN_SIGNATURES=require, and neither":                                 "PATCHBAY_PLUGIN_SIGNATURES=require",
+	} {
+		if code, out := doctorOn(t, environ); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d, and no %q:\n%s", environ, code, want, out)
+		}
+	}
+	for want, environ := range map[string]string{
+		"fail  signatures of plugins: ":                       "PATCHBAY_PLUGIN_KEYS=" + filepath.Join(dir, "none.pub"),
+		"fail  data folder: " + file + " is no folder":        "PATCHBAY_DATA_DIR=" + file,
 		"fail  Postgres: ":                                    "PATCHBAY_DATABASE_URL=postgres://nobody@127.0.0.1:1/none",
 		"fail  REST address: ":                                "PATCHBAY_ADDR=" + busy.Addr().String(),
 		"fail  WebSocket address: ":                           "PATCHBAY_WS_ADDR=" + busy.Addr().String(),

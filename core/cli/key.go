@@ -28,7 +28,7 @@ type rotation func(ctx context.Context, after string) (*credential.Rotation, err
 // Run is patchbay key rotate. A running server with a private Postgres does it itself.
 func (keyRotate) Run(ctx context.Context, settings *config.Settings, t terminal) error {
 	err := server.WithVault(ctx, settings, newLogger(settings, t.err), func(v *credential.Vault) error { return rotate(ctx, v.Rotate, t) })
-	if _, ok := errors.AsType[*server.InUseError](err); !ok {
+	if used, ok := errors.AsType[*server.InUseError](err); !ok || used.Command {
 		return err
 	}
 	c, err := accountConnection{}.open(settings)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -210,9 +211,9 @@ func (c pluginVerify) Run(ctx context.Context, settings *config.Settings, t term
 		if err != nil {
 			return err
 		}
-		names, flawed, own := c.Plugins, 0, map[string]bool{}
+		names, flawed, known := c.Plugins, 0, map[string]pluginView{}
 		for _, v := range all {
-			own[v.Name] = v.Own
+			known[v.Name] = v
 			if len(c.Plugins) == 0 && !v.Own {
 				names = append(names, v.Name)
 			}
@@ -220,26 +221,35 @@ func (c pluginVerify) Run(ctx context.Context, settings *config.Settings, t term
 		if len(names) == 0 {
 			fmt.Fprintln(t.out, "no plugin is installed beside the server's own")
 		}
+		var unknown []error
 		for _, name := range names {
+			v := known[name]
 			flaws, err := m.verify(ctx, name)
-			if err != nil {
+			switch {
+			case isAbsent(err):
+				unknown = append(unknown, err)
+			case err != nil:
 				return err
-			}
-			if own[name] {
+			case v.Own:
 				fmt.Fprintf(t.out, "%s: belongs to the server, and was not installed\n", name)
-				continue
-			}
-			if len(flaws) == 0 {
+			case len(flaws) == 0:
 				fmt.Fprintf(t.out, "%s: as it was installed\n", name)
-				continue
+			default:
+				flawed++
 			}
-			flawed++
 			for _, flaw := range flaws {
-				fmt.Fprintf(t.out, "%s: %s: %s\n", name, printable(flaw.File), flaw.Problem)
+				version := ""
+				if flaw.Version != v.Version {
+					version = " " + flaw.Version + ", to go back to"
+				}
+				fmt.Fprintf(t.out, "%s%s: %s: %s\n", name, version, printable(flaw.File), flaw.Problem)
 			}
 		}
 		if flawed > 0 {
-			return fmt.Errorf("%d plugins are not what was installed; installing the same version again repairs them", flawed)
+			unknown = append(unknown, fmt.Errorf("%d plugins are not what was installed; installing the same version again repairs them", flawed))
+		}
+		if len(unknown) > 0 {
+			return errors.Join(unknown...)
 		}
 		return nil
 	})

@@ -79,6 +79,7 @@ func (v *pluginView) installed(w io.Writer) error {
 }
 
 type pluginFlaw struct {
+	Version string `json:"version"`
 	File    string `json:"file"`
 	Problem string `json:"problem"`
 }
@@ -99,7 +100,7 @@ type pluginManager interface {
 func managePlugins(ctx context.Context, settings *config.Settings, to accountConnection, t terminal, use func(pluginManager) error) error {
 	if to.Server == "" {
 		err := server.WithInstaller(ctx, settings, quietLogger(t.err), func(s *install.Service) error { return use(localPlugins{s}) })
-		if _, runs := errors.AsType[*server.InUseError](err); !runs {
+		if used, taken := errors.AsType[*server.InUseError](err); !taken || used.Command {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ func WithDatabase(ctx context.Context, s *config.Settings, log hclog.Logger, use
 	if s.DatabaseURL != "" {
 		return use(s.DatabaseDirectURL)
 	}
-	data, err := openDataDir(s.DataDir)
+	data, err := openDataDir(ctx, s.DataDir, aCommand, log)
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -11,14 +12,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
 )
 
 // The data folder holds what the embedded defaults keep:
 //
-//	lock              held by the running server, with its process id
+//	lock              held by the running server, with its process id; by a command, which is soon done, with that word too
 //	server/           what this server is: id, jwt-secret, encryption-keys, address
 //	postgres/         the private Postgres
 //	plugins/          plugins that users install
@@ -31,13 +34,17 @@ type dataDir struct {
 	lock *flock.Flock
 }
 
-// InUseError says that a running server has the data folder.
+// InUseError says that a running server has the data folder, or a command.
 type InUseError struct {
-	Dir string
-	PID int // 0 if it did not say
+	Dir     string
+	PID     int  // 0 if it did not say
+	Command bool // not a server: one of the commands that change what lies there
 }
 
 func (e *InUseError) Error() string {
+	if e.Command {
+		return fmt.Sprintf("a command of patchbay (pid %d) works in the data folder %s: wait for its end, or end it", e.PID, e.Dir)
+	}
 	who := "a running server"
 	if e.PID != 0 {
 		who = fmt.Sprintf("a running server (pid %d)", e.PID)
@@ -45,8 +52,45 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("the data folder %s belongs to %s; stop it, or choose another folder with PATCHBAY_DATA_DIR (--data-dir)", e.Dir, who)
 }
 
-// openDataDir makes the folder where it is missing and takes it for this process.
-func openDataDir(path string) (*dataDir, error) {
+// user is who takes a data folder.
+type user string
+
+const (
+	aServer  user = ""
+	aCommand user = "command" // written behind its process id
+)
+
+// patience is how long whoever needs the data folder waits for a command's end, and unsaid for one who has not said yet who
+// he is.
+const (
+	patience = 15 * time.Second
+	unsaid   = time.Second
+)
+
+// openDataDir makes the folder where it is missing and takes it for this process. It waits a moment for a command that has
+// it; a running server is an *InUseError at once.
+func openDataDir(ctx context.Context, path string, as user, log hclog.Logger) (*dataDir, error) {
+	began, told := time.Now(), false
+	for {
+		d, err := takeDataDir(path, as)
+		used, taken := errors.AsType[*InUseError](err)
+		waited := time.Since(began)
+		if !taken || !used.Command && (used.PID != 0 || waited > unsaid) || waited > patience {
+			return d, err
+		}
+		if used.Command && !told {
+			told = true
+			log.Info("waiting for a command that works in the data folder", "pid", used.PID)
+		}
+		select {
+		case <-time.After(commandPause):
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+func takeDataDir(path string, as user) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o711); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w; choose another with PATCHBAY_DATA_DIR (--data-dir)", err)
 	}
@@ -61,9 +105,10 @@ func openDataDir(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("lock the data folder: %w; choose one that can be written with PATCHBAY_DATA_DIR (--data-dir)", err)
 	}
 	if !free {
-		return nil, &InUseError{Dir: path, PID: d.holder()}
+		pid, who := d.holder()
+		return nil, &InUseError{Dir: path, PID: pid, Command: who == aCommand}
 	}
-	pid := strconv.Itoa(os.Getpid()) + "\n"
+	pid := strings.TrimSpace(strconv.Itoa(os.Getpid())+" "+string(as)) + "\n"
 	if err := errors.Join(os.WriteFile(d.lock.Path(), []byte(pid), 0o600), makePart(d.part("server"))); err != nil {
 		d.close()
 		return nil, fmt.Errorf("open the data folder: %w", err)
@@ -73,16 +118,18 @@ func openDataDir(path string) (*dataDir, error) {
 
 func (d *dataDir) close() { _ = d.lock.Close() }
 
-func (d *dataDir) holder() int {
+// holder is who has the folder, by what he says; 0: he does not say it yet.
+func (d *dataDir) holder() (pid int, as user) {
 	raw, err := os.ReadFile(d.lock.Path())
 	if err != nil {
-		return 0
+		return 0, aServer
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	number, who, _ := strings.Cut(strings.TrimSpace(string(raw)), " ")
+	pid, err = strconv.Atoi(number)
 	if err != nil || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return 0
+		return 0, aServer
 	}
-	return pid
+	return pid, user(who)
 }
 
 func (d *dataDir) part(names ...string) string {

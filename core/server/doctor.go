@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +69,10 @@ func runningServer(s *config.Settings) int {
 	if err != nil || free {
 		return 0
 	}
-	if pid := d.holder(); pid != 0 {
+	switch pid, who := d.holder(); {
+	case who == aCommand:
+		return 0
+	case pid != 0:
 		return pid
 	}
 	return -1
@@ -235,6 +239,26 @@ func clashing(host *plugin.Host, store *install.Store, name string) error {
 	return store.Clash(name)
 }
 
+// anew says how a plugin that has failed is had again, or got rid of.
+func anew(installed []plugin.Installation, p plugin.Status) string {
+	if slices.ContainsFunc(installed, func(i plugin.Installation) bool { return i.Name == p.Name }) {
+		return "install it again, or remove it: patchbay plugin remove " + p.Name
+	}
+	return "build or install it anew, or remove " + p.Path
+}
+
+// diagnoseTrust looks at whose signatures count; there is nothing to say where all is well.
+func diagnoseTrust(s *config.Settings) []Finding {
+	trusted, err := trusting(s)
+	if err != nil {
+		return []Finding{{Fail, "signatures of plugins", err.Error(), "look at PATCHBAY_PLUGIN_KEYS, PATCHBAY_PLUGIN_IDENTITIES and PATCHBAY_PLUGIN_TRUSTED_ROOT: without, the server does not start"}}
+	}
+	if warning := trustsNobody(s, trusted); warning != "" {
+		return []Finding{{Warn, "signatures of plugins", warning, "name whose plugins you trust in one of them"}}
+	}
+	return nil
+}
+
 // diagnosePlugins looks at the plugins without starting any, and at what the system can deny them.
 func diagnosePlugins(s *config.Settings) []Finding {
 	run, err := os.MkdirTemp("", "patchbay-doctor-")
@@ -260,7 +284,7 @@ func diagnosePlugins(s *config.Settings) []Finding {
 		clash := clashing(host, store, p.Name)
 		switch {
 		case p.State == plugin.Failed:
-			findings = append(findings, Finding{Fail, "plugin " + p.Name, p.Error, "build or install it anew, or remove " + p.Path})
+			findings = append(findings, Finding{Fail, "plugin " + p.Name, p.Error, anew(config.Installed, p)})
 		case clash != nil:
 			findings = append(findings, Finding{Fail, "plugin " + p.Name, clash.Error(), "patchbay plugin disable " + p.Name})
 		default:
@@ -272,6 +296,11 @@ func diagnosePlugins(s *config.Settings) []Finding {
 			findings = append(findings, Finding{Warn, "plugin " + i.Name, text, ""})
 		}
 	}
+	if strays := store.Strays(); len(strays) > 0 {
+		findings = append(findings, Finding{Warn, "plugins", fmt.Sprintf("%s in %s, not written down in %s: not started", strings.Join(strays, ", "),
+			filepath.Join(s.DataDir, "plugins"), install.LockName), strayAdvice})
+	}
+	findings = append(findings, diagnoseTrust(s)...)
 	all := Finding{OK, "plugins", fmt.Sprintf("%d that can be started, in %s", good, strings.Join(append(config.Dirs, filepath.Join(s.DataDir, "plugins")), ", ")), ""}
 	if good == 0 {
 		all.Level, all.Advice = Warn, "build them (make build), or name their folder with PATCHBAY_PLUGIN_DIRS"

@@ -90,6 +90,17 @@ func trusting(s *config.Settings) (install.Fetch, error) {
 	return fetch, err
 }
 
+// trustsNobody says that nothing that is installed could run; empty: something could.
+func trustsNobody(s *config.Settings, trusted install.Fetch) string {
+	if install.Policy(s.PluginSignatures) != install.Require || len(trusted.Keys)+len(trusted.Identities) > 0 {
+		return ""
+	}
+	return "PATCHBAY_PLUGIN_SIGNATURES=require, and neither PATCHBAY_PLUGIN_KEYS nor PATCHBAY_PLUGIN_IDENTITIES names anybody: no plugin can be installed"
+}
+
+// strayAdvice says what to do about plugins without an entry.
+const strayAdvice = "restore " + install.LockName + " from a backup, or install them again"
+
 // openInstaller installs plugins for a server that runs.
 func (s *Server) openInstaller(graphs *graph.Store) error {
 	s.fetcher = egress.New(egress.Config{Allowed: prefixes(s.settings.AllowPrivateAddresses), MaxBody: maxPackage})
@@ -127,7 +138,7 @@ func WithInstaller(ctx context.Context, s *config.Settings, log hclog.Logger, us
 		return fmt.Errorf("wait for another command about plugins: %w", err)
 	}
 	defer func() { _ = waiting.Close() }()
-	data, err := openDataDir(s.DataDir)
+	data, err := openDataDir(ctx, s.DataDir, aCommand, log)
 	if err != nil {
 		return err
 	}

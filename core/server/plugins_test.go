@@ -257,7 +257,11 @@ func TestPluginsAreChangedWithoutAServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	i.badPatchbay("remove it: patchbay plugin remove good", "doctor")
 	i.badPatchbay("good: good: changed", "plugin", "verify")
+	i.badPatchbay("good 2.0.0, to go back to: good: changed", "plugin", "verify")
+	i.badPatchbay("text: belongs to the server, and was not installed", "plugin", "verify", "nonesuch", "text")
+	i.badPatchbay(`there is no plugin "nonesuch"`, "plugin", "verify", "nonesuch", "text")
 	i.badPatchbay("1 agent uses its blocks", "plugin", "remove", "good")
 	i.start()
 	if status, body := i.call(alice, http.MethodGet, "/api/v2/builder/graphs/"+agent, nil); status != http.StatusOK {

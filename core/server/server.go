@@ -89,8 +89,14 @@ func Start(ctx context.Context, settings *config.Settings, log hclog.Logger) (*S
 }
 
 func (s *Server) start(ctx context.Context) error {
-	var err error
-	if s.data, err = openDataDir(s.settings.DataDir); err != nil {
+	trusted, err := trusting(s.settings)
+	if err != nil { // before Postgres starts for nothing
+		return err
+	}
+	if warning := trustsNobody(s.settings, trusted); warning != "" {
+		s.log.Warn(warning)
+	}
+	if s.data, err = openDataDir(ctx, s.settings.DataDir, aServer, s.log); err != nil {
 		return err
 	}
 	if s.front, err = openFront(s.settings); err != nil {
@@ -204,6 +210,9 @@ func (s *Server) startPlugins(ctx context.Context) error {
 	var err error
 	if s.installed, err = install.Open(s.settings.DataDir); err != nil {
 		return err
+	}
+	if strays := s.installed.Strays(); len(strays) > 0 {
+		s.log.Warn("plugins lie in the data folder and are not written down in "+install.LockName+": they are not started", "plugins", strays, "advice", strayAdvice)
 	}
 	c := hosting(s.settings, s.installed, s.data.part("run"))
 	c.Logger, c.Memory = s.log, s.installed

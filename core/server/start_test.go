@@ -77,13 +77,14 @@ func TestServerRefusesToStart(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		"a data folder in use": {i, nil, []string{"running server (pid ", "PATCHBAY_DATA_DIR"}},
-		"a busy port":          {newInstance(t), []string{"PATCHBAY_ADDR=" + busy.Addr().String()}, []string{busy.Addr().String(), "PATCHBAY_ADDR", "--addr"}},
-		"a busy second port":   {newInstance(t), []string{"PATCHBAY_WS_ADDR=" + busy.Addr().String()}, []string{"PATCHBAY_WS_ADDR", "--ws-addr"}},
-		"another version":      {old, nil, []string{"PostgreSQL 11 is needed", "untouched", "PATCHBAY_DATA_DIR"}},
-		"a short secret":       {newInstance(t), []string{"PATCHBAY_JWT_SECRET=short"}, []string{"PATCHBAY_JWT_SECRET", "32"}},
-		"a misspelt setting":   {newInstance(t), []string{"PATCHBAY_DATADIR=x"}, []string{"PATCHBAY_DATADIR", "PATCHBAY_DATA_DIR"}},
-		"no such database":     {newInstance(t), []string{"PATCHBAY_DATABASE_URL=postgres://u:hidden@" + busy.Addr().String() + "/x?host=/nowhere"}, []string{"database"}},
+		"a data folder in use":    {i, nil, []string{"running server (pid ", "PATCHBAY_DATA_DIR"}},
+		"a busy port":             {newInstance(t), []string{"PATCHBAY_ADDR=" + busy.Addr().String()}, []string{busy.Addr().String(), "PATCHBAY_ADDR", "--addr"}},
+		"a busy second port":      {newInstance(t), []string{"PATCHBAY_WS_ADDR=" + busy.Addr().String()}, []string{"PATCHBAY_WS_ADDR", "--ws-addr"}},
+		"another version":         {old, nil, []string{"PostgreSQL 11 is needed", "untouched", "PATCHBAY_DATA_DIR"}},
+		"keys that are not there": {newInstance(t), []string{"PATCHBAY_PLUGIN_KEYS=/none.pub"}, []string{"/none.pub"}},
+		"a short secret":          {newInstance(t), []string{"PATCHBAY_JWT_SECRET=short"}, []string{"PATCHBAY_JWT_SECRET", "32"}},
+		"a misspelt setting":      {newInstance(t), []string{"PATCHBAY_DATADIR=x"}, []string{"PATCHBAY_DATADIR", "PATCHBAY_DATA_DIR"}},
+		"no such database":        {newInstance(t), []string{"PATCHBAY_DATABASE_URL=postgres://u:hidden@" + busy.Addr().String() + "/x?host=/nowhere"}, []string{"database"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,6 +93,9 @@ func TestServerRefusesToStart(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			if err == nil {
 				t.Fatalf("it started:\n%s", out)
+			}
+			if name == "keys that are not there" && strings.Contains(string(out), "starting Postgres") {
+				t.Errorf("it says so after Postgres has started:\n%s", out)
 			}
 			for _, want := range test.want {
 				if !strings.Contains(string(out), want) {

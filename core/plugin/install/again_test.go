@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,33 @@ func TestFolderMayBeReachedByALink(t *testing.T) {
 	}
 	if p := f.install(link); p.State != plugin.Ready || p.Entry.Source != link {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestVerifyLooksAtModesAndAtTheVersionToGoBackTo(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	f := start(t, t.TempDir())
+	for _, version := range []string{"1.0.0", "2.0.0"} {
+		f.install(folder(t, "good", version, ""))
+	}
+	at := filepath.Join(f.data, "plugins", "good")
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(at, "1.0.0", "data", "words.txt"), []byte("other"), 0o644),
+		os.Chmod(filepath.Join(at, "2.0.0", "data", "words.txt"), 0o666),
+		os.Chmod(filepath.Join(at, "2.0.0", "good"), os.ModeSetuid|0o755),
+	); err != nil {
+		t.Fatal(err)
+	}
+	flaws, err := f.Verify(ctx, "good")
+	want := []Flaw{{"2.0.0", "data/words.txt", "mode changed"}, {"2.0.0", "good", "mode changed"}, {"1.0.0", "data/words.txt", "changed"}}
+	if err != nil || !slices.Equal(flaws, want) {
+		t.Errorf("%v %v", flaws, err)
+	}
+	for _, version := range []string{"1.0.0", "2.0.0"} { // which repairs it
+		f.install(folder(t, "good", version, ""))
+	}
+	if flaws, err := f.Verify(ctx, "good"); err != nil || len(flaws) > 0 {
+		t.Errorf("repaired: %v %v", flaws, err)
 	}
 }

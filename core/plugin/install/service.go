@@ -399,7 +399,7 @@ func (s *Service) Rollback(ctx context.Context, name string) (*Plugin, error) {
 	return s.find(name)
 }
 
-// Verify compares the files of an installed plugin with what was installed.
+// Verify compares the files of an installed plugin with what was installed, also those of the version to go back to.
 func (s *Service) Verify(ctx context.Context, name string) ([]Flaw, error) {
 	e, ok := s.Store.current.Load().Plugins[name]
 	switch {
@@ -408,7 +408,13 @@ func (s *Service) Verify(ctx context.Context, name string) ([]Flaw, error) {
 	case !ok:
 		return nil, &Absent{name}
 	}
-	return s.Store.verify(ctx, name, e)
+	flaws, err := s.Store.verify(ctx, name, e)
+	if err == nil && e.Previous != nil {
+		var before []Flaw
+		before, err = s.Store.verify(ctx, name, e.Previous)
+		flaws = append(flaws, before...)
+	}
+	return flaws, err
 }
 
 // UsedBy finds the agents that use a plugin's blocks.

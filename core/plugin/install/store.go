@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -73,6 +74,18 @@ func Open(data string) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// Strays are the names of folders with plugins that no entry speaks of: where they were installed, the lock file was lost.
+func (s *Store) Strays() (names []string) {
+	manifests, _ := filepath.Glob(filepath.Join(s.folder, "*", "*", plugin.ManifestName)) // the pattern is no bad one
+	for _, path := range manifests {
+		name := filepath.Base(filepath.Dir(filepath.Dir(path)))
+		if _, there := s.current.Load().Plugins[name]; !there && namePattern.MatchString(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // unplace removes a version that an interrupted installation has put in its place and not written down.
@@ -269,13 +282,15 @@ func ownAs(path, like string) error {
 
 // Flaw is a file that is not what was installed.
 type Flaw struct {
+	Version string // that it belongs to
 	File    string
-	Problem string // changed, missing, not installed, unreadable
+	Problem string // changed, missing, not installed, unreadable, mode changed
 }
 
 // verify compares an installed version's files with their digests.
 func (s *Store) verify(ctx context.Context, name string, e *Entry) ([]Flaw, error) {
 	folder, flaws, seen := s.version(name, e.Version), []Flaw{}, map[string]bool{}
+	flawed := func(file, problem string) { flaws = append(flaws, Flaw{e.Version, file, problem}) }
 	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
@@ -295,14 +310,16 @@ func (s *Store) verify(ctx context.Context, name string, e *Entry) ([]Flaw, erro
 		seen[file] = true
 		want, known := e.Files[file]
 		if !known {
-			flaws = append(flaws, Flaw{file, "not installed"})
+			flawed(file, "not installed")
 			return nil
 		}
 		switch got, err := digestOf(path, d); {
 		case err != nil:
-			flaws = append(flaws, Flaw{file, "unreadable"})
+			flawed(file, "unreadable")
 		case got != want:
-			flaws = append(flaws, Flaw{file, "changed"})
+			flawed(file, "changed")
+		case strange(d):
+			flawed(file, "mode changed")
 		}
 		return nil
 	})
@@ -311,8 +328,15 @@ func (s *Store) verify(ctx context.Context, name string, e *Entry) ([]Flaw, erro
 	}
 	for _, file := range sortedNames(e.Files) {
 		if !seen[file] {
-			flaws = append(flaws, Flaw{file, "missing"})
+			flawed(file, "missing")
 		}
 	}
 	return flaws, nil
+}
+
+// strange says that a file has a mode that none is installed with: others than its owner may write it, for example, or it
+// makes whoever starts it somebody else.
+func strange(d fs.DirEntry) bool {
+	info, err := d.Info()
+	return err == nil && d.Type().IsRegular() && info.Mode()&^0o755 != 0
 }
