@@ -2813,6 +2813,7 @@ export interface components {
          *       "state": "ready",
          *       "error": null,
          *       "blocks": 3,
+         *       "displaces": [],
          *       "restarts": 0,
          *       "deaths": 0,
          *       "last_death": null,
@@ -2856,6 +2857,8 @@ export interface components {
             error: string | null;
             /** @description How many it brings. */
             blocks: number;
+            /** @description Disabled plugins that have some of its blocks, and cannot be enabled beside it. */
+            displaces: string[];
             /** @description How often its process was started again since the server has had it. */
             restarts: number;
             /** @description How often its process ended by itself, or did not start, in the last hour. */

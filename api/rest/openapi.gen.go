@@ -1233,7 +1233,7 @@ type Permissions = []Permission
 // PinValues For each name its values in order.
 type PinValues = json.RawMessage
 
-// Plugin Example: {"blocks":3,"deaths":0,"description":"Blocks for the services of Acme","digest":"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef","error":null,"installed_at":"2026-11-24T10:00:00Z","is_enabled":true,"is_own":false,"last_death":null,"name":"acme","permissions":{"environment":[],"files":[],"memory":0,"network":true,"processes":0},"previous_version":null,"restarts":0,"signed_by":null,"source":"oci://registry.example.com/plugins/acme:1.0.0","state":"ready","used_by":{"graphs":[{"id":"7d9f2c1e-5b3a-4c6d-8e9f-0a1b2c3d4e5f","name":"Orders","user_id":"2f1e0d9c-8b7a-4655-9443-322110ffeedd"}],"total":1},"version":"1.0.0"}
+// Plugin Example: {"blocks":3,"deaths":0,"description":"Blocks for the services of Acme","digest":"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef","displaces":[],"error":null,"installed_at":"2026-11-24T10:00:00Z","is_enabled":true,"is_own":false,"last_death":null,"name":"acme","permissions":{"environment":[],"files":[],"memory":0,"network":true,"processes":0},"previous_version":null,"restarts":0,"signed_by":null,"source":"oci://registry.example.com/plugins/acme:1.0.0","state":"ready","used_by":{"graphs":[{"id":"7d9f2c1e-5b3a-4c6d-8e9f-0a1b2c3d4e5f","name":"Orders","user_id":"2f1e0d9c-8b7a-4655-9443-322110ffeedd"}],"total":1},"version":"1.0.0"}
 type Plugin struct {
 	// Blocks How many it brings.
 	Blocks int `json:"blocks"`
@@ -1244,6 +1244,9 @@ type Plugin struct {
 
 	// Digest Of the archive.
 	Digest *string `json:"digest"`
+
+	// Displaces Disabled plugins that have some of its blocks, and cannot be enabled beside it.
+	Displaces []string `json:"displaces"`
 
 	// Error Why it is not ready.
 	Error       *string    `json:"error"`

@@ -226,7 +226,7 @@ func (s *server) used(ctx context.Context, p *install.Plugin, err error) (Plugin
 func pluginOf(p *install.Plugin) Plugin {
 	answer := Plugin{
 		Name: p.Name, Version: p.Version, Description: p.Description, IsOwn: p.Own, IsEnabled: p.Enabled,
-		State: PluginState(p.State), Error: unlessEmpty(p.Error), Blocks: len(p.Blocks), Restarts: p.Restarts, Deaths: p.Deaths,
+		State: PluginState(p.State), Error: unlessEmpty(p.Error), Blocks: len(p.Blocks), Restarts: p.Restarts, Deaths: p.Deaths, Displaces: append([]string{}, p.Displaces...),
 	}
 	if p.LastDeath != nil {
 		answer.LastDeath = &PluginDeath{At: p.LastDeath.At.UTC(), Cause: p.LastDeath.Cause}

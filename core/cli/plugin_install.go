@@ -92,6 +92,15 @@ func (c pluginTrust) bring(ctx context.Context, settings *config.Settings, t ter
 				return err
 			}
 		}
+		// What will be refused is refused before anybody is asked.
+		if current != nil && current.Own {
+			return fmt.Errorf("a plugin of the name %s belongs to the server, which takes no other one of that name", p.Name)
+		}
+		if to.Server == "" {
+			if err := server.PluginHosting(settings).Refuses(p.Permissions); err != nil {
+				return err
+			}
+		}
 		showAsked(t.out, p.Asks(), current, settings.PluginSignatures)
 		if to.Server == "" { // it is this machine's
 			for _, text := range server.Unwritable(settings, p.Name, p.Permissions) {

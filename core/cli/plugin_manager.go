@@ -32,6 +32,7 @@ type pluginView struct {
 	Restarts    int                 `json:"restarts"`
 	Deaths      int                 `json:"deaths"`
 	LastDeath   *plugin.Death       `json:"last_death"`
+	Displaces   []string            `json:"displaces"`
 	Source      *string             `json:"source"`
 	Digest      *string             `json:"digest"`
 	SignedBy    *string             `json:"signed_by"`
@@ -73,6 +74,11 @@ func (v *pluginView) installed(w io.Writer) error {
 	text := fmt.Sprintf("%s %s is installed", v.Name, v.Version)
 	if v.State != string(install.Installed) {
 		text += ": " + v.fares()
+	} else {
+		text += ", " + blocks(v.Blocks)
+	}
+	if len(v.Displaces) > 0 {
+		text += "\nit brings blocks of plugins that are disabled and cannot be enabled beside it: " + strings.Join(v.Displaces, ", ")
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
@@ -328,7 +334,7 @@ func (l localPlugins) verify(ctx context.Context, name string) (all []pluginFlaw
 
 func viewOf(p *install.Plugin) *pluginView {
 	v := &pluginView{
-		Name: p.Name, Version: p.Version, Own: p.Own, Enabled: p.Enabled, State: string(p.State), Blocks: len(p.Blocks),
+		Name: p.Name, Version: p.Version, Own: p.Own, Enabled: p.Enabled, State: string(p.State), Blocks: len(p.Blocks), Displaces: append([]string{}, p.Displaces...),
 	}
 	set := func(to **string, text string) {
 		if text != "" {

@@ -59,6 +59,9 @@ type Config struct {
 	Logger  hclog.Logger
 }
 
+// Refuses says which of the permissions no host of this kind grants, before anything is started.
+func (c Config) Refuses(p Permissions) error { return p.spares(c.Private) }
+
 // Proxy is an HTTP proxy, which decides what may be reached.
 type Proxy interface {
 	// Serve serves one process of a plugin by a listener until ctx ends. It closes the listener.

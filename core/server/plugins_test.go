@@ -33,7 +33,7 @@ var testPlugin = sync.OnceValues(func() (string, error) {
 })
 
 // pluginFolder is what the author of a plugin has built.
-func pluginFolder(t *testing.T, name, version string) string {
+func pluginFolder(t *testing.T, name, version string, permissions ...string) string {
 	t.Helper()
 	program, err := testPlugin()
 	if err != nil {
@@ -43,7 +43,7 @@ func pluginFolder(t *testing.T, name, version string) string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	manifest := fmt.Sprintf(`{"name":%q,"version":%q,"protocol":1,"credentials":[{"provider":"vendor"},{"provider":"other"}]}`, name, version)
+	manifest := fmt.Sprintf(`{"name":%q,"version":%q,"protocol":1,"credentials":[{"provider":"vendor"},{"provider":"other"}],"permissions":{%s}}`, name, version, strings.Join(permissions, ","))
 	if err := os.WriteFile(filepath.Join(dir, "plugin.json"), []byte(manifest), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,15 @@ func TestPluginsOfAStoppedServerKeepTheirBlocks(t *testing.T) {
 	i.mustPatchbay("victim 1.0.0 is installed", "plugin", "install", "--yes", pluginFolder(t, "victim", "1.0.0"))
 	i.badPatchbay("which plugin victim offers: only one of them can be enabled", "plugin", "install", "--yes", intruder)
 	i.mustPatchbay("victim 1.0.0 is disabled", "plugin", "disable", "victim")
-	i.mustPatchbay("aardvark 1.0.0-twin is installed", "plugin", "install", "--yes", intruder)
+	i.mustPatchbay("aardvark 1.0.0-twin is installed, 1 block\nit brings blocks of plugins that are disabled and cannot be enabled beside it: victim", "plugin", "install", "--yes", intruder)
+	for want, folder := range map[string]string{
+		"a plugin of the name text belongs to the server": pluginFolder(t, "text", "9.0.0"),
+		"cannot be granted: the server keeps its data in": pluginFolder(t, "greedy", "1.0.0", `"files":[{"path":"`+i.data+`","write":true}]`),
+	} {
+		if out, err := i.patchbay("plugin", "install", "--yes", folder); err == nil || !strings.Contains(out, want) || strings.Contains(out, "asks for") {
+			t.Errorf("%v\n%s\nwant %q before anything is asked", err, out, want)
+		}
+	}
 	i.badPatchbay("which plugin aardvark offers", "plugin", "enable", "victim")
 	i.mustPatchbay("plugin install "+intruder, "plugin", "remove", "--yes", "aardvark")
 	i.mustPatchbay("victim 1.0.0 is installed", "plugin", "enable", "victim")

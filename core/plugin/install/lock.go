@@ -162,6 +162,25 @@ func (l *lock) claimed(name string, e *Entry) error {
 	return nil
 }
 
+// displaced are the disabled plugins that have some of a plugin's blocks.
+func (l *lock) displaced(name string, blocks Blocks) (names []string) {
+	shares := func(other Blocks) bool {
+		return slices.ContainsFunc(sortedNames(other), func(id string) bool { _, ok := blocks[id]; return ok })
+	}
+	for other, e := range l.Plugins {
+		if other != name && !e.Enabled && shares(e.Blocks) {
+			names = append(names, other)
+		}
+	}
+	for other, theirs := range l.Disabled {
+		if other != name && shares(theirs) {
+			names = append(names, other)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // bringer finds the plugin that would bring a block.
 func (l *lock) bringer(id string) (name string, found absence) {
 	for _, name := range sortedNames(l.Plugins) {

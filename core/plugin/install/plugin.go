@@ -20,6 +20,8 @@ type Plugin struct {
 	State   plugin.State // as the host has it; Disabled, or Installed where there is no server
 	Error   string
 	Blocks  Blocks
+	// Displaces are disabled plugins that have blocks of this one, and cannot be enabled beside it.
+	Displaces []string
 	// How often its process was started again, how often it died in the last hour, and how at last; nil: it did not.
 	Restarts, Deaths int
 	LastDeath        *plugin.Death
@@ -94,6 +96,9 @@ func (s *Service) plugin(l *lock, name string, statuses map[string]plugin.Status
 		p.Version, p.Description = m.Version, m.Description
 	} else {
 		p.Error = err.Error()
+	}
+	if p.Enabled {
+		p.Displaces = l.displaced(name, p.Blocks)
 	}
 	status, known := statuses[name]
 	switch {
