@@ -71,6 +71,9 @@ func run(ctx context.Context, args, environ []string, t terminal) int {
 	if len(args) < 2 {
 		args = append(args[:len(args):len(args)], "--help")
 	}
+	if args[1] == "help" { // as people try it
+		args = append(append([]string{args[0]}, args[2:]...), "--help")
+	}
 	selected, err := parser.Parse(args[1:])
 	if exited {
 		return code

@@ -308,3 +308,14 @@ func TestWatchKeepsBlocksFromTheTerminal(t *testing.T) {
 		t.Errorf("a block writes to the terminal: %q", out.String())
 	}
 }
+
+func TestHelpIsACommandToo(t *testing.T) {
+	t.Parallel()
+	_, want, _ := call(t, nil, "plugin", "install", "--help")
+	if code, out, problems := call(t, nil, "help", "plugin", "install"); code != 0 || out != want || problems != "" {
+		t.Errorf("%d %s %s", code, out, problems)
+	}
+	if code, out, _ := call(t, nil, "help"); code != 0 || !strings.Contains(out, "serve") {
+		t.Errorf("%d %s", code, out)
+	}
+}

@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/patchbay-io/patchbay/core/config"
@@ -29,17 +32,22 @@ func (c pluginTest) Run(ctx context.Context, settings *config.Settings, t termin
 	if err != nil {
 		return err
 	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // or the end of who reads would be this one's, and leave folders behind
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	passed, err := conformance.Run(ctx, conformance.Config{
 		Folder: folder, Host: server.PluginHosting(settings),
 		Report: func(r conformance.Result) {
-			fmt.Fprintf(t.out, "%-4s  %-16s  %5.1f s  %s\n", r.Outcome, r.Check, r.Took.Seconds(), strings.ReplaceAll(r.Detail, "\n", "\n        "))
+			if _, err := fmt.Fprintf(t.out, "%-4s  %-16s  %5.1f s  %s\n", r.Outcome, r.Check, r.Took.Seconds(), strings.ReplaceAll(r.Detail, "\n", "\n        ")); err != nil {
+				stop(err)
+			}
 			if r.Advice != "" {
 				fmt.Fprintf(t.out, "        to do: %s\n", r.Advice)
 			}
 		},
 	})
 	if err != nil {
-		return err
+		return cmp.Or(context.Cause(ctx), err)
 	}
 	if !passed {
 		return errors.New("the plugin does not keep the protocol")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -34,8 +35,41 @@ func decodeManifest(data []byte) (m Manifest, err error) {
 	if err != nil {
 		return m, fmt.Errorf("read %s: %w", manifestName, err)
 	}
+	if key, _ := doubled(json.NewDecoder(bytes.NewReader(data)), ""); key != "" {
+		return m, fmt.Errorf("%s: the key %q is there twice", manifestName, key)
+	}
 	m.Unknown = unknownKeys(data, reflect.TypeFor[Manifest](), "")
 	return m, nil
+}
+
+// doubled is a key that some object has twice, with its path: of which one would count, and whoever reads the file may have
+// seen the other. Empty: there is none.
+func doubled(d *json.Decoder, at string) (string, error) {
+	token, err := d.Token()
+	begin, ok := token.(json.Delim)
+	if err != nil || !ok {
+		return "", err
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		path := at
+		if begin == '{' {
+			token, err := d.Token()
+			if err != nil {
+				return "", err
+			}
+			key, _ := token.(string)
+			if path = strings.TrimPrefix(at+"."+key, "."); seen[strings.ToLower(key)] { // as decoding has it
+				return path, nil
+			}
+			seen[strings.ToLower(key)] = true
+		}
+		if found, err := doubled(d, path); err != nil || found != "" {
+			return found, err
+		}
+	}
+	_, err = d.Token()
+	return "", err
 }
 
 func wanted(t reflect.Type) string {
@@ -101,6 +135,8 @@ func (m *Manifest) Ignored() string {
 
 const maxIgnored = 10 // keys that are shown
 
+var platformPattern = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+$`)
+
 // check says what of a manifest is wrong by itself. name is the one by which it was found; empty: any.
 func (m *Manifest) check(name string) error {
 	machine := runtime.GOOS + "/" + runtime.GOARCH
@@ -117,6 +153,8 @@ func (m *Manifest) check(name string) error {
 		return fmt.Errorf("%s: protocol is missing; this server speaks %d", manifestName, proto.Version)
 	case m.Protocol != proto.Version:
 		return fmt.Errorf("%s: protocol %d; this server speaks %d", manifestName, m.Protocol, proto.Version)
+	case m.Platform != "" && !platformPattern.MatchString(m.Platform):
+		return fmt.Errorf("%s: platform %q is not of the form %s", manifestName, m.Platform, machine)
 	case cmp.Or(m.Platform, machine) != machine:
 		return fmt.Errorf("%s: plugin %s is for %s; this machine is %s", manifestName, m.Name, m.Platform, machine)
 	}

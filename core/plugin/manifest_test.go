@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +20,11 @@ func TestManifestsSayWhatIsWrongInThem(t *testing.T) {
 		`[]`:                                      "the whole is a JSON array, where an object is wanted",
 		"{\n\"name\": \"p\",\n}":                  "line 3, column 1: invalid character '}'",
 		"":                                        "line 1, column 1: unexpected end",
-		`{"name":"p","version":"1","protocol":1,"platform":"plan9/mips"}`: "plugin p is for plan9/mips; this machine is",
+		`{"name":"p","name":"q","version":"1","protocol":1}`:               `the key "name" is there twice`,
+		`{"name":"p","permissions":{"network":false,"Network":true}}`:      `the key "permissions.Network" is there twice`,
+		`{"settings":[{"name":"a","name":"b"}]}`:                           `the key "settings.name" is there twice`,
+		`{"name":"p","version":"1","protocol":1,"platform":"linux-amd64"}`: `platform "linux-amd64" is not of the form ` + runtime.GOOS + "/",
+		`{"name":"p","version":"1","protocol":1,"platform":"plan9/mips"}`:  "plugin p is for plan9/mips; this machine is",
 	} {
 		m, err := decodeManifest([]byte(text))
 		if err == nil {

@@ -177,6 +177,10 @@ func (c *cluster) initdb(ctx context.Context, args []string) error {
 	defer runtime.UnlockOSThread()
 	tie(cmd, syscall.SIGKILL)
 	if err := cmd.Run(); err != nil {
+		if strings.Contains(output.String(), "could not look up effective user ID") {
+			return fmt.Errorf("Postgres does not run as user %d, which this system has no entry of: add one to /etc/passwd, run the server as a user that has one, "+
+				"or use another Postgres with PATCHBAY_DATABASE_URL", c.owner.uid)
+		}
 		return fmt.Errorf("make a database with %s: %w\n%s", cmd.Path, err, strings.TrimSpace(output.String()))
 	}
 	return nil

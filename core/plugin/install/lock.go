@@ -84,7 +84,8 @@ func readLock(path string) (*lock, error) {
 		}
 	}
 	if l.Format != lockFormat {
-		return nil, fmt.Errorf("read %s: its format is %d; this program knows %d", path, l.Format, lockFormat)
+		return nil, fmt.Errorf("read %s: its format is %d; this program knows %d: run the version of Patchbay that has written it, or restore the file of this version from a backup",
+			path, l.Format, lockFormat)
 	}
 	if l.Plugins == nil {
 		l.Plugins = map[string]*Entry{}

@@ -482,7 +482,7 @@ func TestChangesAtOnceComeOneAfterTheOther(t *testing.T) {
 func TestLockFileOfALaterProgramIsRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`{"format":2}`: "format is 2", `{`: "restore it", `{"format":1,"plugins":{"../x":{"version":"1"}}}`: "no such thing",
+		`{"format":2}`: "run the version of Patchbay that has written it", `{`: "restore it", `{"format":1,"plugins":{"../x":{"version":"1"}}}`: "no such thing",
 		`{"format":1,"plugins":{"x":{"version":".."}}}`: "no such thing", `{"format":1,"plugins":{"x":{"version":"1","previous":{"version":"a/b"}}}}`: "no such thing",
 	} {
 		data := t.TempDir()

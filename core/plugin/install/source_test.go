@@ -138,7 +138,7 @@ func TestPackagesThatCannotBeUsedAreRefused(t *testing.T) {
 		"another platform": {"1.0.0", `,"platform":"plan9/mips"`, "is for plan9/mips"},
 		"version":          {"../1", "", "cannot be a folder's name"},
 		"permission":       {"1.0.0", `,"permissions":{"files":[{"path":"/proc/1"}]}`, "cannot be granted"},
-		"twice":            {"1.0.0", `,"protocol":7`, "protocol 7"},
+		"twice":            {"1.0.0", `,"protocol":7`, `the key "protocol" is there twice`},
 	} {
 		source, err := ParseSource(folder(t, "good", test.version, test.more), "")
 		if err != nil {
