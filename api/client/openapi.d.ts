@@ -3226,7 +3226,7 @@ export interface components {
             /** @description The graph, when it is wrapped; the other fields are then ignored. */
             graph?: {
                 [key: string]: unknown;
-            };
+            } | null;
         };
         NodeDocument: {
             /** @description Unique within the graph; made when missing. */

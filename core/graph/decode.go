@@ -53,8 +53,14 @@ func (d *decoder) document(body []byte) (*Graph, error) {
 	}
 	path := ""
 	if inner, ok := jsonscan.Find(body, "graph"); ok {
-		if _, bare := jsonscan.Find(body, "nodes"); !bare {
-			body, path = inner, "graph."
+		switch kind := jsonscan.KindOf(inner); kind {
+		case jsonscan.Null:
+		case jsonscan.Object:
+			if _, bare := jsonscan.Find(body, "nodes"); !bare {
+				body, path = inner, "graph."
+			}
+		default:
+			return nil, &Malformed{Fields: map[string]string{"graph": "must be an object, not " + kind.String()}}
 		}
 	}
 	g := d.graph(body, path, true)

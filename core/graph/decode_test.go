@@ -55,6 +55,8 @@ func TestDecodeNamesEveryField(t *testing.T) {
 		"\"\xff\"":                     {"body"},
 		`{}`:                           {"name"},
 		`{"graph":5}`:                  {"graph"},
+		`{"graph":"","nodes":[]}`:      {"graph"},
+		`{"graph":null}`:               {"name"},
 		`{"graph":{"nodes":[{}]}}`:     {"graph.name", "graph.nodes.0.block_id"},
 		`{"name":"\u0000","nodes":{}}`: {"name", "nodes"},
 		`{"name":"\ud83d","nodes":[{"id":"\ud83d\ude00","block_id":"b","input_default":{"kept":"\ud800"}}]}`: {"name"},

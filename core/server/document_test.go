@@ -339,6 +339,8 @@ func (f *fuzzer) request(o operation) *http.Request {
 		switch {
 		case p.Value.In == "path":
 			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", url.PathEscape(value))
+		case f.good && p.Value.Name == "consent": // what nobody has signed is installed with that alone
+			query.Set(p.Value.Name, "true")
 		case !p.Value.Required && (f.good || !f.oneIn(3)):
 		case p.Value.In == "query":
 			query.Add(p.Value.Name, value)
@@ -417,9 +419,6 @@ func (f *fuzzer) parameter(p *openapi3.Parameter) string {
 			}
 			return pick(f.values, ids...)
 		}
-	}
-	if f.good && p.Name == "consent" { // what nobody has signed is installed with that alone
-		return "true"
 	}
 	if !f.good && f.oneIn(8) {
 		return pick(f.values, "", "0", "-1", "x", "1.5", "%", "a/b", "..", "\x00", "é", "null", "true", strings.Repeat("z", 300), "00000000-0000-4000-8000-000000000000", "99999999999999999999", "' OR 1=1 --", "\u202e", "\xff")
