@@ -44,6 +44,17 @@ func (w *wire) Progress(id uuid.UUID, frame json.RawMessage) {
 	w.others(func(s *Service) { s.ProgressElsewhere(id, frame) })
 }
 
+// emitWhen emits once it is released.
+func (b *keyBlock) emitWhen(released <-chan struct{}) *proto.Error {
+	select {
+	case <-released:
+		b.emit(`1`)
+		return nil
+	case <-b.ctx.Done():
+		return &proto.Error{Kind: proto.ErrorKind_ERROR_KIND_CANCELLED}
+	}
+}
+
 // besideOnWires is another server of the same database, which is told of what the first does and tells it at once.
 func (h *keyHarness) besideOnWires() *Service {
 	h.t.Helper()
@@ -75,13 +86,7 @@ func TestOtherServersAreTold(t *testing.T) {
 	h := newKeyHarness(t)
 	release := make(chan struct{})
 	h.does("b0", func(b *keyBlock) *proto.Error {
-		select {
-		case <-release:
-			b.emit(`1`)
-			return nil
-		case <-b.ctx.Done():
-			return &proto.Error{Kind: proto.ErrorKind_ERROR_KIND_CANCELLED}
-		}
+		return b.emitWhen(release)
 	})
 	other := h.besideOnWires()
 	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
@@ -132,13 +137,7 @@ func TestProgressReachesOtherServers(t *testing.T) {
 	began, release := make(chan func(*proto.Progress), 1), make(chan struct{})
 	h.does("b0", func(b *keyBlock) *proto.Error {
 		began <- b.run.Progress
-		select {
-		case <-release:
-			b.emit(`1`)
-			return nil
-		case <-b.ctx.Done():
-			return &proto.Error{Kind: proto.ErrorKind_ERROR_KIND_CANCELLED}
-		}
+		return b.emitWhen(release)
 	})
 	other := h.besideOnWires()
 	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
