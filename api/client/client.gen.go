@@ -1303,8 +1303,10 @@ type PluginPermissions struct {
 	// Environment Variables of the server's.
 	Environment []string `json:"environment"`
 	Files       []struct {
-		Path  string `json:"path"`
-		Write bool   `json:"write"`
+		// LeadsTo Where the path led by symbolic links when it was granted.
+		LeadsTo *string `json:"leads_to,omitempty"`
+		Path    string  `json:"path"`
+		Write   bool    `json:"write"`
 	} `json:"files"`
 
 	// Memory MiB; 0: what every plugin has.

@@ -2897,6 +2897,8 @@ export interface components {
             files: {
                 path: string;
                 write: boolean;
+                /** @description Where the path led by symbolic links when it was granted. */
+                leads_to?: string;
             }[];
             /** @description Variables of the server's. */
             environment: string[];

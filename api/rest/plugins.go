@@ -245,7 +245,7 @@ func pluginOf(p *install.Plugin) Plugin {
 	}
 	granted.Files = slices.Grow(granted.Files, len(e.Permissions.Files)+1)[:len(e.Permissions.Files)]
 	for i, f := range e.Permissions.Files {
-		granted.Files[i].Path, granted.Files[i].Write = f.Path, f.Write
+		granted.Files[i].Path, granted.Files[i].Write, granted.Files[i].LeadsTo = f.Path, f.Write, unlessEmpty(f.LeadsTo)
 	}
 	answer.Permissions = granted
 	return answer

@@ -97,6 +97,7 @@ func (c pluginTrust) bring(ctx context.Context, settings *config.Settings, t ter
 			return fmt.Errorf("a plugin of the name %s belongs to the server, which takes no other one of that name", p.Name)
 		}
 		if to.Server == "" {
+			p.Permissions = p.Permissions.Followed()
 			if err := server.PluginHosting(settings).Refuses(p.Permissions); err != nil {
 				return err
 			}
@@ -278,9 +279,14 @@ func permissionsAsked(p plugin.Permissions) (list []permission) {
 		add("network", "connections to public addresses, by the server's proxy", plugin.Permissions{Network: true})
 	}
 	for _, f := range p.Files {
-		text := f.Path + " (read)"
+		text := f.Path
+		if f.LeadsTo != "" {
+			text += ", which leads to " + f.LeadsTo
+		}
 		if f.Write {
-			text = f.Path + " (read and write)"
+			text += " (read and write)"
+		} else {
+			text += " (read)"
 		}
 		add("files", text, plugin.Permissions{Files: []plugin.FileAccess{f}})
 	}

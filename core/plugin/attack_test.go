@@ -178,7 +178,7 @@ func TestGrantedIsToBeHad(t *testing.T) {
 	}
 	permissions := Permissions{
 		Environment: []string{"GRANTED_TO_PLUGINS"},
-		Files:       []FileAccess{{filepath.Join(files, "read"), false}, {filepath.Join(files, "write"), true}},
+		Files:       []FileAccess{{Path: filepath.Join(files, "read")}, {Path: filepath.Join(files, "write"), Write: true}},
 	}
 	raw, err := json.Marshal(map[string]any{"name": "good", "version": "1.0.0", "protocol": 1, "permissions": permissions})
 	if err != nil {

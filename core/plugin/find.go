@@ -153,7 +153,7 @@ func named(folder string) string {
 func (i Installation) inspect() (found, error) {
 	f, err := inspect(i.Name, i.Folder)
 	if i.Granted != nil {
-		f.Permissions = *i.Granted
+		f.Permissions = i.Granted.fixed()
 	}
 	f.digests = i.Digests
 	if err == nil && i.Refused != "" {

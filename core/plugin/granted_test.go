@@ -71,9 +71,9 @@ func TestGrantedLinkToWhatNobodyHasIsRefused(t *testing.T) {
 	for name, test := range tests {
 		path := filepath.Join(at, "links", name)
 		symlink(t, test.target, path)
-		granting(t, plugins, name, FileAccess{path, false})
+		granting(t, plugins, name, FileAccess{Path: path})
 	}
-	granting(t, plugins, "raw_plain", FileAccess{data, true})
+	granting(t, plugins, "raw_plain", FileAccess{Path: data, Write: true})
 	tests["raw_plain"] = struct{ target, want string }{"", keeps + moved}
 	for name := range tests {
 		if err := os.Link(filepath.Join(built, "rawplugin"), filepath.Join(plugins, name, name)); err != nil {
@@ -101,7 +101,7 @@ func TestGrantedLinkOfAnAdministratorIsFollowed(t *testing.T) {
 	symlink(t, filepath.Join(at, "disk"), filepath.Join(at, "srv/disk"))
 	symlink(t, "disk/reports", filepath.Join(at, "srv/reports"))
 	dir := install(t, "good")
-	granting(t, dir, "good", FileAccess{filepath.Join(at, "srv/reports"), false}, FileAccess{filepath.Join(at, "srv/reports/file"), true})
+	granting(t, dir, "good", FileAccess{Path: filepath.Join(at, "srv/reports")}, FileAccess{Path: filepath.Join(at, "srv/reports/file"), Write: true})
 	h := startHost(t, Config{Dirs: []string{dir}, Private: []string{filepath.Join(at, "data")}}, testPace())
 	granted := []target{{"read", filepath.Join(at, "srv/reports/file")}, {"write", filepath.Join(at, "srv/reports/file")}}
 	if done := h.attack(granted...); len(done) != len(granted) {
@@ -120,7 +120,7 @@ func TestPluginThatPutsALinkWhereItWasGrantedAFileIsNotStarted(t *testing.T) {
 		at := roomy(t, "reports/in", "secrets")
 		reports, in, secrets := filepath.Join(at, "reports"), filepath.Join(at, "reports/in"), filepath.Join(at, "secrets")
 		dir := install(t, "good")
-		granting(t, dir, "good", FileAccess{reports, true}, FileAccess{in, false})
+		granting(t, dir, "good", FileAccess{Path: reports, Write: true}, FileAccess{Path: in})
 		h := startHost(t, Config{Dirs: []string{dir}}, testPace())
 		if done := h.attack(target{"read", in}); len(done) != 1 {
 			t.Fatalf("what it was granted is not to be had: %+v", h.status("good"))
@@ -134,5 +134,35 @@ func TestPluginThatPutsALinkWhereItWasGrantedAFileIsNotStarted(t *testing.T) {
 				t.Errorf("%s: %q does not tell %q", name, said, part)
 			}
 		}
+	}
+}
+
+// Who installed a plugin granted it what its paths led to then. A link that leads elsewhere later was made by somebody else:
+// another plugin of this user, an earlier version, or whoever may write there.
+func TestGrantsHoldForWhereTheyLed(t *testing.T) {
+	t.Parallel()
+	at := roomy(t, "reports", "secrets", "plain", "data")
+	reports, link, plain := filepath.Join(at, "reports"), filepath.Join(at, "link"), filepath.Join(at, "plain")
+	symlink(t, reports, link)
+	for name, path := range map[string]string{"linked": link, "plain": plain} {
+		i := version(t, t.TempDir(), "good", "1.0.0")
+		granted := Permissions{Files: []FileAccess{{Path: path}}}.Followed()
+		i.Granted = &granted
+		t.Run(name, func(t *testing.T) {
+			config := Config{Installed: []Installation{i}, Private: []string{filepath.Join(at, "data")}}
+			h := startHost(t, config, testPace())
+			if done := h.attack(target{"read", path}); len(done) != 1 {
+				t.Fatalf("what it was granted is not to be had: %+v", h.status("good"))
+			}
+			if err := os.Rename(path, path+".old"); err != nil {
+				t.Fatal(err)
+			}
+			symlink(t, filepath.Join(at, "secrets"), path)
+			_, _ = h.do(blockExit, `{"n":1}`)
+			eventually(t, "the verdict", func() bool { return h.status("good").State == Failed })
+			if said := h.status("good").Error; !strings.Contains(said, path+" cannot be granted: it leads to "+filepath.Join(at, "secrets")+", and led to ") {
+				t.Errorf("%q", said)
+			}
+		})
 	}
 }

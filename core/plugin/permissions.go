@@ -26,6 +26,29 @@ type Permissions struct {
 type FileAccess struct {
 	Path  string `json:"path"` // absolute
 	Write bool   `json:"write,omitempty"`
+	// LeadsTo is where the path led by symbolic links when it was granted; empty: nowhere else. Should it lead elsewhere
+	// later, whoever can make a link there has made it, and not who granted the path.
+	LeadsTo string `json:"leads_to,omitempty"`
+}
+
+// place is where the file was when it was granted.
+func (f FileAccess) place() string {
+	if f.LeadsTo == "" {
+		return f.Path
+	}
+	return f.LeadsTo
+}
+
+// Followed are the permissions with the places to which the paths lead on this machine now.
+func (p Permissions) Followed() Permissions {
+	p.Files = slices.Clone(p.Files)
+	for i, f := range p.Files {
+		p.Files[i].LeadsTo = ""
+		if place, err := filepath.EvalSymlinks(f.Path); err == nil && place != f.Path {
+			p.Files[i].LeadsTo = place
+		}
+	}
+	return p
 }
 
 // Bounds of permissions, and what a plugin has that asks for nothing.
@@ -98,7 +121,7 @@ func (p Permissions) Covers(other Permissions) bool {
 	}
 	for _, asked := range other.Files {
 		if !slices.ContainsFunc(p.Files, func(f FileAccess) bool {
-			return within(asked.Path, f.Path) && (f.Write || !asked.Write)
+			return within(asked.Path, f.Path) && within(asked.place(), f.place()) && (f.Write || !asked.Write)
 		}) {
 			return false
 		}
@@ -109,19 +132,35 @@ func (p Permissions) Covers(other Permissions) bool {
 // spares says which file of the permissions is the server's, if any.
 func (p Permissions) spares(private []string) error {
 	for _, f := range p.Files {
+		place, leads := f.place(), ""
+		if f.LeadsTo != "" {
+			leads = "it leads to " + place + ", and "
+		}
 		for _, folder := range private {
-			if within(f.Path, folder) || within(folder, f.Path) {
-				return fmt.Errorf("permissions: %s cannot be granted: the server keeps its data in %s", f.Path, folder)
+			if within(place, folder) || within(folder, place) || within(f.Path, folder) {
+				return fmt.Errorf("permissions: %s cannot be granted: %sthe server keeps its data in %s", f.Path, leads, folder)
 			}
+		}
+		if place == "/" || within(place, "/proc") || within(place, "/sys") {
+			return fmt.Errorf("permissions: %s cannot be granted: %snobody is granted that", f.Path, leads)
 		}
 	}
 	return nil
 }
 
+// fixed are permissions that hold for the places alone to which the paths led when they were granted.
+func (p Permissions) fixed() Permissions {
+	p.Files = slices.Clone(p.Files)
+	for i, f := range p.Files {
+		p.Files[i].LeadsTo = f.place()
+	}
+	return p
+}
+
 func (p Permissions) files() []isolation.File {
 	files := make([]isolation.File, len(p.Files))
 	for i, f := range p.Files {
-		files[i] = isolation.File(f)
+		files[i] = isolation.File{Path: f.Path, Write: f.Write, Place: f.LeadsTo}
 	}
 	return files
 }

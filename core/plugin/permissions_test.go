@@ -15,7 +15,7 @@ func TestPermissionsAreBounded(t *testing.T) {
 		want        string // part of the error; empty: there is none
 	}{
 		"nothing":          {Permissions{}, ""},
-		"much":             {Permissions{Network: true, Files: []FileAccess{{"/srv/a", true}}, Environment: []string{"HTTP_PROXY"}, Memory: 64, Processes: 16}, ""},
+		"much":             {Permissions{Network: true, Files: []FileAccess{{Path: "/srv/a", Write: true}}, Environment: []string{"HTTP_PROXY"}, Memory: 64, Processes: 16}, ""},
 		"relative":         {file("srv"), "srv"},
 		"up":               {file("/srv/../etc"), "shortest form"},
 		"slash":            {file("/srv/"), "shortest form"},
@@ -51,16 +51,19 @@ func TestPermissionsAreBounded(t *testing.T) {
 
 func TestPermissionsCoverWhatIsNotMore(t *testing.T) {
 	t.Parallel()
-	have := Permissions{Files: []FileAccess{{"/srv/a", false}, {"/srv/b", true}}, Environment: []string{"A"}, Memory: 2048}
+	have := Permissions{Files: []FileAccess{{Path: "/srv/a"}, {Path: "/srv/b", Write: true}, {Path: "/srv/c", LeadsTo: "/mnt/c"}}, Environment: []string{"A"}, Memory: 2048}
 	for name, test := range map[string]struct {
 		asked Permissions
 		want  bool
 	}{
 		"nothing":          {Permissions{}, true},
 		"the same":         {have, true},
-		"below":            {Permissions{Files: []FileAccess{{"/srv/a/x", false}, {"/srv/b/y", true}}}, true},
-		"beside":           {Permissions{Files: []FileAccess{{"/srv/ab", false}}}, false},
-		"writing":          {Permissions{Files: []FileAccess{{"/srv/a", true}}}, false},
+		"below":            {Permissions{Files: []FileAccess{{Path: "/srv/a/x"}, {Path: "/srv/b/y", Write: true}}}, true},
+		"where it led":     {Permissions{Files: []FileAccess{{Path: "/srv/c", LeadsTo: "/mnt/c"}, {Path: "/srv/c/x", LeadsTo: "/mnt/c/x"}}}, true},
+		"leads elsewhere":  {Permissions{Files: []FileAccess{{Path: "/srv/c", LeadsTo: "/mnt/d"}}}, false},
+		"leads now":        {Permissions{Files: []FileAccess{{Path: "/srv/a/x", LeadsTo: "/mnt/d"}}}, false},
+		"beside":           {Permissions{Files: []FileAccess{{Path: "/srv/ab"}}}, false},
+		"writing":          {Permissions{Files: []FileAccess{{Path: "/srv/a", Write: true}}}, false},
 		"network":          {Permissions{Network: true}, false},
 		"another variable": {Permissions{Environment: []string{"A", "B"}}, false},
 		"more memory":      {Permissions{Memory: 2049}, false},
@@ -78,7 +81,7 @@ func TestManifestWithImpossiblePermissionsIsRefused(t *testing.T) {
 	put(t, dir, "good", `{"name":"good","version":"1.0.0","protocol":1,"permissions":{"network":true,"files":[{"path":"/srv","write":true}],"memory":64,"later":1}}`)
 	put(t, dir, "greedy", fmt.Sprintf(`{"name":"greedy","version":"1.0.0","protocol":1,"permissions":{"files":[{"path":%q}]}}`, "/proc/1"))
 	f, err := inspect("good", filepath.Join(dir, "good"))
-	if err != nil || !f.Permissions.Network || f.Permissions.Memory != 64 || len(f.Permissions.Files) != 1 || f.Permissions.Files[0] != (FileAccess{"/srv", true}) {
+	if err != nil || !f.Permissions.Network || f.Permissions.Memory != 64 || len(f.Permissions.Files) != 1 || f.Permissions.Files[0] != (FileAccess{Path: "/srv", Write: true}) {
 		t.Errorf("%+v %v", f.Permissions, err)
 	}
 	if _, err := inspect("greedy", filepath.Join(dir, "greedy")); err == nil || !strings.Contains(err.Error(), "/proc/1") {

@@ -142,3 +142,37 @@ func TestVerifyLooksAtModesAndAtTheVersionToGoBackTo(t *testing.T) {
 		t.Errorf("repaired: %v %v", flaws, err)
 	}
 }
+
+// Consent is to the place that a path leads to, not to its name.
+func TestPathThatLeadsElsewhereNeedsConsentAgain(t *testing.T) {
+	t.Parallel()
+	f := start(t, t.TempDir())
+	folder := t.TempDir()
+	link := filepath.Join(folder, "link")
+	place, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := archive(t, "good", "1.0.0", `,"permissions":{"files":[{"path":"`+link+`","leads_to":"/somewhere/harmless"}]}`)
+	for _, leads := range []string{"first", "second"} {
+		target := filepath.Join(place, leads)
+		if err := errors.Join(os.Mkdir(target, 0o755), os.RemoveAll(link), os.Symlink(target, link)); err != nil {
+			t.Fatal(err)
+		}
+		p := f.stage(source)
+		p.SignedBy = "sha256:somebody"
+		_, err := f.Install(context.Background(), p, false)
+		asked, ok := errors.AsType[*ConsentError](err)
+		if !ok || asked.Asked.Permissions.Files[0].LeadsTo != target {
+			t.Fatalf("%v %+v", err, asked)
+		}
+		p = f.stage(source)
+		p.SignedBy = "sha256:somebody"
+		if _, err := f.Install(context.Background(), p, true); err != nil {
+			t.Fatal(err)
+		}
+		if granted := f.Store.current.Load().Plugins["good"].Permissions.Files[0]; granted.Path != link || granted.LeadsTo != target {
+			t.Errorf("granted: %+v", granted)
+		}
+	}
+}

@@ -124,6 +124,7 @@ func (s *Service) Install(ctx context.Context, p *Package, consent bool) (*Plugi
 	if folder := s.own(p.Name); folder != "" {
 		return nil, &Refusal{fmt.Sprintf("a plugin of the name %s belongs to the server: it lies in %s", p.Name, folder)}
 	}
+	p.Permissions = p.Permissions.Followed()
 	now := time.Now().UTC()
 	first := now
 	old := s.Store.current.Load().Plugins[p.Name]

@@ -142,6 +142,9 @@ func (p *Process) resolve() error {
 		if err == nil {
 			err = p.free(f, p.granted[i])
 		}
+		if to := p.granted[i].path; err == nil && f.Place != "" && to != f.Place {
+			err = fmt.Errorf("it leads to %s, and led to %s when it was granted: install the plugin again to grant that", to, f.Place)
+		}
 		if err != nil {
 			return &GrantError{Path: f.Path, err: err}
 		}

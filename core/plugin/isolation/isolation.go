@@ -62,6 +62,7 @@ type Spec struct {
 type File struct {
 	Path  string
 	Write bool
+	Place string // where the path must lead; empty: wherever it does
 }
 
 // Reserved is a folder in which nothing is granted to anybody. What contains it is granted neither, or to be read only.
