@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package chaos lets everything go wrong that servers live among, by a seed, while clients execute random agents of which
 // it is known what they must do: processes die and are paused, networks are cut, stalled and slow, disks full and slow,
 // clocks jump, what servers tell each other is lost, doubled and reordered. What was accepted must end, once, with the
