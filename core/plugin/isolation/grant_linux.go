@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -195,8 +196,11 @@ func (p *Process) free(f File, to *place) error {
 	}
 	for _, r := range p.spec.Reserved {
 		room, err := walk(r.Path)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
 		if err != nil {
-			continue // there is nothing
+			return fmt.Errorf("look for %s: %w", r.Path, err)
 		}
 		_ = room.file.Close()
 		inside := slices.Contains(to.way, room.identity())
