@@ -214,7 +214,7 @@ func TestAttemptThatIsCutOffWritesNothing(t *testing.T) {
 		t.Errorf("%s %v", d.Status, d.Outputs)
 	}
 	h.expect("in the end", "n:10")
-	if n := h.keys.runs["b0"]; n != 3 {
+	if n := h.ran("b0"); n != 3 {
 		t.Errorf("%d attempts", n)
 	}
 }

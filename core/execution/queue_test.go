@@ -275,6 +275,8 @@ func TestServerThatOnlyAccepts(t *testing.T) {
 	if x := h.over("u", ids[4]); x.Status != Completed {
 		t.Errorf("%s", x.Status)
 	}
+	h.runner.mu.Lock()
+	defer h.runner.mu.Unlock()
 	if len(h.runner.calls) != 0 {
 		t.Errorf("it ran %v", h.runner.calls)
 	}
@@ -416,7 +418,7 @@ func TestServersShareWhatWaits(t *testing.T) {
 	}
 	runs := 0
 	for _, w := range workers {
-		runs += w.runner.calls["n"]
+		runs += w.runs("n")
 	}
 	if runs != 303 {
 		t.Errorf("%d runs of 303 executions", runs)

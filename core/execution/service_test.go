@@ -364,7 +364,7 @@ func TestKilledServiceGoesOn(t *testing.T) {
 			}
 		}
 	}
-	if n := h.runner.calls["e1"]; n != 20 {
+	if n := h.runs("e1"); n != 20 {
 		t.Errorf("e1 was called %d times", n)
 	}
 }
@@ -384,8 +384,8 @@ func TestOnceIsNeverRepeatedByItself(t *testing.T) {
 	if d.Status != Failed || d.Error == nil || !strings.Contains(d.Error.Message, "interrupted") || d.Error.NodeID != "b0" {
 		t.Errorf("%s %+v", d.Status, d.Error)
 	}
-	if h.runner.calls["b0"] != 1 {
-		t.Errorf("called %d times", h.runner.calls["b0"])
+	if n := h.runs("b0"); n != 1 {
+		t.Errorf("called %d times", n)
 	}
 }
 
