@@ -463,7 +463,10 @@ func TestClaimsReadLittle(t *testing.T) {
 			}
 		}
 		for _, counting := range []bool{false, true} {
-			lines := explain(t, conn, claimStatement, gen.claimArguments(8, 2, counting))
+			gen.mu.Lock()
+			args := gen.claimArguments(8, 2, counting)
+			gen.mu.Unlock()
+			lines := explain(t, conn, claimStatement, args)
 			for _, line := range lines {
 				if strings.Contains(line, "Scan") && strings.Contains(line, " on execution") && !allowed.MatchString(line) {
 					t.Errorf("where it is %s how much waits: %s", known, line)
