@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -11,137 +12,142 @@ import (
 	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
-// A batch is one implicit transaction, one round trip: a row of each array is a row of a table. Every part of it has one
-// plan, by the primary keys of lease and execution, whatever the sizes of tables and arrays. Most batches of few
-// executions change none of them, and the table with its indexes is most of what a statement must open: those go
-// without it.
+// A batch is one implicit transaction, one round trip: a record of each array is a row of a table, and what is long lies in
+// one parameter of its own, since every layer of an array would be scanned for quotes. Every part of it has one plan, by the
+// primary keys of lease and execution, whatever the sizes of tables and arrays. Most batches of few executions change none
+// of them, and the table with its indexes is most of what a statement must open: those go without it.
 const (
-	stepsStatement  = leasePart + journalPart + batchEnd
-	statesStatement = leasePart + journalPart + statesPart + batchEnd
+	stepsStatement    = leasePart + journalPart + batchEnd
+	statesStatement   = leasePart + journalPart + statesPart + batchEnd
+	byOthersStatement = leasePart + journalPart + statesPart + byOthersPart + batchEnd
 
 	leasePart = `WITH
 l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1)`
 	journalPart = `,
 j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
-	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($15::bytea FROM v.first FOR v.length)
-	FROM l, unnest($5::uuid[], $6::integer[], $7::bigint[], $8::integer[], $9::integer[], $10::integer[], $11::integer[], $12::boolean[], $13::integer[], $14::integer[])
-		AS v(execution_id, pos, seq, page, queued, completed, failed, is_output, first, length))`
+	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($6::bytea FROM v.first FOR v.length)
+	FROM l, unnest($5::batch_segment[]) AS v)`
 	statesPart = `,
 e AS (INSERT INTO execution (id, root_id, parent_id, parent_node_execution, user_id, graph_id, graph_version, plan_id, inputs, created_at, status, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id, retry_of, retry_from, credentials, priority, owner, max_concurrent, timeout_ms)
-	SELECT v.* FROM l, unnest($16::uuid[], $17::uuid[], $18::uuid[], $19::integer[], $20::text[], $21::uuid[], $22::integer[], $23::bytea[], $24::text[], $25::timestamptz[], $26::text[], $27::timestamptz[], $28::timestamptz[], $29::integer[], $30::integer[], $31::integer[], $32::text[], $33::text[], $34::uuid[], $35::text[], $36::text[], $37::smallint[], $38::uuid[], $39::integer[], $40::bigint[]) AS v
+	SELECT v.id, v.root_id, v.parent_id, v.parent_node_execution, v.user_id, v.graph_id, v.graph_version, v.plan_id, convert_from(substring($6::bytea FROM v.first FOR v.length), 'UTF8'), v.created_at, v.status, v.started_at, v.ended_at, v.total_nodes, v.completed_nodes, v.failed_nodes, v.error_message, v.error_node_id, v.retry_of, v.retry_from, v.credentials, v.priority, v.owner, v.max_concurrent, v.timeout_ms
+	FROM l, unnest($7::batch_execution[]) AS v
 	ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_at = coalesce(excluded.started_at, execution.started_at), ended_at = excluded.ended_at, total_nodes = excluded.total_nodes, completed_nodes = excluded.completed_nodes, failed_nodes = excluded.failed_nodes, error_message = excluded.error_message, error_node_id = excluded.error_node_id),
 c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
-	SELECT v.* FROM l, unnest($41::text[], $42::uuid[], $43::boolean[], $44::date[], $45::text[], $46::integer[]) AS v),
+	SELECT v.* FROM l, unnest($8::batch_count[]) AS v)`
+	byOthersPart = `,
 o AS (INSERT INTO execution_by_other (execution_id, graph_id)
-	SELECT v.* FROM l, unnest($47::uuid[], $48::uuid[]) AS v)`
+	SELECT v.id, v.graph_id FROM l, unnest($7::batch_execution[]) AS v WHERE v.by_other)`
 	batchEnd = "\nSELECT count(*) FROM l"
 )
 
 // statementOf is the statement that commits a batch, with its arguments.
 func (w *writer) statementOf(batch []*commit) (string, []any) {
-	args := append([]any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds()}, journalArguments(batch)...)
-	states := coalesce(batch)
-	if len(states) == 0 {
-		return withKeys(batch, stepsStatement, args)
+	segments, long := journalRecords(batch)
+	args := []any{w.server.String(), w.batch + 1, w.epoch, leaseLength.Milliseconds(), segments, nil}
+	statement := stepsStatement
+	if states := coalesce(batch); len(states) > 0 {
+		var executions string
+		var byOthers bool
+		executions, long, byOthers = w.stateRecords(states, long)
+		args = append(args, executions, w.counts(states))
+		if statement = statesStatement; byOthers {
+			statement = byOthersStatement
+		}
 	}
-	return withKeys(batch, statesStatement, append(args, w.stateArguments(states)...))
+	args[5] = long
+	return withKeys(batch, statement, args)
 }
 
-// stateArguments are those of statesPart.
-func (w *writer) stateArguments(states []*executionWrite) []any {
-	var e [21]column
-	var others [2]column // executions of somebody else's graph: ByOthers
-	var place [4]column  // where an execution waits, or who runs it, and its bounds
+// stateRecords are those of statesPart, and the long values with their inputs. byOthers says that somebody's executions of
+// another's graph (ByOthers) are among them.
+func (w *writer) stateRecords(states []*executionWrite, long []byte) (_ string, _ []byte, byOthers bool) {
+	var r records
 	for _, x := range states {
-		e[0].uuid(x.id)
-		e[1].uuid(x.root)
+		var inputs []byte
+		if x.fresh { // else they are there
+			inputs = bytes.ToValidUTF8(x.inputs, []byte("\uFFFD"))
+		}
+		author := x.plan.Graph.UserID
+		byOther := x.fresh && x.parent == nil && author != "" && author != x.userID
+		byOthers = byOthers || byOther
+		r.begin()
+		r.uuid(x.id)
+		r.uuid(x.root)
 		if x.parent != nil {
-			e[2].uuid(x.parent.id)
-			e[3].int(int64(x.parentExec))
+			r.uuid(x.parent.id)
+			r.int(int64(x.parentExec))
 		} else {
-			e[2].null()
-			e[3].null()
+			r.null()
+			r.null()
 		}
-		e[4].text(x.userID)
-		e[5].text(x.plan.Graph.ID)
-		e[6].int(int64(x.plan.Graph.Version))
-		e[7].bytes(x.plan.ID[:])
-		if x.fresh {
-			e[8].text(string(x.inputs))
-		} else {
-			e[8].text("") // they are there
-		}
-		if author := x.plan.Graph.UserID; x.fresh && x.parent == nil && author != "" && author != x.userID {
-			others[0].uuid(x.id)
-			others[1].text(x.plan.Graph.ID)
-		}
-		e[9].time(x.createdAt)
-		e[10].text(string(x.status))
-		e[11].time(x.startedAt)
-		e[12].time(x.endedAt)
-		e[13].int(int64(x.total))
-		e[14].int(int64(x.completed))
-		e[15].int(int64(x.failed))
+		r.text(x.userID)
+		r.text(x.plan.Graph.ID)
+		r.int(int64(x.plan.Graph.Version))
+		r.bytes(x.plan.ID[:])
+		r.int(int64(len(long) + 1))
+		r.int(int64(len(inputs)))
+		long = append(long, inputs...)
+		r.time(x.createdAt)
+		r.text(string(x.status))
+		r.time(x.startedAt)
+		r.time(x.endedAt)
+		r.int(int64(x.total))
+		r.int(int64(x.completed))
+		r.int(int64(x.failed))
 		if x.failure == nil {
-			e[16].null()
-			e[17].null()
+			r.null()
+			r.null()
 		} else {
-			e[16].text(x.failure.Message)
-			e[17].text(x.failure.NodeID)
+			r.text(x.failure.Message)
+			r.text(x.failure.NodeID)
 		}
 		if x.retry == nil {
-			e[18].null()
-			e[19].null()
+			r.null()
+			r.null()
 		} else {
-			e[18].uuid(x.retry.of)
-			e[19].text(x.retry.from)
+			r.uuid(x.retry.of)
+			r.text(x.retry.from)
 		}
 		if x.fresh && x.credentials != "" {
-			e[20].text(x.credentials)
+			r.text(x.credentials)
 		} else {
-			e[20].null()
+			r.null()
 		}
-		place[0].int(int64(x.priority))
+		r.int(int64(x.priority))
 		if x.waits {
-			place[1].null()
+			r.null()
 		} else {
-			place[1].uuid(w.server)
+			r.uuid(w.server)
 		}
-		place[2].positive(int64(x.bound))
-		place[3].positive(x.timeout.Milliseconds())
+		r.positive(int64(x.bound))
+		r.positive(x.timeout.Milliseconds())
+		r.bool(byOther)
 	}
-	c := w.counts(states)
-	return appendArrays(appendArrays(appendArrays(appendArrays(nil, e[:]), place[:]), c[:]), others[:])
+	return r.array(), long, byOthers
 }
 
-// journalArguments are those of journalPart.
-func journalArguments(batch []*commit) []any {
-	var j [10]column
-	bodies := []byte{} // of all segments; an array of them would be scanned for quotes
+// journalRecords are those of journalPart, and the bodies of all segments.
+func journalRecords(batch []*commit) (string, []byte) {
+	var r records
+	bodies := []byte{}
 	for _, c := range batch {
 		for i := range c.segments {
 			s := &c.segments[i]
-			j[0].uuid(s.execution)
-			j[1].int(int64(s.pos))
-			j[2].int(s.seq)
-			j[3].int(int64(s.page))
-			j[4].int(int64(s.queued))
-			j[5].int(int64(s.completed))
-			j[6].int(int64(s.failed))
-			j[7].bool(s.isOutput)
-			j[8].int(int64(len(bodies) + 1))
-			j[9].int(int64(len(s.body)))
+			r.begin()
+			r.uuid(s.execution)
+			r.int(int64(s.pos))
+			r.int(s.seq)
+			r.int(int64(s.page))
+			r.int(int64(s.queued))
+			r.int(int64(s.completed))
+			r.int(int64(s.failed))
+			r.bool(s.isOutput)
+			r.int(int64(len(bodies) + 1))
+			r.int(int64(len(s.body)))
 			bodies = append(bodies, s.body...)
 		}
 	}
-	return append(appendArrays(nil, j[:]), bodies)
-}
-
-func appendArrays(args []any, columns []column) []any {
-	for i := range columns {
-		args = append(args, columns[i].array())
-	}
-	return args
+	return r.array(), bodies
 }
 
 // withKeys adds the keys that a batch changes.
@@ -177,6 +183,105 @@ func coalesce(batch []*commit) []*executionWrite {
 	return states
 }
 
+// records is an array of composite values in Postgres's text form, under construction.
+type records struct {
+	written []byte
+	fields  int // of the last record
+}
+
+// begin begins a record; its fields follow in order.
+func (r *records) begin() {
+	if len(r.written) == 0 {
+		r.written = append(r.written, `{"(`...)
+	} else {
+		r.written = append(r.written, `)","(`...)
+	}
+	r.fields = 0
+}
+
+func (r *records) array() string {
+	if len(r.written) == 0 {
+		return "{}"
+	}
+	return string(append(r.written, `)"}`...))
+}
+
+// next is where the next field begins.
+func (r *records) next() []byte {
+	if r.fields++; r.fields == 1 {
+		return r.written
+	}
+	return append(r.written, ',')
+}
+
+func (r *records) null() { r.written = r.next() }
+
+func (r *records) int(n int64) { r.written = strconv.AppendInt(r.next(), n, 10) }
+
+// positive writes 0 as NULL.
+func (r *records) positive(n int64) {
+	if n == 0 {
+		r.null()
+		return
+	}
+	r.int(n)
+}
+
+func (r *records) bool(b bool) {
+	value := byte('f')
+	if b {
+		value = 't'
+	}
+	r.written = append(r.next(), value)
+}
+
+func (r *records) uuid(id uuid.UUID) {
+	var text [36]byte
+	hex.Encode(text[:8], id[:4])
+	hex.Encode(text[9:13], id[4:6])
+	hex.Encode(text[14:18], id[6:8])
+	hex.Encode(text[19:23], id[8:10])
+	hex.Encode(text[24:], id[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	r.written = append(r.next(), text[:]...)
+}
+
+// time writes a zero time as NULL.
+func (r *records) time(t time.Time) {
+	if t.IsZero() {
+		r.null()
+		return
+	}
+	r.written = t.UTC().AppendFormat(r.next(), time.RFC3339Nano)
+}
+
+func (r *records) bytes(data []byte) {
+	r.written = hex.AppendEncode(append(r.next(), `\\\\x`...), data) // the backslash is one of a record's field and of an array's element
+}
+
+// text writes a string. Postgres's text holds neither NUL nor invalid UTF-8; JSON values have none, so only messages
+// can lose any. Quotes of the field, and what is escaped in it, are escaped again as part of the array's element.
+func (r *records) text(s string) {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	b := append(r.next(), `\"`...)
+	for {
+		i := strings.IndexAny(s, "\"\\\x00")
+		if i < 0 {
+			break
+		}
+		b = append(b, s[:i]...)
+		switch s[i] {
+		case '"':
+			b = append(b, `\\\"`...)
+		case '\\':
+			b = append(b, `\\\\`...)
+		}
+		s = s[i+1:]
+	}
+	b = append(b, s...)
+	r.written = append(b, `\"`...)
+}
+
 // column is an array in Postgres's text form, under construction.
 type column []byte
 
@@ -194,61 +299,8 @@ func (c *column) array() string {
 	return string(append(*c, '}'))
 }
 
-func (c *column) null() { *c = append(c.next(), "NULL"...) }
-
 func (c *column) int(n int64) { *c = strconv.AppendInt(c.next(), n, 10) }
 
-// positive writes 0 as NULL.
-func (c *column) positive(n int64) {
-	if n == 0 {
-		c.null()
-		return
-	}
-	c.int(n)
-}
-
-func (c *column) bool(b bool) { *c = strconv.AppendBool(c.next(), b) }
-
-func (c *column) uuid(id uuid.UUID) {
-	var text [36]byte
-	hex.Encode(text[:8], id[:4])
-	hex.Encode(text[9:13], id[4:6])
-	hex.Encode(text[14:18], id[6:8])
-	hex.Encode(text[19:23], id[8:10])
-	hex.Encode(text[24:], id[10:])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	*c = append(c.next(), text[:]...)
-}
-
-// time writes a zero time as NULL.
-func (c *column) time(t time.Time) {
-	if t.IsZero() {
-		c.null()
-		return
-	}
-	*c = t.UTC().AppendFormat(c.next(), time.RFC3339Nano)
-}
-
-func (c *column) bytes(data []byte) {
-	*c = append(hex.AppendEncode(append(c.next(), `"\\x`...), data), '"')
-}
-
-// text writes a string. Postgres's text holds neither NUL nor invalid UTF-8; JSON values have none, so only messages
-// can lose any.
 func (c *column) text(s string) {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	b := append(c.next(), '"')
-	for {
-		i := strings.IndexAny(s, "\"\\\x00")
-		if i < 0 {
-			break
-		}
-		b = append(b, s[:i]...)
-		if s[i] != 0 {
-			b = append(b, '\\', s[i])
-		}
-		s = s[i+1:]
-	}
-	b = append(b, s...)
-	*c = append(b, '"')
+	*c = append(append(append(c.next(), '"'), strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(s)...), '"')
 }

@@ -72,8 +72,8 @@ func (x *executionWrite) countedAs(status Status) countKey {
 	return countKey{x.userID, x.plan.Graph.ID, x.parent != nil, x.createdAt.UTC().Format(time.DateOnly), status}
 }
 
-// counts are what a batch adds to the counts, as columns of execution_delta.
-func (w *writer) counts(states []*executionWrite) [6]column {
+// counts are what a batch adds to the counts, as records of execution_delta.
+func (w *writer) counts(states []*executionWrite) string {
 	deltas := map[countKey]int{}
 	for _, x := range states {
 		if !x.fresh {
@@ -81,20 +81,21 @@ func (w *writer) counts(states []*executionWrite) [6]column {
 		}
 		deltas[x.countedAs(x.status)]++
 	}
-	var c [6]column
+	var r records
 	for k, delta := range deltas {
 		if delta == 0 {
 			continue
 		}
 		w.counted.Store(true)
-		c[0].text(k.user)
-		c[1].text(k.graph)
-		c[2].bool(k.nested)
-		c[3].text(k.day)
-		c[4].text(string(k.status))
-		c[5].int(int64(delta))
+		r.begin()
+		r.text(k.user)
+		r.text(k.graph)
+		r.bool(k.nested)
+		r.text(k.day)
+		r.text(string(k.status))
+		r.int(int64(delta))
 	}
-	return c
+	return r.array()
 }
 
 // foldMost bounds what one statement folds.

@@ -51,15 +51,17 @@ type writer struct {
 	fates   chan fate
 	// counted says that executions were counted since the counts were folded.
 	counted  atomic.Bool
-	prepared map[string]*postgres.Statement // stepsStatement and statesStatement
+	prepared map[string]*postgres.Statement // without the keys of withKeys
 	// validUntil is the end of the lease on this machine's monotonic clock.
 	validUntil atomic.Pointer[time.Time]
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, history *partitions, log hclog.Logger) *writer {
-	return &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), prepared: map[string]*postgres.Statement{
-		stepsStatement: postgres.NewStatement(db, stepsStatement), statesStatement: postgres.NewStatement(db, statesStatement),
-	}}
+	w := &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), prepared: map[string]*postgres.Statement{}}
+	for _, statement := range []string{stepsStatement, statesStatement, byOthersStatement} {
+		w.prepared[statement] = postgres.NewStatement(db, statement)
+	}
+	return w
 }
 
 // acquire takes the server's lease, whoever of its processes had it before.
