@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -105,19 +107,33 @@ func (s *openSegment) add(w *row, step *journal.Step) {
 	})
 }
 
+// scratch is memory that bodies are made in. What stays of it is a copy of the right size.
+var scratch = sync.Pool{New: func() any { return new([2][]byte) }}
+
+// maxScratch bounds what is kept for the next body.
+const maxScratch = 64 << 10
+
 func (s *openSegment) pack() error {
-	data, err := proto.MarshalOptions{}.MarshalAppend([]byte{bodyPlain}, &journal.Segment{Rows: s.rows})
+	memory := scratch.Get().(*[2][]byte)
+	defer func() {
+		if max(cap(memory[0]), cap(memory[1])) <= maxScratch {
+			scratch.Put(memory)
+		}
+	}()
+	data, err := proto.MarshalOptions{}.MarshalAppend(append(memory[0][:0], bodyPlain), &journal.Segment{Rows: s.rows})
 	if err != nil {
 		return fmt.Errorf("encode the journal: %w", err)
 	}
-	if s.body = data; len(data) < packedFrom {
-		return nil
+	memory[0] = data
+	if len(data) >= packedFrom {
+		packed := slices.Grow(memory[1][:0], 1+s2.MaxEncodedLen(len(data)-1))
+		packed = append(packed, bodyS2)
+		packed = packed[:1+len(s2.Encode(packed[1:cap(packed)], data[1:]))]
+		if memory[1] = packed; len(packed) < len(data) {
+			data = packed
+		}
 	}
-	packed := make([]byte, 1+s2.MaxEncodedLen(len(data)-1))
-	packed[0] = bodyS2
-	if packed = packed[:1+len(s2.Encode(packed[1:], data[1:]))]; len(packed) < len(data) {
-		s.body = packed
-	}
+	s.body = slices.Clone(data)
 	return nil
 }
 
