@@ -94,7 +94,11 @@ func (g *generation) tidy(ctx context.Context, renew func() error) error {
 			return err
 		}
 	}
-	return nil
+	plans, err := g.removePlans(ctx)
+	if plans > 0 {
+		g.log.Info("removed plans that no execution has any more", "plans", plans)
+	}
+	return err
 }
 
 // old are the partitions to which nothing is added any more, unless a clock stands back.
