@@ -4,6 +4,367 @@
  */
 
 export interface paths {
+    "/api/v2/builder/graphs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List graphs
+         * @description The caller's graphs, one entry each, described by the active version; last changed first.
+         */
+        get: operations["listGraphs"];
+        put?: never;
+        /**
+         * Create graph
+         * @description Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
+         *     `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
+         *     identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
+         *     most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
+         *     user's; where the node does without them, those that are not are left out.
+         */
+        post: operations["createGraph"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/graphs/{graph_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get graph
+         * @description One version of a graph, the latest when none is asked for.
+         */
+        get: operations["getGraph"];
+        /**
+         * Update graph
+         * @description Stores the next version of the graph and makes it the active one. Takes what creating takes. Versions that exist
+         *     do not change. Of updates at the same time each gets a version; with `If-Match` an update is refused when the
+         *     graph has changed since it was read.
+         */
+        put: operations["updateGraph"];
+        post?: never;
+        /**
+         * Delete graph
+         * @description Removes the graph with all its versions and stops its running executions. Executions stay readable. With `If-Match`
+         *     nothing is removed when the graph has changed since it was read.
+         */
+        delete: operations["deleteGraph"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/graphs/{graph_id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List versions of a graph
+         * @description All versions of a graph, newest first.
+         */
+        get: operations["listGraphVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/graphs/{graph_id}/versions/active": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set the active version
+         * @description Makes a stored version the one that executes when none is named.
+         */
+        put: operations["setActiveGraphVersion"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/graphs/{graph_id}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fork graph
+         * @description Copies one version of a graph, the active one when none is asked for, as a new graph with copies of its sub-graphs. Its
+         *     name gets the suffix ` (copy)`; `forked_from_id` and `forked_from_version` name the origin. The copy is in the
+         *     library, as any new graph.
+         */
+        post: operations["forkGraph"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/graphs/{graph_id}/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get a graph's retention
+         * @description For how long the caller's executions of a graph are kept.
+         */
+        get: operations["getGraphRetention"];
+        /**
+         * Set a graph's retention
+         * @description Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
+         */
+        put: operations["setGraphRetention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/graphs/{graph_id}/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Execute graph
+         * @description Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
+         *     are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
+         *     Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
+         *     422 where it is true: there are no executions without effects.
+         */
+        post: operations["executeGraph"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/blocks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List available blocks
+         * @description All blocks that can be used now, sorted by name; one page of them when `page` or `page_size` is given. The `ETag`
+         *     stays the same as long as the answer does.
+         */
+        get: operations["listBlocks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/builder/blocks/{block_id}/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Execute block
+         * @description Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
+         *     the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
+         *     do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
+         *     missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
+         *
+         *     The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
+         *     gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
+         *     stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
+         *     Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
+         */
+        post: operations["executeBlock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/executions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List executions
+         * @description The caller's executions, newest first. Those of nested agents are listed only on request.
+         */
+        get: operations["listExecutions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/executions/{execution_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get execution details
+         * @description An execution with its outputs, always complete, the first 1,000 node executions or 16 MiB of them, and what still
+         *     waits for inputs. `/nodes` has the rest.
+         */
+        get: operations["getExecution"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete execution
+         * @description Removes an execution that has ended.
+         */
+        delete: operations["deleteExecution"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/executions/{execution_id}/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List node executions
+         * @description The node executions of an execution, in the order in which they were queued.
+         */
+        get: operations["listNodeExecutions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/executions/{execution_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry execution
+         * @description Accepts a new execution with the inputs of one that has ended; 409 before, and for those of nested agents, which
+         *     are retried with the one around them. It is replayed from the start: a node
+         *     execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
+         *     nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
+         *     where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
+         *     names.
+         */
+        post: operations["retryExecution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/executions/{execution_id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop execution
+         * @description Stops the execution and those of its nested agents, and answers when all have ended, after 15 seconds at the
+         *     latest. One that has ended already stays as it is.
+         */
+        post: operations["stopExecution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/auth/token": {
         parameters: {
             query?: never;
@@ -427,367 +788,6 @@ export interface paths {
         get: operations["getLibraryAgentByGraph"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/graphs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List graphs
-         * @description The caller's graphs, one entry each, described by the active version; last changed first.
-         */
-        get: operations["listGraphs"];
-        put?: never;
-        /**
-         * Create graph
-         * @description Stores version 1 of a new graph. Accepted are a bare graph, an exported agent file and either of them as
-         *     `{"graph": …}`. Identifiers of the graph and its sub-graphs, versions, users and times in the body are ignored;
-         *     identifiers of nodes and links are kept as sent, and made where they are missing. With its sub-graphs a graph has at
-         *     most 10,000 nodes and 50,000 links, and agents are nested at most 32 deep. Credentials that a node names must be the
-         *     user's; where the node does without them, those that are not are left out.
-         */
-        post: operations["createGraph"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/graphs/{graph_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        /**
-         * Get graph
-         * @description One version of a graph, the latest when none is asked for.
-         */
-        get: operations["getGraph"];
-        /**
-         * Update graph
-         * @description Stores the next version of the graph and makes it the active one. Takes what creating takes. Versions that exist
-         *     do not change. Of updates at the same time each gets a version; with `If-Match` an update is refused when the
-         *     graph has changed since it was read.
-         */
-        put: operations["updateGraph"];
-        post?: never;
-        /**
-         * Delete graph
-         * @description Removes the graph with all its versions and stops its running executions. Executions stay readable. With `If-Match`
-         *     nothing is removed when the graph has changed since it was read.
-         */
-        delete: operations["deleteGraph"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/graphs/{graph_id}/versions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        /**
-         * List versions of a graph
-         * @description All versions of a graph, newest first.
-         */
-        get: operations["listGraphVersions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/graphs/{graph_id}/versions/active": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        get?: never;
-        /**
-         * Set the active version
-         * @description Makes a stored version the one that executes when none is named.
-         */
-        put: operations["setActiveGraphVersion"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/graphs/{graph_id}/fork": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Fork graph
-         * @description Copies one version of a graph, the active one when none is asked for, as a new graph with copies of its sub-graphs. Its
-         *     name gets the suffix ` (copy)`; `forked_from_id` and `forked_from_version` name the origin. The copy is in the
-         *     library, as any new graph.
-         */
-        post: operations["forkGraph"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/graphs/{graph_id}/retention": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        /**
-         * Get a graph's retention
-         * @description For how long the caller's executions of a graph are kept.
-         */
-        get: operations["getGraphRetention"];
-        /**
-         * Set a graph's retention
-         * @description Sets for how long the caller's executions of a graph are kept, if that is less than what holds for all of theirs. What has expired goes within hours.
-         */
-        put: operations["setGraphRetention"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/graphs/{graph_id}/execute": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Execute graph
-         * @description Accepts an execution of the graph. It is stored before the answer is sent. Inputs that the graph requires and that
-         *     are missing are 422; names that it does not know are ignored. An empty body means no inputs and the active version.
-         *     Credentials are found and checked now, for what the graph itself needs, and fetched when a node runs. `dry_run` is
-         *     422 where it is true: there are no executions without effects.
-         */
-        post: operations["executeGraph"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/blocks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List available blocks
-         * @description All blocks that can be used now, sorted by name; one page of them when `page` or `page_size` is given. The `ETag`
-         *     stays the same as long as the answer does.
-         */
-        get: operations["listBlocks"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/builder/blocks/{block_id}/execute": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the block. */
-                block_id: components["parameters"]["BlockID"];
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Execute block
-         * @description Runs one block without a graph and waits for its end, for a minute at most. The body holds its inputs; names that
-         *     the block does not know are ignored. For credentials they hold references, as `credentials_inputs` of executions
-         *     do; without one the caller's only integration that fits is taken, or the provider's default. Inputs that are
-         *     missing or do not fit, and credentials that cannot be had, are 422, pin by pin.
-         *
-         *     The answer has the values of each pin. A block that fails has the pin `error` too, which says why, beside what it
-         *     gave before; so has one that does not end within the minute, or gives more than 32 MiB. Who closes the connection
-         *     stops the block. Nothing is recorded: there is no execution and no event, and blocks that keep values by key fail.
-         *     Blocks that mean something within a graph only, such as inputs, outputs and nested agents, are 403.
-         */
-        post: operations["executeBlock"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/executions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List executions
-         * @description The caller's executions, newest first. Those of nested agents are listed only on request.
-         */
-        get: operations["listExecutions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/executions/{execution_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        /**
-         * Get execution details
-         * @description An execution with its outputs, always complete, the first 1,000 node executions or 16 MiB of them, and what still
-         *     waits for inputs. `/nodes` has the rest.
-         */
-        get: operations["getExecution"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete execution
-         * @description Removes an execution that has ended.
-         */
-        delete: operations["deleteExecution"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/executions/{execution_id}/nodes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        /**
-         * List node executions
-         * @description The node executions of an execution, in the order in which they were queued.
-         */
-        get: operations["listNodeExecutions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/executions/{execution_id}/retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Retry execution
-         * @description Accepts a new execution with the inputs of one that has ended; 409 before, and for those of nested agents, which
-         *     are retried with the one around them. It is replayed from the start: a node
-         *     execution whose node and inputs equal those of one that succeeded takes over the latter's outputs and calls
-         *     nothing, also inside nested agents that did not succeed. An empty body retries from the failure, or from the start
-         *     where the execution was completed. The execution's `credentials_inputs` hold, unless others are given by the same
-         *     names.
-         */
-        post: operations["retryExecution"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v2/executions/{execution_id}/stop": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Stop execution
-         * @description Stops the execution and those of its nested agents, and answers when all have ended, after 15 seconds at the
-         *     latest. One that has ended already stays as it is.
-         */
-        post: operations["stopExecution"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5223,6 +5223,748 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listGraphs: {
+        parameters: {
+            query?: {
+                /** @description Only graphs whose name or description contains this text, whatever its case. It is no pattern. */
+                search?: string;
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page. */
+                page_size?: components["parameters"]["PageSize"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of graphs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createGraph: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
+                 *     not executed until all is there.
+                 */
+                allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["GraphToStore"];
+        responses: {
+            /** @description The graph as stored. */
+            201: {
+                headers: {
+                    ETag: components["headers"]["GraphETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Graph"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getGraph: {
+        parameters: {
+            query?: {
+                /** @description Version of the graph. */
+                version?: components["parameters"]["Version"];
+                /** @description Answer with a file that can be imported elsewhere: with its sub-graphs, without secrets and without the user. */
+                for_export?: components["parameters"]["ForExport"];
+            };
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The graph. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["GraphETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Graph"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateGraph: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
+                 *     not executed until all is there.
+                 */
+                allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
+            };
+            header?: {
+                /**
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["GraphToStore"];
+        responses: {
+            /** @description The new version. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["GraphETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Graph"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteGraph: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            204: {
+                headers: {
+                    /** @description How many versions the graph had. */
+                    "X-Deleted-Versions"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listGraphVersions: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page. */
+                page_size?: components["parameters"]["PageSize"];
+            };
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of versions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphVersionList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setActiveGraphVersion: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
+                 *     is changed and the answer is 409.
+                 * @example "3"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody: components["requestBodies"]["ActiveVersion"];
+        responses: {
+            /** @description The graph, described by the version that is now active. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphSummary"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    forkGraph: {
+        parameters: {
+            query?: {
+                /** @description Version of the graph. */
+                version?: components["parameters"]["Version"];
+            };
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The copy. */
+            201: {
+                headers: {
+                    ETag: components["headers"]["GraphETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Graph"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getGraphRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The retention. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setGraphRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "days": 30
+                 *     }
+                 */
+                "application/json": components["schemas"]["RetentionRequest"];
+            };
+        };
+        responses: {
+            /** @description The retention. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    executeGraph: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
+                 *     body.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description `wait=N` (RFC 7240) answers with the details of the execution when it has ended or N seconds have passed; over
+                 *     60 counts as 60.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /** @description Identifier of the graph. */
+                graph_id: components["parameters"]["GraphID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "input_data": {
+                 *         "user_input": "Hello!"
+                 *       },
+                 *       "version": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["ExecuteRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted; with `Prefer` ended or still going on. */
+            200: {
+                headers: {
+                    /** @description The preference that was honoured, as `wait=10`. */
+                    "Preference-Applied"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecuteResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listBlocks: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page; everything is on one page when neither this nor `page` is given. */
+                page_size?: number;
+                /** @description Only blocks whose name or description contains this text, whatever its case. */
+                search?: string;
+                /** @description Only blocks of this category, whatever its case. */
+                category?: string;
+                /** @description Only blocks of this type, whatever its case. */
+                type?: string;
+                /** @description Only blocks that use credentials of this provider. */
+                provider?: string;
+            };
+            header?: {
+                /** @description The `ETag` of an earlier answer; 304 when nothing has changed since. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Blocks. */
+            200: {
+                headers: {
+                    /** @description Names this content. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockList"];
+                };
+            };
+            /** @description Not changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    executeBlock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the block. */
+                block_id: components["parameters"]["BlockID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "input": "Hello!"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Values"];
+            };
+        };
+        responses: {
+            /** @description The values of each output pin, in their order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockOutputs"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listExecutions: {
+        parameters: {
+            query?: {
+                /** @description Only executions of this graph. */
+                graph_id?: string;
+                /** @description Only executions with this status; may be repeated for any of several. */
+                status?: components["schemas"]["Status"][];
+                /** @description Only executions created at this time or later. */
+                created_after?: string;
+                /** @description Only executions created before this time. */
+                created_before?: string;
+                /** @description Only the executions of agents nested in this execution. */
+                parent_execution_id?: string;
+                /** @description Also list executions of nested agents. */
+                include_nested?: boolean;
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page. */
+                page_size?: components["parameters"]["PageSize"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of executions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecutionList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getExecution: {
+        parameters: {
+            query?: {
+                /** @description With false `node_executions` is empty; `node_executions_total` still tells how many there are. */
+                include_node_executions?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The details. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecutionDetails"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteExecution: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listNodeExecutions: {
+        parameters: {
+            query?: {
+                /** @description Number of the page, from 1. */
+                page?: components["parameters"]["Page"];
+                /** @description Entries a page. */
+                page_size?: components["parameters"]["PageSize"];
+            };
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of node executions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeExecutionList"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retryExecution: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
+                 *     body.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description `wait=N` (RFC 7240) answers with the details of the execution when it has ended or N seconds have passed; over
+                 *     60 counts as 60.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "from": "failure"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RetryRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted; with `Prefer` ended or still going on. */
+            200: {
+                headers: {
+                    /** @description The preference that was honoured, as `wait=10`. */
+                    "Preference-Applied"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetryResponse"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    stopExecution: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier of the execution. */
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The execution. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Execution"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     logIn: {
         parameters: {
             query?: never;
@@ -6198,748 +6940,6 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    listGraphs: {
-        parameters: {
-            query?: {
-                /** @description Only graphs whose name or description contains this text, whatever its case. It is no pattern. */
-                search?: string;
-                /** @description Number of the page, from 1. */
-                page?: components["parameters"]["Page"];
-                /** @description Entries a page. */
-                page_size?: components["parameters"]["PageSize"];
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of graphs. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["GraphList"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    createGraph: {
-        parameters: {
-            query?: {
-                /**
-                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-                 *     not executed until all is there.
-                 */
-                allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: components["requestBodies"]["GraphToStore"];
-        responses: {
-            /** @description The graph as stored. */
-            201: {
-                headers: {
-                    ETag: components["headers"]["GraphETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Graph"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    getGraph: {
-        parameters: {
-            query?: {
-                /** @description Version of the graph. */
-                version?: components["parameters"]["Version"];
-                /** @description Answer with a file that can be imported elsewhere: with its sub-graphs, without secrets and without the user. */
-                for_export?: components["parameters"]["ForExport"];
-            };
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The graph. */
-            200: {
-                headers: {
-                    ETag: components["headers"]["GraphETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Graph"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    updateGraph: {
-        parameters: {
-            query?: {
-                /**
-                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-                 *     not executed until all is there.
-                 */
-                allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
-            };
-            header?: {
-                /**
-                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
-                 *     is changed and the answer is 409.
-                 * @example "3"
-                 */
-                "If-Match"?: components["parameters"]["IfMatch"];
-            };
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody: components["requestBodies"]["GraphToStore"];
-        responses: {
-            /** @description The new version. */
-            200: {
-                headers: {
-                    ETag: components["headers"]["GraphETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Graph"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    deleteGraph: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
-                 *     is changed and the answer is 409.
-                 * @example "3"
-                 */
-                "If-Match"?: components["parameters"]["IfMatch"];
-            };
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Deleted. */
-            204: {
-                headers: {
-                    /** @description How many versions the graph had. */
-                    "X-Deleted-Versions"?: number;
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    listGraphVersions: {
-        parameters: {
-            query?: {
-                /** @description Number of the page, from 1. */
-                page?: components["parameters"]["Page"];
-                /** @description Entries a page. */
-                page_size?: components["parameters"]["PageSize"];
-            };
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of versions. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["GraphVersionList"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    setActiveGraphVersion: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
-                 *     is changed and the answer is 409.
-                 * @example "3"
-                 */
-                "If-Match"?: components["parameters"]["IfMatch"];
-            };
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody: components["requestBodies"]["ActiveVersion"];
-        responses: {
-            /** @description The graph, described by the version that is now active. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["GraphSummary"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    forkGraph: {
-        parameters: {
-            query?: {
-                /** @description Version of the graph. */
-                version?: components["parameters"]["Version"];
-            };
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The copy. */
-            201: {
-                headers: {
-                    ETag: components["headers"]["GraphETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Graph"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    getGraphRetention: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The retention. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Retention"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    setGraphRetention: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "days": 30
-                 *     }
-                 */
-                "application/json": components["schemas"]["RetentionRequest"];
-            };
-        };
-        responses: {
-            /** @description The retention. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Retention"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    executeGraph: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
-                 *     body.
-                 */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description `wait=N` (RFC 7240) answers with the details of the execution when it has ended or N seconds have passed; over
-                 *     60 counts as 60.
-                 * @example wait=10
-                 */
-                Prefer?: components["parameters"]["Prefer"];
-            };
-            path: {
-                /** @description Identifier of the graph. */
-                graph_id: components["parameters"]["GraphID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                /**
-                 * @example {
-                 *       "input_data": {
-                 *         "user_input": "Hello!"
-                 *       },
-                 *       "version": 1
-                 *     }
-                 */
-                "application/json": components["schemas"]["ExecuteRequest"];
-            };
-        };
-        responses: {
-            /** @description Accepted; with `Prefer` ended or still going on. */
-            200: {
-                headers: {
-                    /** @description The preference that was honoured, as `wait=10`. */
-                    "Preference-Applied"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ExecuteResponse"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    listBlocks: {
-        parameters: {
-            query?: {
-                /** @description Number of the page, from 1. */
-                page?: components["parameters"]["Page"];
-                /** @description Entries a page; everything is on one page when neither this nor `page` is given. */
-                page_size?: number;
-                /** @description Only blocks whose name or description contains this text, whatever its case. */
-                search?: string;
-                /** @description Only blocks of this category, whatever its case. */
-                category?: string;
-                /** @description Only blocks of this type, whatever its case. */
-                type?: string;
-                /** @description Only blocks that use credentials of this provider. */
-                provider?: string;
-            };
-            header?: {
-                /** @description The `ETag` of an earlier answer; 304 when nothing has changed since. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Blocks. */
-            200: {
-                headers: {
-                    /** @description Names this content. */
-                    ETag?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BlockList"];
-                };
-            };
-            /** @description Not changed. */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    executeBlock: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the block. */
-                block_id: components["parameters"]["BlockID"];
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "input": "Hello!"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Values"];
-            };
-        };
-        responses: {
-            /** @description The values of each output pin, in their order. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BlockOutputs"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    listExecutions: {
-        parameters: {
-            query?: {
-                /** @description Only executions of this graph. */
-                graph_id?: string;
-                /** @description Only executions with this status; may be repeated for any of several. */
-                status?: components["schemas"]["Status"][];
-                /** @description Only executions created at this time or later. */
-                created_after?: string;
-                /** @description Only executions created before this time. */
-                created_before?: string;
-                /** @description Only the executions of agents nested in this execution. */
-                parent_execution_id?: string;
-                /** @description Also list executions of nested agents. */
-                include_nested?: boolean;
-                /** @description Number of the page, from 1. */
-                page?: components["parameters"]["Page"];
-                /** @description Entries a page. */
-                page_size?: components["parameters"]["PageSize"];
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of executions. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ExecutionList"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    getExecution: {
-        parameters: {
-            query?: {
-                /** @description With false `node_executions` is empty; `node_executions_total` still tells how many there are. */
-                include_node_executions?: boolean;
-            };
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The details. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ExecutionDetails"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    deleteExecution: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Deleted. */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    listNodeExecutions: {
-        parameters: {
-            query?: {
-                /** @description Number of the page, from 1. */
-                page?: components["parameters"]["Page"];
-                /** @description Entries a page. */
-                page_size?: components["parameters"]["PageSize"];
-            };
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of node executions. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeExecutionList"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    retryExecution: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The same key gives the same execution, for 24 hours. 409 while the first request is in flight, or with another
-                 *     body.
-                 */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description `wait=N` (RFC 7240) answers with the details of the execution when it has ended or N seconds have passed; over
-                 *     60 counts as 60.
-                 * @example wait=10
-                 */
-                Prefer?: components["parameters"]["Prefer"];
-            };
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                /**
-                 * @example {
-                 *       "from": "failure"
-                 *     }
-                 */
-                "application/json": components["schemas"]["RetryRequest"];
-            };
-        };
-        responses: {
-            /** @description Accepted; with `Prefer` ended or still going on. */
-            200: {
-                headers: {
-                    /** @description The preference that was honoured, as `wait=10`. */
-                    "Preference-Applied"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RetryResponse"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            422: components["responses"]["Invalid"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    stopExecution: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Identifier of the execution. */
-                execution_id: components["parameters"]["ExecutionID"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The execution. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Execution"];
-                };
-            };
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            404: components["responses"]["NotFound"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

@@ -8979,6 +8979,44 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 		ErrorHandlerFunc:   options.ErrorHandlerFunc,
 	}
 
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.ListGraphs).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.CreateGraph).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}", wrapper.DeleteGraph).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}", wrapper.GetGraph).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}", wrapper.UpdateGraph).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/versions", wrapper.ListGraphVersions).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/versions/active", wrapper.SetActiveGraphVersion).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/fork", wrapper.ForkGraph).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/retention", wrapper.GetGraphRetention).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/retention", wrapper.SetGraphRetention).Methods(http.MethodPut)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/execute", wrapper.ExecuteGraph).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/blocks", wrapper.ListBlocks).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/builder/blocks/{block_id}/execute", wrapper.ExecuteBlock).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/executions", wrapper.ListExecutions).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}", wrapper.DeleteExecution).Methods(http.MethodDelete)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}", wrapper.GetExecution).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/nodes", wrapper.ListNodeExecutions).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/retry", wrapper.RetryExecution).Methods(http.MethodPost)
+
+	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/stop", wrapper.StopExecution).Methods(http.MethodPost)
+
 	r.HandleFunc(options.BaseURL+"/api/v2/auth/token", wrapper.LogIn).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/auth/refresh", wrapper.RefreshSession).Methods(http.MethodPost)
@@ -9034,44 +9072,6 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/{library_agent_id}/fork", wrapper.ForkLibraryAgent).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/library/agents/by-graph/{graph_id}", wrapper.GetLibraryAgentByGraph).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.ListGraphs).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs", wrapper.CreateGraph).Methods(http.MethodPost)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}", wrapper.DeleteGraph).Methods(http.MethodDelete)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}", wrapper.GetGraph).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}", wrapper.UpdateGraph).Methods(http.MethodPut)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/versions", wrapper.ListGraphVersions).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/versions/active", wrapper.SetActiveGraphVersion).Methods(http.MethodPut)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/fork", wrapper.ForkGraph).Methods(http.MethodPost)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/retention", wrapper.GetGraphRetention).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/retention", wrapper.SetGraphRetention).Methods(http.MethodPut)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/graphs/{graph_id}/execute", wrapper.ExecuteGraph).Methods(http.MethodPost)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/blocks", wrapper.ListBlocks).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/builder/blocks/{block_id}/execute", wrapper.ExecuteBlock).Methods(http.MethodPost)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/executions", wrapper.ListExecutions).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}", wrapper.DeleteExecution).Methods(http.MethodDelete)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}", wrapper.GetExecution).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/nodes", wrapper.ListNodeExecutions).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/retry", wrapper.RetryExecution).Methods(http.MethodPost)
-
-	r.HandleFunc(options.BaseURL+"/api/v2/executions/{execution_id}/stop", wrapper.StopExecution).Methods(http.MethodPost)
 
 	r.HandleFunc(options.BaseURL+"/api/v2/files/upload", wrapper.UploadFile).Methods(http.MethodPost)
 
