@@ -269,6 +269,10 @@ func (m runs) Wait(ctx context.Context, _, _ string) error {
 	}
 }
 
+func (m runs) Awaited(ctx context.Context, user, id string) (*execution.Details, error) {
+	return m.Details(ctx, user, id)
+}
+
 func (m runs) Details(_ context.Context, user, id string) (*execution.Details, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

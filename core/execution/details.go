@@ -48,7 +48,25 @@ func (s *Service) Details(ctx context.Context, userID, id string) (*Details, err
 	if err != nil {
 		return nil, err
 	}
-	h, err := s.history(ctx, x)
+	return s.details(ctx, x, nil)
+}
+
+// Awaited is Details for who has just waited for the execution: what ended a moment ago need not be read back.
+func (s *Service) Awaited(ctx context.Context, userID, id string) (*Details, error) {
+	key, err := cleanID(id)
+	if err != nil {
+		return nil, err
+	}
+	t := s.recent.get(userID, key.String())
+	if t == nil {
+		return s.Details(ctx, userID, id)
+	}
+	s.recent.drop(key.String())
+	return s.details(ctx, t.shown(), t)
+}
+
+func (s *Service) details(ctx context.Context, x *Execution, t *told) (*Details, error) {
+	h, err := s.history(ctx, x, t)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +87,7 @@ func (s *Service) Nodes(ctx context.Context, userID, id string, offset, limit in
 	if err != nil {
 		return nil, 0, err
 	}
-	h, err := s.history(ctx, x)
+	h, err := s.history(ctx, x, nil)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -568,3 +568,32 @@ func TestDeadServersAreFenced(t *testing.T) {
 		t.Errorf("%s %v", d.Status, d.Error)
 	}
 }
+
+// What was deleted on one server is gone on all, the one that ran it too.
+func TestDeletedExecutionIsGoneEverywhere(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	other := h.beside(nil)
+	ctx := t.Context()
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	if err := h.Wait(ctx, "u", id); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Delete(ctx, "u", id); err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]func() error{
+		"get":       func() error { _, err := h.Get(ctx, "u", id); return err },
+		"details":   func() error { _, err := h.Details(ctx, "u", id); return err },
+		"nodes":     func() error { _, _, err := h.Nodes(ctx, "u", id, 0, 10); return err },
+		"retry":     func() error { _, err := h.Retry(ctx, RetryRequest{UserID: "u", ID: id}); return err },
+		"stop":      func() error { _, err := h.Stop(ctx, "u", id); return err },
+		"delete":    func() error { return h.Delete(ctx, "u", id) },
+		"subscribe": func() error { _, err := h.Subscribe(ctx, "u", id, 0); return err },
+	}
+	for name, ask := range asked {
+		if err := ask(); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -58,9 +58,6 @@ func (s *Service) Get(ctx context.Context, userID, id string) (*Execution, error
 	if err != nil {
 		return nil, err
 	}
-	if t := s.recent.get(userID, key.String()); t != nil {
-		return t.shown(), nil
-	}
 	row := s.db.QueryRowContext(ctx, `SELECT `+executionColumns+` FROM execution WHERE id = ? AND user_id = ?`, key, userID)
 	x, err := scanExecution(row.Scan)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -132,11 +129,12 @@ type history struct {
 	held         int                          // bytes of large values among them
 }
 
-func (s *Service) history(ctx context.Context, x *Execution) (*history, error) {
+// history reads it of an execution, by its story where there is one.
+func (s *Service) history(ctx context.Context, x *Execution, t *told) (*history, error) {
 	h := &history{s: s, id: uuid.MustParse(x.ID), user: x.UserID, inputs: x.Inputs, total: x.Stats.TotalNodes, known: map[uint32][]*journal.Output{}}
 	var err error
-	if h.told = s.recent.get(x.UserID, x.ID); h.told != nil {
-		h.plan = h.told.execution.plan
+	if h.told = t; t != nil {
+		h.plan = t.execution.plan
 	} else if h.plan, err = s.header(ctx, h.id); err != nil {
 		return nil, err
 	}

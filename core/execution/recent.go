@@ -11,6 +11,8 @@ const (
 	maxToldBytes   = 256 << 10
 	maxRecent      = 256
 	maxRecentBytes = 16 << 20
+	// toldFor is how long it takes at most until who waited asks.
+	toldFor = 5 * time.Second
 )
 
 // told is the whole committed story of a root execution that this process ran from its start.
@@ -31,7 +33,7 @@ func (t *told) add(w *row) bool {
 }
 
 // recent keeps the stories of the newest executions that have ended, so that who waited for one is answered without
-// reading back what was just written.
+// reading back what was just written. Nobody else is told them: the execution may have been deleted since, on any server.
 type recent struct {
 	mu    sync.Mutex
 	known map[string]*told
@@ -69,11 +71,11 @@ func (c *recent) drop(id string) {
 	c.forget(id)
 }
 
-// get is the story of an execution of the user's, or nil.
+// get is the story of an execution of the user's that has just ended, or nil.
 func (c *recent) get(userID, id string) *told {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.known[id]; t != nil && t.execution.userID == userID {
+	if t := c.known[id]; t != nil && t.execution.userID == userID && time.Since(t.execution.endedAt) < toldFor {
 		return t
 	}
 	return nil

@@ -394,6 +394,9 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 	defer again.Stop()
 	for {
 		if !s.live(userID, key) {
+			if s.recent.get(userID, key.String()) != nil {
+				return nil
+			}
 			x, err := s.Get(ctx, userID, id)
 			if err != nil {
 				return err

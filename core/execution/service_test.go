@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -184,9 +185,20 @@ type shown struct {
 	NodeExecutions []NodeExecution
 }
 
+// details are the same for who has waited, from memory if it is there, as for others.
 func (h *harness) details(id string) *shown {
 	h.t.Helper()
-	d, err := h.Details(h.t.Context(), "u", id)
+	awaited, all := h.taken(h.Awaited(h.t.Context(), "u", id)), h.taken(h.Details(h.t.Context(), "u", id))
+	told, _ := json.Marshal([]any{awaited.NodeExecutions, awaited.Outputs})
+	read, _ := json.Marshal([]any{all.NodeExecutions, all.Outputs})
+	if awaited.Status.Ended() && !bytes.Equal(told, read) {
+		h.t.Errorf("who waited is told\n%s, others\n%s", told, read)
+	}
+	return all
+}
+
+func (h *harness) taken(d *Details, err error) *shown {
+	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
