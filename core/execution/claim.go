@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"github.com/patchbay-io/patchbay/core/postgres"
 )
@@ -19,6 +20,13 @@ const claimedUsers = 64
 
 // claimPause is how long a server waits when others have taken everything that it found.
 const claimPause = 10 * time.Millisecond
+
+// drainedFor is how long what arrives goes on to have its turn at once after a claim has seen the end of what waits in the
+// database. So long at most it goes before what has been left there since; then everybody gets in line there.
+const drainedFor = 200 * time.Millisecond
+
+// claimedOfUser is how many of a user's a claim looks at, by the statement below.
+const claimedOfUser = 64
 
 // The conditions of execution_waiting and execution_orphaned.
 const (
@@ -97,8 +105,10 @@ const claimLock = `SELECT set_config('lock_timeout', '5s', true), set_config('id
 type claims struct {
 	wake      chan struct{}
 	statement *postgres.Statement
-	last      string // user who was served last
-	alone     bool   // something bounded was met
+	last      string    // user who was served last
+	alone     bool      // something bounded was met
+	at        time.Time // of the last one
+	drained   time.Time // when one last saw the end of what waits
 }
 
 // maxTurns is how often a claim goes on to the next users where those that it looked at may not run any more.
@@ -110,6 +120,11 @@ type claimed struct {
 	bounded bool // among what it found something is bounded
 	entries []*entry
 	next    string // user behind whom others may wait whom it did not look at
+}
+
+// drained says that nothing is left of what might have been taken, of so much that was asked for.
+func (c *claimed) drained(free int, alone bool) bool {
+	return c.found < min(free, claimedOfUser) && c.found == len(c.entries) && c.next == "" && (alone || !c.bounded)
 }
 
 // claimWork takes what waits whenever there is room and something may wait, until ctx ends.
@@ -132,13 +147,19 @@ func (g *generation) claimAll(ctx context.Context) error {
 	for turns := 0; ; {
 		g.mu.Lock()
 		alone := g.claims.alone || g.bounded(nil)
-		free, spare, wanted := g.room(alone)
+		ahead := 0 // what is bounded is counted as running from its claim on
+		if !alone {
+			ahead = g.ahead()
+		}
+		free, spare, wanted := g.room(ahead)
 		arrivals := g.arrivals
-		args := g.claimArguments(free, spare, alone)
-		g.mu.Unlock()
 		if !wanted {
+			g.mu.Unlock()
 			return nil
 		}
+		args := g.claimArguments(free, spare, alone)
+		g.claims.at = time.Now()
+		g.mu.Unlock()
 		c, err := g.claim(ctx, args, alone)
 		if err != nil {
 			return err
@@ -148,10 +169,15 @@ func (g *generation) claimAll(ctx context.Context) error {
 		}
 		g.mu.Lock()
 		g.claims.alone = c.bounded
-		if again := c.found > 0 || c.bounded && !alone; !again && c.next != "" && turns < maxTurns {
+		again := c.found > 0 || c.bounded && !alone
+		switch {
+		case !again && c.next != "" && turns < maxTurns:
 			g.claims.last = c.next
 			turns++
-		} else if !again {
+		case c.drained(free, alone):
+			g.claims.drained = time.Now()
+			fallthrough
+		case !again:
 			if free > 0 && g.arrivals == arrivals {
 				g.hungry = false
 			}
@@ -168,17 +194,13 @@ func (g *generation) claimAll(ctx context.Context) error {
 	}
 }
 
-// room is how much to claim, and whether to do so now: not for every seat that becomes free, as long as enough was
-// claimed ahead. What is bounded is counted as running from its claim on, so it is not claimed ahead. The lock is held.
-func (g *generation) room(alone bool) (free, spare int, wanted bool) {
-	free, spare = g.seats.free()-len(g.queue), g.seats.spare()
-	wanted = free+spare > 0
-	if !alone {
-		ahead := g.pace.ahead(time.Now())
-		free += ahead
-		wanted = wanted && ahead == 0 || free > ahead/2
-	}
-	return free, spare, wanted && g.hungry && !g.draining
+// room is how much to claim, where so many seats will be free soon, and whether to do so now: not for every seat that
+// becomes free, as long as enough waits here. The lock is held.
+func (g *generation) room(ahead int) (free, spare int, wanted bool) {
+	free = max(0, g.seats.free()-len(g.queue)+ahead)
+	spare = g.seats.spare() + min(0, g.seats.free()) // nobody in the queue may have these
+	due := ahead == 0 || time.Since(g.claims.at) >= drainedFor
+	return free, spare, (free > ahead/2 || due && free+spare > 0) && g.hungry && !g.draining
 }
 
 // claimArguments are those of claimStatement. The lock is held.
@@ -329,11 +351,11 @@ func (g *generation) endWaiting(ctx context.Context, root, id uuid.UUID) (taken 
 	return true, nil
 }
 
-// giveBack leaves an execution to other servers. One that is to be stopped says so.
-func (g *generation) giveBack(id uuid.UUID) {
+// giveBack leaves executions to other servers. One that is to be stopped says so.
+func (g *generation) giveBack(ids ...uuid.UUID) {
 	ctx, cancel := context.WithTimeout(g.ctx, 5*time.Second)
 	defer cancel()
-	if _, err := g.db.ExecContext(ctx, `UPDATE execution SET owner = NULL WHERE id = ? AND owner = ? AND ended_at IS NULL`, id, g.config.ServerID); err != nil {
-		g.log.Warn("could not give an execution back", "execution", id, "error", err) // it is, when the lease ends
+	if _, err := g.db.ExecContext(ctx, `UPDATE execution SET owner = NULL WHERE id IN (?) AND owner = ? AND ended_at IS NULL`, bun.In(ids), g.config.ServerID); err != nil {
+		g.log.Warn("could not give executions back", "executions", ids, "error", err) // they are, when the lease ends
 	}
 }

@@ -48,7 +48,7 @@ func (b *Busy) Error() string {
 // busyFor is after how long a refused client should come back.
 const busyFor = 5 * time.Second
 
-// enqueue runs a new execution now, or commits it: for this server, if nothing else waits and it will have room in a moment,
+// enqueue runs a new execution now, or commits it: for this server, if little else waits and it will have room in a moment,
 // else for the one that has room first.
 func (g *generation) enqueue(e *entry) {
 	g.mu.Lock()
@@ -57,7 +57,8 @@ func (g *generation) enqueue(e *entry) {
 		e.accepted(errFenced)
 		return
 	}
-	if !g.hungry && g.seats.room(e.who) && !g.bounded(e.root) {
+	here := g.first() && !g.bounded(e.root)
+	if here && g.seats.room(e.who) {
 		g.entries[e.id] = e
 		g.launch(e)
 		return
@@ -68,7 +69,7 @@ func (g *generation) enqueue(e *entry) {
 	}
 	c := &commit{bytes: len(e.root.inputs)}
 	c.begin(e.root)
-	if !g.hungry && !g.bounded(e.root) && len(g.queue)+g.coming < g.pace.ahead(time.Now()) {
+	if here && len(g.queue)+g.coming < g.ahead() {
 		g.keepHere(e, c)
 	} else {
 		g.leaveToAny(e, c)
@@ -78,6 +79,17 @@ func (g *generation) enqueue(e *entry) {
 		defer g.trees.Done()
 		g.writer.submit(g.ctx, c)
 	}()
+}
+
+// first says that what arrives may have its turn before what may wait in the database. The lock is held.
+func (g *generation) first() bool { return !g.hungry || time.Since(g.claims.drained) < drainedFor }
+
+// ahead is how much may wait here. The lock is held.
+func (g *generation) ahead() int {
+	if g.others.Load() {
+		return g.pace.ahead(time.Now(), aheadFor)
+	}
+	return g.pace.ahead(time.Now(), aheadAlone)
 }
 
 // keepHere lets an execution wait for this server's next seat. The lock is held.
@@ -161,12 +173,17 @@ func (g *generation) own(e *entry) {
 		return
 	}
 	e.queued = time.Now()
-	at := len(g.queue)
-	for at > 0 && e.before(g.queue[at-1]) {
-		at--
+	g.line(e)
+	g.fill()
+}
+
+// line puts an entry into the queue, behind those of the same user's that go before it. The lock is held.
+func (g *generation) line(e *entry) {
+	at := slices.IndexFunc(g.queue, e.before)
+	if at < 0 {
+		at = len(g.queue)
 	}
 	g.queue = slices.Insert(g.queue, at, e)
-	g.fill()
 }
 
 // before says that e goes before one of the same user's that has come earlier.
@@ -242,41 +259,52 @@ func (g *generation) later(e *entry) {
 	g.fill()
 }
 
-// fill gives free seats to the queue, which is short: little is claimed before there is room. The lock is held.
+// fill gives free seats to the queue. The lock is held.
 func (g *generation) fill() {
-	if len(g.queue) == 0 || g.draining || g.ctx.Err() != nil {
-		return
-	}
-	queue := g.queue
-	g.queue = nil
-	for _, e := range queue {
-		if g.seats.room(e.who) {
-			g.launch(e)
-		} else {
-			g.queue = append(g.queue, e)
+	for !g.draining && g.ctx.Err() == nil {
+		e := g.next()
+		if e == nil {
+			return
 		}
+		g.launch(e)
 	}
 }
 
-// giveBackQueued leaves what was claimed in vain to whoever has room.
+// next takes out of the queue what there is a seat for: like a claim, of those users first of whom least runs. The lock is
+// held.
+func (g *generation) next() *entry {
+	next := -1
+	for i, e := range g.queue {
+		if g.seats.room(e.who) && (next < 0 || g.seats.users[e.who.user] < g.seats.users[g.queue[next].who.user]) {
+			next = i
+		}
+	}
+	if next < 0 {
+		return nil
+	}
+	e := g.queue[next]
+	g.queue = slices.Delete(g.queue, next, next+1)
+	return e
+}
+
+// giveBackQueued leaves what was kept or claimed in vain to whoever has room.
 func (g *generation) giveBackQueued() {
 	g.mu.Lock()
 	var late []*entry
+	var ids []uuid.UUID
 	g.queue = slices.DeleteFunc(g.queue, func(e *entry) bool {
 		if time.Since(e.queued) < queuedFor {
 			return false
 		}
-		late = append(late, e)
+		late, ids = append(late, e), append(ids, e.id)
 		delete(g.entries, e.id)
 		return true
 	})
 	g.mu.Unlock()
-	for _, e := range late {
-		g.giveBack(e.id)
-	}
 	if len(late) == 0 {
 		return
 	}
+	g.giveBack(ids...)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, e := range late {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -325,7 +326,7 @@ func TestWhatIsTakenAheadIsGivenBack(t *testing.T) {
 	ahead := func() int {
 		gen.mu.Lock()
 		defer gen.mu.Unlock()
-		return gen.pace.ahead(time.Now())
+		return gen.pace.ahead(time.Now(), aheadFor)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ahead() < 2; {
 		if h.finished(h.execute(quick, `{"x":0}`)); time.Now().After(deadline) {
@@ -340,9 +341,7 @@ func TestWhatIsTakenAheadIsGivenBack(t *testing.T) {
 	ids := []string{h.execute(g, `{"x":0}`)}
 	h.expectBegins("n")
 	gen.mu.Lock()
-	for range maxQueue * int(paceSpan/aheadFor) * 2 { // so that it does not depend on how fast this machine is
-		gen.pace.end(time.Now())
-	}
+	gen.hurry()
 	gen.mu.Unlock()
 	for i := range 5 {
 		ids = append(ids, h.execute(g, fmt.Sprintf(`{"x":%d}`, i+1)))
@@ -373,7 +372,7 @@ func TestPace(t *testing.T) {
 	start := time.Now()
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	var p pace
-	if n := p.ahead(at(0)); n != 0 {
+	if n := p.ahead(at(0), 100*time.Millisecond); n != 0 {
 		t.Errorf("%d before anything ended", n)
 	}
 	for ms := range 600 { // one in 10 ms
@@ -381,20 +380,178 @@ func TestPace(t *testing.T) {
 			p.end(at(ms))
 		}
 	}
-	if n := p.ahead(at(599)); n < 8 || n > 10 {
+	if n := p.ahead(at(599), 100*time.Millisecond); n < 8 || n > 10 {
 		t.Errorf("%d, of ten in 100 ms", n)
 	}
-	if n := p.ahead(at(800)); n < 3 || n > 6 {
+	if n := p.ahead(at(800), 100*time.Millisecond); n < 3 || n > 6 {
 		t.Errorf("%d when nothing has ended for 200 ms", n)
 	}
-	if n := p.ahead(at(1300)); n != 0 {
+	if n := p.ahead(at(1300), 100*time.Millisecond); n != 0 {
 		t.Errorf("%d when nothing has ended for 700 ms", n)
 	}
 	for range 10_000 {
 		p.end(at(1301))
 	}
-	if n := p.ahead(at(1302)); n != maxQueue {
+	if n := p.ahead(at(1302), 100*time.Millisecond); n != maxQueue {
 		t.Errorf("%d at most", n)
+	}
+}
+
+// hurry lets a server believe that as many seats will be free in a moment as may wait for them. The lock is held.
+func (g *generation) hurry() {
+	for range maxQueue * int(paceSpan/aheadFor) * 2 { // so that it does not depend on how fast this machine is
+		g.pace.end(time.Now())
+	}
+}
+
+// More waits on a server where no other one lives that may have room sooner.
+func TestMoreWaitsOnAServerThatIsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &generation{}
+		for range 25 {
+			g.pace.end(time.Now())
+		}
+		alone := g.ahead()
+		g.others.Store(true)
+		if among := g.ahead(); among != 10 || alone != 50 {
+			t.Errorf("%d wait where it is alone, %d beside others", alone, among)
+		}
+	})
+}
+
+// While little is left in the database, what arrives waits here for seats that will be free in a moment; where a claim has
+// not seen the end of it, everybody gets in line there.
+func TestArrivalsGetInLine(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		hungry, drained, left bool
+	}{
+		"nothing is left there":        {},
+		"something may be there again": {hungry: true, drained: true},
+		"much may be left there":       {hungry: true, left: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarnessWith(t, func(c *Config) { c.Concurrency = 1 })
+			release := h.runner.holdNode("busy")
+			defer release()
+			h.ask("u", h.one("busy"), 0)
+			h.expectBegins("busy")
+			gen, err := h.generation()
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := h.one("n")
+			for begun := time.Now(); ; begun = time.Now() {
+				gen.mu.Lock()
+				gen.hurry()
+				gen.hungry, gen.claims.drained = c.hungry, time.Time{}
+				if c.drained {
+					gen.claims.drained = begun
+				}
+				before := gen.arrivals
+				gen.mu.Unlock()
+				h.ask("u", g, 0)
+				gen.mu.Lock()
+				left := gen.arrivals > before
+				gen.mu.Unlock()
+				if time.Since(begun) < drainedFor { // else this machine stood still
+					if left != c.left {
+						t.Errorf("it is left in the database: %t", left)
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
+// Seats go to those users first of whom least runs, also of what waits here, and of a user's by priority and age.
+func TestSeatsAreSharedByWhatWaitsHere(t *testing.T) {
+	t.Parallel()
+	g := &generation{seats: newSeats(4)}
+	running := []string{"a", "a", "a", "b"}
+	for _, user := range running {
+		g.seats.take(userGraph{user: user})
+	}
+	names := map[*entry]string{}
+	for _, w := range []struct {
+		user, name string
+		priority   int
+	}{{"a", "a1", 0}, {"b", "b1", 0}, {"a", "a2", 0}, {"a", "urgent", 5}} {
+		e := &entry{who: userGraph{user: w.user}, root: &run{priority: w.priority}}
+		names[e] = w.name
+		g.line(e)
+	}
+	if e := g.next(); e != nil {
+		t.Errorf("%s has a seat, and none is free", names[e])
+	}
+	for i, want := range []string{"b1", "urgent", "a1", "a2"} {
+		g.seats.leave(userGraph{user: running[i]})
+		e := g.next()
+		if e == nil || names[e] != want {
+			t.Fatalf("%s has the seat, not %s", names[e], want)
+		}
+		g.seats.take(e.who)
+	}
+}
+
+// A claim knows whether it has seen the end of what it may take.
+func TestClaimsKnowWhetherSomethingIsLeft(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		claimed claimed
+		lost    int // of what was found, to other servers
+		free    int
+		alone   bool
+		drained bool
+	}{
+		{name: "less than it asked for", claimed: claimed{found: 3}, free: 10, drained: true},
+		{name: "as much as it asked for", claimed: claimed{found: 10}, free: 10},
+		{name: "as much of a user as it looks at", claimed: claimed{found: claimedOfUser}, free: 200},
+		{name: "it asked for spare seats alone", claimed: claimed{}, free: 0},
+		{name: "others have taken some", claimed: claimed{found: 3}, lost: 1, free: 10},
+		{name: "there are more users", claimed: claimed{found: 3, next: "u"}, free: 10},
+		{name: "bounded ones are left", claimed: claimed{found: 3, bounded: true}, free: 10},
+		{name: "bounded ones were counted", claimed: claimed{found: 3, bounded: true}, free: 10, alone: true, drained: true},
+	} {
+		c.claimed.entries = make([]*entry, c.claimed.found-c.lost)
+		if got := c.claimed.drained(c.free, c.alone); got != c.drained {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
+// Room is what will be free soon less what waits for it. However much that is, users of whom nothing runs have spare seats.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name                 string
+		taken, queued, ahead int
+		late                 bool // nothing was claimed for some time
+		free, spare          int
+		wanted               bool
+	}{
+		{name: "nothing runs", free: 8, spare: 2, wanted: true},
+		{name: "all seats are taken", taken: 8, spare: 2, wanted: true},
+		{name: "the spare ones too", taken: 10, late: true},
+		{name: "seats will be free soon", taken: 8, ahead: 20, free: 20, spare: 2, wanted: true},
+		{name: "enough waits for them", taken: 8, queued: 10, ahead: 20, free: 10, spare: 2},
+		{name: "enough waits for them, for some time", taken: 8, queued: 10, ahead: 20, late: true, free: 10, spare: 2, wanted: true},
+		{name: "too much waits, and there is a spare seat", taken: 9, queued: 30, spare: 1, wanted: true},
+		{name: "too much waits, and there is none", taken: 10, queued: 30, late: true},
+		{name: "too much waits, for some time", taken: 8, queued: 30, ahead: 20, late: true, spare: 2, wanted: true},
+	} {
+		g := &generation{seats: newSeats(8), hungry: true, queue: make([]*entry, c.queued)}
+		g.seats.taken = c.taken
+		if !c.late {
+			g.claims.at = time.Now().Add(time.Hour)
+		}
+		if free, spare, wanted := g.room(c.ahead); free != c.free || spare != c.spare || wanted != c.wanted {
+			t.Errorf("%s: room for %d and %d, wanted: %t", c.name, free, spare, wanted)
+		}
 	}
 }
 

@@ -46,9 +46,11 @@ func (s *seats) leave(who userGraph) {
 
 // Bounds of what waits on a server for its seats, beyond those that are free.
 const (
-	// aheadFor is how long it takes to begin all that, if executions go on ending as they have.
-	aheadFor = 100 * time.Millisecond
-	maxQueue = 64
+	// aheadFor is how long it takes to begin all that, if executions go on ending as they have. Where no other server
+	// lives that may have room sooner, it is aheadAlone.
+	aheadFor   = 100 * time.Millisecond
+	aheadAlone = 500 * time.Millisecond
+	maxQueue   = 256
 	// queuedFor is how long it may take in the end, before it is left to whoever has room.
 	queuedFor = time.Second
 )
@@ -78,8 +80,8 @@ func (p *pace) end(now time.Time) {
 	p.ended++
 }
 
-// ahead is how many seats will become free soon.
-func (p *pace) ahead(now time.Time) int {
+// ahead is how many seats will become free within a time.
+func (p *pace) ahead(now time.Time, within time.Duration) int {
 	p.roll(now)
-	return min(maxQueue, int(time.Duration(p.ended+p.before)*aheadFor/(paceSpan+now.Sub(p.began))))
+	return min(maxQueue, int(time.Duration(p.ended+p.before)*within/(paceSpan+now.Sub(p.began))))
 }
