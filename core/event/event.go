@@ -1,8 +1,9 @@
-// Package event carries wake-ups between the servers of one database: that rows of an execution were committed, that
-// somebody wants one stopped, or that one waits for a server to run it. Only ids travel, and whoever is woken reads what is
-// committed. A wake-up may be lost; then the others find by looking now and then what they would have been told.
+// Package event carries wake-ups between the servers of one database: that rows of an execution were committed which another
+// server has said it watches or awaits, that somebody wants one stopped, or that one waits for a server to run it. Only ids
+// travel, and whoever is woken reads what is committed. A wake-up may be lost; then the others find by looking now and then
+// what they would have been told.
 //
-// Passing progress, which is never committed, travels itself, of executions that another server has said it watches.
+// Passing progress, which is never committed, travels itself, of executions that another server watches.
 package event
 
 import (
@@ -29,6 +30,8 @@ type Handlers struct {
 	Work func()
 	// Watched says that another server watches executions, for some time to come.
 	Watched func(executions []uuid.UUID)
+	// Awaited says that another server waits for the ends of executions, for some time to come.
+	Awaited func(executions []uuid.UUID)
 	// Progress brings passing progress of an execution that runs on another server.
 	Progress func(execution uuid.UUID, frame json.RawMessage)
 }
@@ -79,6 +82,7 @@ type Bus struct {
 	stop     bool
 	work     bool
 	watched  []uuid.UUID
+	awaited  []uuid.UUID
 	progress []string // lines of an id and a frame
 	size     int      // of progress
 }
@@ -123,7 +127,8 @@ func (b *Bus) began() {
 	b.handlers.Changed(nil)
 }
 
-// Changed tells the other servers that rows of executions were committed. It does not wait.
+// Changed tells the other servers that rows of executions were committed that one of them watches or awaits. It does not
+// wait.
 func (b *Bus) Changed(executions ...uuid.UUID) {
 	b.mu.Lock()
 	for _, id := range executions {
@@ -153,13 +158,18 @@ func (b *Bus) Work() {
 	b.rouse()
 }
 
-// Watch asks the other servers for progress of executions, for some time. It does not wait.
-func (b *Bus) Watch(executions ...uuid.UUID) {
+// Watch asks the other servers for all that happens in executions, for some time. It does not wait.
+func (b *Bus) Watch(executions ...uuid.UUID) { b.ask(&b.watched, executions) }
+
+// Await asks the other servers for the ends of executions, for some time. It does not wait.
+func (b *Bus) Await(executions ...uuid.UUID) { b.ask(&b.awaited, executions) }
+
+func (b *Bus) ask(asked *[]uuid.UUID, executions []uuid.UUID) {
 	if len(executions) == 0 {
 		return
 	}
 	b.mu.Lock()
-	b.watched = append(b.watched, executions[:min(len(executions), maxQueued-len(b.watched))]...)
+	*asked = append(*asked, executions[:min(len(executions), maxQueued-len(*asked))]...)
 	b.mu.Unlock()
 	b.rouse()
 }
@@ -222,6 +232,7 @@ func (b *Bus) gathered() []string {
 	}
 	texts = append(texts, naming("changed", slices.Collect(maps.Keys(b.changed)))...)
 	texts = append(texts, naming("watched", b.watched)...)
+	texts = append(texts, naming("awaited", b.awaited)...)
 	clear(b.changed)
 	var text strings.Builder
 	for i, line := range b.progress {
@@ -232,7 +243,7 @@ func (b *Bus) gathered() []string {
 			text.WriteByte('\n') // which no frame has
 		}
 	}
-	b.stop, b.work, b.overflow, b.watched, b.progress, b.size = false, false, false, nil, nil, 0
+	b.stop, b.work, b.overflow, b.watched, b.awaited, b.progress, b.size = false, false, false, nil, nil, nil, 0
 	return texts
 }
 
@@ -273,6 +284,8 @@ func (b *Bus) take(text string) {
 		b.handlers.Changed(named(text))
 	case "watched":
 		b.handlers.Watched(named(text))
+	case "awaited":
+		b.handlers.Awaited(named(text))
 	case "progress":
 		for line := range strings.SplitSeq(text, "\n") {
 			id, frame, _ := strings.Cut(line, " ")

@@ -30,6 +30,7 @@ type ear struct {
 	stopped int
 	work    int
 	watched []uuid.UUID
+	awaited []uuid.UUID
 	frames  []string // of progress, behind their executions
 }
 
@@ -69,6 +70,11 @@ func newEar(t *testing.T, dsn, nats string) *ear {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			e.watched = append(e.watched, ids...)
+		},
+		Awaited: func(ids []uuid.UUID) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.awaited = append(e.awaited, ids...)
 		},
 		Progress: func(execution uuid.UUID, frame json.RawMessage) {
 			e.mu.Lock()
@@ -154,7 +160,8 @@ func progressComesInOrder(t *testing.T, newEar func() *ear) {
 		ids[i] = uuid.New()
 	}
 	b.Watch(ids...)
-	a.until(t, "a knows what b watches", func() bool { return len(a.watched) == len(ids) })
+	b.Await(ids[:3]...)
+	a.until(t, "a knows what b watches", func() bool { return len(a.watched) == len(ids) && slices.Equal(a.awaited, ids[:3]) })
 	var want []string
 	for i := range 300 {
 		frame := fmt.Sprintf(`{"type":"node.progress","delta":"%d %s"}`, i, strings.Repeat("x", i))

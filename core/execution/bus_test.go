@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,8 +18,9 @@ import (
 
 // wires brings wake-ups from one service to the others at once.
 type wires struct {
-	mu  sync.Mutex
-	all []*Service
+	mu      sync.Mutex
+	all     []*Service
+	changed int // times that somebody told of a commit
 }
 
 type wire struct {
@@ -26,20 +28,41 @@ type wire struct {
 	from *Service
 }
 
-func (w *wire) others(tell func(*Service)) {
+func newWires() (all *wires, first, second *wire) {
+	all = &wires{}
+	return all, &wire{wires: all}, &wire{wires: all}
+}
+
+// join lets a service hear what the others tell, and be heard.
+func (w *wire) join(s *Service) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.all {
-		if s != w.from {
+	w.from = s
+	w.all = append(w.all, s)
+}
+
+func (w *wire) others(tell func(*Service)) {
+	w.mu.Lock()
+	from, all := w.from, slices.Clone(w.all)
+	w.mu.Unlock()
+	for _, s := range all { // who is told something may answer
+		if s != from {
 			tell(s)
 		}
 	}
 }
 
-func (w *wire) Changed(ids ...uuid.UUID) { w.others(func(s *Service) { s.Woken(ids) }) }
-func (w *wire) Stop()                    { w.others((*Service).StopWanted) }
-func (w *wire) Work()                    { w.others((*Service).WorkWaits) }
-func (w *wire) Watch(ids ...uuid.UUID)   { w.others(func(s *Service) { s.Watched(ids) }) }
+func (w *wire) Changed(ids ...uuid.UUID) {
+	w.mu.Lock()
+	w.changed++
+	w.mu.Unlock()
+	w.others(func(s *Service) { s.Woken(ids) })
+}
+
+func (w *wire) Stop()                  { w.others((*Service).StopWanted) }
+func (w *wire) Work()                  { w.others((*Service).WorkWaits) }
+func (w *wire) Watch(ids ...uuid.UUID) { w.others(func(s *Service) { s.Watched(ids) }) }
+func (w *wire) Await(ids ...uuid.UUID) { w.others(func(s *Service) { s.Awaited(ids) }) }
 func (w *wire) Progress(id uuid.UUID, frame json.RawMessage) {
 	w.others(func(s *Service) { s.ProgressElsewhere(id, frame) })
 }
@@ -55,40 +78,33 @@ func (b *keyBlock) emitWhen(released <-chan struct{}) *proto.Error {
 	}
 }
 
-// besideOnWires is another server of the same database, which is told of what the first does and tells it at once.
-func (h *keyHarness) besideOnWires() *Service {
-	h.t.Helper()
-	wires := &wires{}
-	join := func(s *Service) *Service {
+// newWired is a server, and another one of the same database that is told of what the first does and tells it at once.
+func newWired(t *testing.T) (h *keyHarness, other *Service, wires *wires) {
+	t.Helper()
+	wires, first, second := newWires()
+	h = newKeyHarnessWith(t, func(c *Config) { c.Bus = first })
+	first.join(h.Service)
+	beside := h.beside(func(c *Config) { c.Bus = second })
+	second.join(beside.Service)
+	for _, s := range wires.all {
 		s.pollEvery = time.Hour
-		s.config.Bus = &wire{wires, s}
-		wires.mu.Lock()
-		wires.all = append(wires.all, s)
-		wires.mu.Unlock()
-		return s
 	}
-	join(h.Service)
-	beside := &harness{t: h.t, db: h.db, server: uuid.New(), graphs: h.graphs, runner: h.runner}
-	beside.start()
-	h.t.Cleanup(beside.kill)
-	other := join(beside.Service)
 	g, err := h.Service.generation()
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
 	h.until("the first server knows that there is another", g.others.Load)
-	return other
+	return h, beside.Service, wires
 }
 
 // Who watches, waits or stops on another server than the one that runs the execution need not wait for it to be asked.
 func TestOtherServersAreTold(t *testing.T) {
 	t.Parallel()
-	h := newKeyHarness(t)
+	h, other, _ := newWired(t)
 	release := make(chan struct{})
 	h.does("b0", func(b *keyBlock) *proto.Error {
 		return b.emitWhen(release)
 	})
-	other := h.besideOnWires()
 	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
 	sub, err := other.Subscribe(t.Context(), "u", id, 0)
 	if err != nil {
@@ -133,13 +149,12 @@ func TestOtherServersAreTold(t *testing.T) {
 // Progress reaches who watches on another server than the one that runs the execution.
 func TestProgressReachesOtherServers(t *testing.T) {
 	t.Parallel()
-	h := newKeyHarness(t)
+	h, other, _ := newWired(t)
 	began, release := make(chan func(*proto.Progress), 1), make(chan struct{})
 	h.does("b0", func(b *keyBlock) *proto.Error {
 		began <- b.run.Progress
 		return b.emitWhen(release)
 	})
-	other := h.besideOnWires()
 	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
 	progress := <-began
 	progress(&proto.Progress{Delta: "nobody watches"})
@@ -165,5 +180,44 @@ func TestProgressReachesOtherServers(t *testing.T) {
 	close(release)
 	if d := h.finished(id); d.Status != Completed || len(frames) != 0 {
 		t.Errorf("%s, %d more frames", d.Status, len(frames))
+	}
+}
+
+// Nothing is told of what nobody watches on another server, and of what is awaited there only its end.
+func TestOtherServersAreToldOfWhatTheyWant(t *testing.T) {
+	t.Parallel()
+	h, other, wires := newWired(t)
+	release := make(chan struct{})
+	h.does("b0", func(b *keyBlock) *proto.Error { return b.emitWhen(release) })
+	told := func() int {
+		wires.mu.Lock()
+		defer wires.mu.Unlock()
+		return wires.changed
+	}
+	g := h.chain("Effect", 1)
+	awaited := h.execute(g, `{"x":1}`)
+	waited := make(chan error, 1)
+	go func() { waited <- other.Wait(t.Context(), "u", awaited) }()
+	key := uuid.MustParse(awaited)
+	h.until("the first server knows that it is awaited", func() bool {
+		h.hub.mu.Lock()
+		defer h.hub.mu.Unlock()
+		_, known := h.hub.elsewhere[key]
+		return known
+	})
+	unseen := h.execute(g, `{"x":2}`)
+	if n := told(); n != 0 {
+		t.Errorf("told %d times before anything has ended", n)
+	}
+	close(release)
+	if err := <-waited; err != nil {
+		t.Fatal(err)
+	}
+	h.finished(unseen)
+	if n := told(); n != 1 {
+		t.Errorf("told %d times of one end", n)
+	}
+	if err := other.Wait(t.Context(), "u", unseen); err != nil {
+		t.Error(err)
 	}
 }

@@ -273,17 +273,18 @@ func (g *generation) awaitLease(ctx context.Context) bool {
 
 func (g *generation) publish(rows []*row) {
 	g.live.committed(rows)
-	g.hub.publish(rows)
-	if g.config.Bus == nil || !g.others.Load() {
-		return
+	if elsewhere := g.hub.publish(rows); len(elsewhere) > 0 {
+		g.config.Bus.Changed(elsewhere...)
 	}
-	var ids []uuid.UUID
-	for _, w := range rows {
-		if n := len(ids); n == 0 || ids[n-1] != w.run.id {
-			ids = append(ids, w.run.id)
-		}
+}
+
+// askOthers asks other servers to tell what happens in the executions that are watched here and that they may run.
+func (g *generation) askOthers(theirs func(uuid.UUID) bool) {
+	if bus := g.beside(); bus != nil {
+		watched, awaited := g.hub.asked(theirs)
+		bus.Watch(watched...)
+		bus.Await(awaited...)
 	}
-	g.config.Bus.Changed(ids...)
 }
 
 // loadChild finds the graph of a nested agent and checks that it can run with these inputs.

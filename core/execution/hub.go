@@ -3,6 +3,7 @@ package execution
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,11 +16,21 @@ import (
 type hub struct {
 	mu        sync.Mutex
 	watchers  map[uuid.UUID]map[*watcher]struct{}
-	elsewhere map[uuid.UUID]time.Time // until when other servers watch executions
+	elsewhere map[uuid.UUID]interest
+	swept     time.Time            // elsewhere, of what is over
+	ended     [endedKept]uuid.UUID // those that ended here last
+	endings   int                  // so far
+}
+
+// interest is until when other servers want to be told of an execution.
+type interest struct {
+	rows time.Time // of all rows, and of its progress
+	end  time.Time // of the last row
 }
 
 // watcher is one interest in one execution.
 type watcher struct {
+	whole    bool                  // and not in its end alone
 	rows     chan *row             // nil: somewhere else rows were committed
 	progress func(json.RawMessage) // guarded by the hub's mu; nil: nobody asks for it
 	lost     atomic.Bool           // rows were left out since the channel was full
@@ -33,14 +44,16 @@ const (
 	watchedFor   = time.Minute
 	watchEvery   = 20 * time.Second // that the others are asked again
 	maxElsewhere = 50_000
+	// endedKept is for who asks when an execution has just ended: that is told at once.
+	endedKept = 1024
 )
 
 func newHub() *hub {
-	return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}, elsewhere: map[uuid.UUID]time.Time{}}
+	return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}, elsewhere: map[uuid.UUID]interest{}}
 }
 
-func (h *hub) watch(execution uuid.UUID) *watcher {
-	w := &watcher{rows: make(chan *row, watcherRows)}
+func (h *hub) watch(execution uuid.UUID, whole bool) *watcher {
+	w := &watcher{whole: whole, rows: make(chan *row, watcherRows)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers[execution] == nil {
@@ -60,15 +73,23 @@ func (h *hub) unwatch(execution uuid.UUID, w *watcher) {
 }
 
 // publish never blocks. A watcher whose channel is full is told that it lost rows; the channel keeps the older ones,
-// so that there is something to wake it.
-func (h *hub) publish(rows []*row) {
+// so that there is something to wake it. It answers the executions of which other servers are to be told.
+func (h *hub) publish(rows []*row) (elsewhere []uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.watchers) == 0 {
-		return
-	}
+	now := time.Now()
 	for _, r := range rows {
-		for w := range h.watchers[r.run.id] {
+		id, end := r.run.id, r.kind == rowEnd
+		i := h.elsewhere[id]
+		if n := len(elsewhere); (now.Before(i.rows) || end && now.Before(i.end)) && (n == 0 || elsewhere[n-1] != id) {
+			elsewhere = append(elsewhere, id)
+		}
+		if end {
+			delete(h.elsewhere, id)
+			h.ended[h.endings%endedKept] = id
+			h.endings++
+		}
+		for w := range h.watchers[id] {
 			select {
 			case w.rows <- r:
 			default:
@@ -76,6 +97,7 @@ func (h *hub) publish(rows []*row) {
 			}
 		}
 	}
+	return elsewhere
 }
 
 // wake lets who watches these executions, or any where the list is nil, look into the database. It never blocks.
@@ -113,7 +135,7 @@ func (h *hub) pass(w *watcher, progress func(json.RawMessage)) {
 func (h *hub) publishProgress(execution uuid.UUID, frame func() json.RawMessage) (elsewhere json.RawMessage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	wanted := time.Now().Before(h.elsewhere[execution])
+	wanted := time.Now().Before(h.elsewhere[execution].rows)
 	if len(h.watchers[execution]) == 0 && !wanted {
 		return nil
 	}
@@ -140,33 +162,54 @@ func (h *hub) give(execution uuid.UUID, payload json.RawMessage) {
 	}
 }
 
-// watchedElsewhere notes what another server watches. This one may run it, or take it over.
-func (h *hub) watchedElsewhere(executions []uuid.UUID) {
+// heed notes what other servers want to be told of: whole executions, or their ends. This one may run them, or take them
+// over. It answers those of which they are to be told at once, since what runs here may have gone on before they asked.
+func (h *hub) heed(executions []uuid.UUID, whole bool, runs func(uuid.UUID) bool) (told []uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if len(h.elsewhere)+len(executions) > maxElsewhere {
-		maps.DeleteFunc(h.elsewhere, func(_ uuid.UUID, until time.Time) bool { return until.Before(now) })
+	if len(h.elsewhere)+len(executions) > maxElsewhere && now.Sub(h.swept) > time.Second {
+		maps.DeleteFunc(h.elsewhere, func(_ uuid.UUID, i interest) bool { return i.rows.Before(now) && i.end.Before(now) })
+		h.swept = now
 	}
 	for _, id := range executions {
-		if len(h.elsewhere) < maxElsewhere {
-			h.elsewhere[id] = now.Add(watchedFor)
+		i, known := h.elsewhere[id]
+		switch {
+		case slices.Contains(h.ended[:], id):
+			told = append(told, id)
+			continue
+		case !known && len(h.elsewhere) >= maxElsewhere:
+			continue
+		case !whole:
+			i.end = now.Add(watchedFor)
+		default:
+			if i.rows.Before(now) && runs(id) {
+				told = append(told, id)
+			}
+			i.rows = now.Add(watchedFor)
 		}
+		h.elsewhere[id] = i
 	}
+	return told
 }
 
-// asked are the executions of which somebody asks for progress here.
-func (h *hub) asked() []uuid.UUID {
+// asked are the executions that are watched here, wholly or for their ends, of those that others may run.
+func (h *hub) asked(theirs func(uuid.UUID) bool) (watched, awaited []uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var ids []uuid.UUID
 	for id, watchers := range h.watchers {
+		if !theirs(id) {
+			continue
+		}
+		whole := false
 		for w := range watchers {
-			if w.progress != nil {
-				ids = append(ids, id)
-				break
-			}
+			whole = whole || w.whole
+		}
+		if whole {
+			watched = append(watched, id)
+		} else {
+			awaited = append(awaited, id)
 		}
 	}
-	return ids
+	return watched, awaited
 }

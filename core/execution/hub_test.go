@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,7 +56,7 @@ func TestProgressGoesToWhoAsksForIt(t *testing.T) {
 	h := newHub()
 	id := uuid.New()
 	frame := func() json.RawMessage { return json.RawMessage(`{}`) }
-	silent, w := h.watch(id), h.watch(id)
+	silent, w := h.watch(id, true), h.watch(id, true)
 	defer h.unwatch(id, silent)
 	h.publishProgress(id, frame)
 	n := 0
@@ -69,31 +70,101 @@ func TestProgressGoesToWhoAsksForIt(t *testing.T) {
 	}
 }
 
-// What other servers watch is forgotten after a while, and there is a bound of it.
-func TestWatchedElsewhere(t *testing.T) {
+// Other servers are told of what they have asked for, in time and no longer than they want to.
+func TestTellingOtherServers(t *testing.T) {
 	t.Parallel()
-	h := newHub()
-	id := uuid.New()
-	frame := func() json.RawMessage { return json.RawMessage(`{}`) }
-	if h.publishProgress(id, frame) != nil {
-		t.Error("nobody asked for it")
+	const (
+		nothing = iota
+		ends
+		all
+	)
+	for _, c := range []struct {
+		name     string
+		ask      func(h *hub, id uuid.UUID) (told []uuid.UUID)
+		later    time.Duration
+		want     int
+		progress bool
+		at       bool // at once
+	}{
+		{name: "nobody asks", want: nothing},
+		{name: "its end is awaited", ask: asks(false, false), want: ends},
+		{name: "its end is awaited while it runs", ask: asks(false, true), want: ends},
+		{name: "it is watched", ask: asks(true, false), want: all, progress: true},
+		{name: "it is watched while it runs", ask: asks(true, true), want: all, progress: true, at: true},
+		{name: "it is watched again", ask: func(h *hub, id uuid.UUID) []uuid.UUID {
+			asks(true, true)(h, id)
+			return asks(true, true)(h, id)
+		}, want: all, progress: true},
+		{name: "it is watched and awaited", ask: func(h *hub, id uuid.UUID) []uuid.UUID {
+			asks(false, false)(h, id)
+			return asks(true, false)(h, id)
+		}, want: all, progress: true},
+		{name: "it was watched long ago", ask: asks(true, false), later: watchedFor + time.Second, want: nothing},
+		{name: "it was awaited long ago", ask: asks(false, false), later: watchedFor + time.Second, want: nothing},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := newHub()
+				r := &run{id: uuid.New()}
+				if c.ask != nil {
+					if told := c.ask(h, r.id); len(told) > 0 != c.at {
+						t.Errorf("told at once: %v", told)
+					}
+				}
+				time.Sleep(c.later)
+				if p := h.publishProgress(r.id, func() json.RawMessage { return json.RawMessage(`{}`) }); p != nil != c.progress {
+					t.Errorf("its progress: %s", p)
+				}
+				if told := h.publish([]*row{{run: r, kind: rowNode}, {run: r, kind: rowNode}}); len(told) == 1 != (c.want == all) {
+					t.Errorf("while it runs %v are told of", told)
+				}
+				if told := h.publish([]*row{{run: r, kind: rowEnd}}); len(told) == 1 != (c.want >= ends) {
+					t.Errorf("at its end %v are told of", told)
+				}
+				if len(h.elsewhere) > 0 {
+					t.Error("it is remembered that somebody wanted to be told")
+				}
+				if told := asks(false, false)(h, r.id); len(told) != 1 || len(h.elsewhere) > 0 {
+					t.Errorf("who asks when it has ended is told of %v", told)
+				}
+			})
+		})
 	}
-	h.watchedElsewhere([]uuid.UUID{id})
-	if h.publishProgress(id, frame) == nil {
-		t.Error("somebody asked for it")
+}
+
+// asks is another server that watches an execution, wholly or for its end, which runs or not.
+func asks(whole, runs bool) func(*hub, uuid.UUID) []uuid.UUID {
+	return func(h *hub, id uuid.UUID) []uuid.UUID {
+		return h.heed([]uuid.UUID{id}, whole, func(uuid.UUID) bool { return runs })
 	}
-	h.elsewhere[id] = time.Now().Add(-time.Second)
-	if h.publishProgress(id, frame) != nil {
-		t.Error("that was long ago")
-	}
-	for range 2 {
-		many := make([]uuid.UUID, maxElsewhere)
-		for i := range many {
-			many[i] = uuid.New()
+}
+
+// What other servers want to be told of is bounded; what is over makes room.
+func TestWatchedElsewhereIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		many := func() []uuid.UUID {
+			ids := make([]uuid.UUID, maxElsewhere)
+			for i := range ids {
+				ids[i] = uuid.New()
+			}
+			return ids
 		}
-		h.watchedElsewhere(many)
-	}
-	if n := len(h.elsewhere); n != maxElsewhere {
-		t.Errorf("%d are remembered", n)
-	}
+		nowhere := func(uuid.UUID) bool { return false }
+		first := many()
+		h.heed(first, true, nowhere)
+		h.heed(many(), false, nowhere)
+		if n := len(h.elsewhere); n != maxElsewhere {
+			t.Errorf("%d are remembered", n)
+		}
+		time.Sleep(watchedFor + time.Second)
+		last := many()
+		h.heed(last, false, nowhere)
+		_, old := h.elsewhere[first[0]]
+		if _, known := h.elsewhere[last[len(last)-1]]; old || !known {
+			t.Errorf("what is over: %t, the newest: %t", old, known)
+		}
+	})
 }

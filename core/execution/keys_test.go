@@ -90,9 +90,12 @@ type keyHarness struct {
 	keys *keyRunner
 }
 
-func newKeyHarness(t *testing.T) *keyHarness {
+func newKeyHarness(t *testing.T) *keyHarness { return newKeyHarnessWith(t, nil) }
+
+func newKeyHarnessWith(t *testing.T, adjust func(*Config)) *keyHarness {
 	h := newHarness(t)
 	h.kill()
+	h.adjust = adjust
 	k := &keyHarness{h, &keyRunner{does: map[string]func(*keyBlock) *proto.Error{}, runs: map[string]int{}}}
 	k.start()
 	return k
@@ -105,7 +108,11 @@ func (h *keyHarness) start() {
 		h.t.Fatal(err)
 	}
 	services := hostservice.New(hostservice.Config{DB: h.db, HTTP: http.DefaultTransport, Uses: uses, Logger: hclog.NewNullLogger()})
-	s, err := New(Config{DB: h.db, ServerID: h.server, Blocks: catalogue(testBlocks), Graphs: h.graphs, Runner: h.keys, Services: services, Logger: hclog.NewNullLogger()})
+	c := Config{DB: h.db, ServerID: h.server, Blocks: catalogue(testBlocks), Graphs: h.graphs, Runner: h.keys, Services: services, Logger: hclog.NewNullLogger()}
+	if h.adjust != nil {
+		h.adjust(&c)
+	}
+	s, err := New(c)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -58,6 +58,13 @@ func (l *live) committed(rows []*row) {
 	}
 }
 
+// has says that an execution has begun to run here and not ended.
+func (l *live) has(id uuid.UUID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.runs[id] != nil
+}
+
 // stats are those of an execution that this server runs.
 func (l *live) stats(id uuid.UUID) (s Stats, known bool) {
 	l.mu.Lock()

@@ -305,6 +305,7 @@ func (g *generation) giveBackQueued() {
 		return
 	}
 	g.giveBack(ids...)
+	g.askOthers(func(id uuid.UUID) bool { return slices.Contains(ids, id) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, e := range late {

@@ -235,16 +235,9 @@ func (h *harness) beside(adjust func(*Config)) *harness {
 // A server that accepts and runs nothing leaves that to those that do, and knows what becomes of it.
 func TestServerThatOnlyAccepts(t *testing.T) {
 	t.Parallel()
-	wires := &wires{}
-	join := func(h *harness, bus *wire) {
-		wires.mu.Lock()
-		defer wires.mu.Unlock()
-		bus.from = h.Service
-		wires.all = append(wires.all, h.Service)
-	}
-	buses := [2]*wire{{wires: wires}, {wires: wires}}
-	h := newHarnessWith(t, func(c *Config) { c.Elsewhere, c.Bus = true, buses[0] })
-	join(h, buses[0])
+	_, accepts, works := newWires()
+	h := newHarnessWith(t, func(c *Config) { c.Elsewhere, c.Bus = true, accepts })
+	accepts.join(h.Service)
 	g := h.one("n")
 	ids := []string{h.ask("u", g, 0), h.ask("u", g, 0)}
 	for _, id := range ids {
@@ -255,8 +248,8 @@ func TestServerThatOnlyAccepts(t *testing.T) {
 	if x, err := h.Stop(t.Context(), "u", ids[0]); err != nil || x.Status != Terminated {
 		t.Fatalf("%v %v", x, err)
 	}
-	worker := h.beside(func(c *Config) { c.Concurrency, c.Bus = 2, buses[1] })
-	join(worker, buses[1])
+	worker := h.beside(func(c *Config) { c.Concurrency, c.Bus = 2, works })
+	works.join(worker.Service)
 	worker.expectBegins("n")
 	if x := h.over("u", ids[1]); x.Status != Completed {
 		t.Errorf("%s", x.Status)
@@ -414,7 +407,7 @@ func TestMoreWaitsOnAServerThatIsAlone(t *testing.T) {
 		}
 		alone := g.ahead()
 		g.others.Store(true)
-		if among := g.ahead(); among != 10 || alone != 50 {
+		if among := g.ahead(); among != 25 || alone != 50 {
 			t.Errorf("%d wait where it is alone, %d beside others", alone, among)
 		}
 	})

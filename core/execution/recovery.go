@@ -65,8 +65,8 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 	if err := g.giveBackKeys(ctx); err != nil {
 		return err
 	}
-	if g.config.Bus != nil && n%int(watchEvery/houseEvery) == 0 {
-		g.config.Bus.Watch(g.hub.asked()...)
+	if n%int(watchEvery/houseEvery) == 0 {
+		g.askOthers(func(id uuid.UUID) bool { return !g.live.has(id) })
 	}
 	if n%3600 == 0 {
 		if _, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'`); err != nil {

@@ -48,7 +48,7 @@ func (s *seats) leave(who userGraph) {
 const (
 	// aheadFor is how long it takes to begin all that, if executions go on ending as they have. Where no other server
 	// lives that may have room sooner, it is aheadAlone.
-	aheadFor   = 100 * time.Millisecond
+	aheadFor   = 250 * time.Millisecond
 	aheadAlone = 500 * time.Millisecond
 	maxQueue   = 256
 	// queuedFor is how long it may take in the end, before it is left to whoever has room.

@@ -53,6 +53,7 @@ type Bus interface {
 	Stop()
 	Work()
 	Watch(executions ...uuid.UUID)
+	Await(executions ...uuid.UUID)
 	Progress(execution uuid.UUID, frame json.RawMessage)
 }
 
@@ -365,8 +366,27 @@ func (s *Service) StopWanted() {
 	}
 }
 
-// Watched says that another server wants to have the progress of executions, for a minute.
-func (s *Service) Watched(executions []uuid.UUID) { s.hub.watchedElsewhere(executions) }
+// Watched says that another server wants to be told of all that happens in executions, for a minute.
+func (s *Service) Watched(executions []uuid.UUID) { s.heed(executions, true) }
+
+// Awaited says that another server wants to be told of the ends of executions, for a minute.
+func (s *Service) Awaited(executions []uuid.UUID) { s.heed(executions, false) }
+
+func (s *Service) heed(executions []uuid.UUID, whole bool) {
+	g, err := s.generation()
+	told := s.hub.heed(executions, whole, func(id uuid.UUID) bool { return err == nil && g.live.has(id) })
+	if len(told) > 0 {
+		s.config.Bus.Changed(told...)
+	}
+}
+
+// beside is the bus where other servers may hear it, else nil.
+func (s *Service) beside() Bus {
+	if g, err := s.generation(); err == nil && !s.config.Elsewhere && !g.others.Load() {
+		return nil
+	}
+	return s.config.Bus
+}
 
 // ProgressElsewhere is progress of an execution that another server runs, as a frame of the API.
 func (s *Service) ProgressElsewhere(execution uuid.UUID, frame json.RawMessage) {
@@ -388,11 +408,11 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 	if err != nil {
 		return err
 	}
-	w := s.hub.watch(key)
+	w := s.hub.watch(key, false)
 	defer s.hub.unwatch(key, w)
 	again := time.NewTicker(s.pollEvery)
 	defer again.Stop()
-	for {
+	for asked := false; ; {
 		if !s.live(userID, key) {
 			if s.recent.get(userID, key.String()) != nil {
 				return nil
@@ -403,6 +423,10 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 			}
 			if x.Status.Ended() {
 				return nil
+			}
+			if bus := s.beside(); bus != nil && !asked {
+				bus.Await(key)
+				asked = true
 			}
 		}
 		for waiting := true; waiting; {

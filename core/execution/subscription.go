@@ -44,10 +44,13 @@ func (s *Service) Subscribe(ctx context.Context, userID, id string, after int64)
 	if err != nil {
 		return nil, err
 	}
-	sub := &Subscription{s: s, after: after, watcher: s.hub.watch(key)}
+	sub := &Subscription{s: s, after: after, watcher: s.hub.watch(key, true)}
 	if err := sub.open(ctx, userID, key); err != nil {
 		s.hub.unwatch(key, sub.watcher)
 		return nil, err
+	}
+	if bus := s.beside(); bus != nil && !sub.status.Ended() && !s.live(userID, sub.root) {
+		bus.Watch(key)
 	}
 	return sub, nil
 }
@@ -111,9 +114,6 @@ func (sub *Subscription) LastSeq() int64 { return sub.lastSeq }
 // what it cannot take at once is lost.
 func (sub *Subscription) Pass(progress func(frame json.RawMessage)) {
 	sub.s.hub.pass(sub.watcher, progress)
-	if bus := sub.s.config.Bus; bus != nil && !sub.status.Ended() {
-		bus.Watch(sub.header.id)
-	}
 }
 
 // Close ends the subscription.
