@@ -18,9 +18,9 @@ import (
 
 // wires brings wake-ups from one service to the others at once.
 type wires struct {
-	mu      sync.Mutex
-	all     []*Service
-	changed int // times that somebody told of a commit
+	mu   sync.Mutex
+	all  []*Service
+	told []uuid.UUID // executions of which somebody told that they changed
 }
 
 type wire struct {
@@ -54,7 +54,7 @@ func (w *wire) others(tell func(*Service)) {
 
 func (w *wire) Changed(ids ...uuid.UUID) {
 	w.mu.Lock()
-	w.changed++
+	w.told = append(w.told, ids...)
 	w.mu.Unlock()
 	w.others(func(s *Service) { s.Woken(ids) })
 }
@@ -189,10 +189,10 @@ func TestOtherServersAreToldOfWhatTheyWant(t *testing.T) {
 	h, other, wires := newWired(t)
 	release := make(chan struct{})
 	h.does("b0", func(b *keyBlock) *proto.Error { return b.emitWhen(release) })
-	told := func() int {
+	told := func() []uuid.UUID {
 		wires.mu.Lock()
 		defer wires.mu.Unlock()
-		return wires.changed
+		return slices.Clone(wires.told)
 	}
 	g := h.chain("Effect", 1)
 	awaited := h.execute(g, `{"x":1}`)
@@ -206,16 +206,16 @@ func TestOtherServersAreToldOfWhatTheyWant(t *testing.T) {
 		return known
 	})
 	unseen := h.execute(g, `{"x":2}`)
-	if n := told(); n != 0 {
-		t.Errorf("told %d times before anything has ended", n)
+	if ids := told(); len(ids) > 0 {
+		t.Errorf("told of %v before anything has ended", ids)
 	}
 	close(release)
 	if err := <-waited; err != nil {
 		t.Fatal(err)
 	}
 	h.finished(unseen)
-	if n := told(); n != 1 {
-		t.Errorf("told %d times of one end", n)
+	if ids := told(); !slices.Contains(ids, key) || slices.Contains(ids, uuid.MustParse(unseen)) {
+		t.Errorf("told of %v, where %s is awaited", ids, key)
 	}
 	if err := other.Wait(t.Context(), "u", unseen); err != nil {
 		t.Error(err)

@@ -107,6 +107,7 @@ type claims struct {
 	statement *postgres.Statement
 	last      string    // user who was served last
 	alone     bool      // something bounded was met
+	busy      bool      // one goes on, for the seats that are free
 	at        time.Time // of the last one
 	drained   time.Time // when one last saw the end of what waits
 }
@@ -158,16 +159,20 @@ func (g *generation) claimAll(ctx context.Context) error {
 			return nil
 		}
 		args := g.claimArguments(free, spare, alone)
-		g.claims.at = time.Now()
+		g.claims.busy, g.claims.at = true, time.Now()
 		g.mu.Unlock()
 		c, err := g.claim(ctx, args, alone)
-		if err != nil {
-			return err
-		}
-		for _, e := range c.entries {
-			g.own(e)
+		if err == nil {
+			for _, e := range c.entries {
+				g.own(e)
+			}
 		}
 		g.mu.Lock()
+		g.claims.busy = false
+		if err != nil {
+			g.mu.Unlock()
+			return err
+		}
 		g.claims.alone = c.bounded
 		again := c.found > 0 || c.bounded && !alone
 		switch {
@@ -355,7 +360,7 @@ func (g *generation) endWaiting(ctx context.Context, root, id uuid.UUID) (taken 
 func (g *generation) giveBack(ids ...uuid.UUID) {
 	ctx, cancel := context.WithTimeout(g.ctx, 5*time.Second)
 	defer cancel()
-	if _, err := g.db.ExecContext(ctx, `UPDATE execution SET owner = NULL WHERE id IN (?) AND owner = ? AND ended_at IS NULL`, bun.In(ids), g.config.ServerID); err != nil {
+	if _, err := g.db.ExecContext(ctx, `UPDATE execution SET owner = NULL WHERE id IN (?) AND owner = ? AND ended_at IS NULL`, bun.List(ids), g.config.ServerID); err != nil {
 		g.log.Warn("could not give executions back", "executions", ids, "error", err) // they are, when the lease ends
 	}
 }

@@ -57,8 +57,8 @@ func (g *generation) enqueue(e *entry) {
 		e.accepted(errFenced)
 		return
 	}
-	here := g.first() && !g.bounded(e.root)
-	if here && g.seats.room(e.who) {
+	first := g.first()
+	if (first || g.isNew(e.who.user)) && !g.claims.busy && g.seats.room(e.who) && !g.bounded(e.root) {
 		g.entries[e.id] = e
 		g.launch(e)
 		return
@@ -69,7 +69,7 @@ func (g *generation) enqueue(e *entry) {
 	}
 	c := &commit{bytes: len(e.root.inputs)}
 	c.begin(e.root)
-	if here && len(g.queue)+g.coming < g.ahead() {
+	if first && len(g.queue)+g.coming < g.ahead() && !g.bounded(e.root) {
 		g.keepHere(e, c)
 	} else {
 		g.leaveToAny(e, c)
@@ -83,6 +83,11 @@ func (g *generation) enqueue(e *entry) {
 
 // first says that what arrives may have its turn before what may wait in the database. The lock is held.
 func (g *generation) first() bool { return !g.hungry || time.Since(g.claims.drained) < drainedFor }
+
+// isNew says that nothing of a user runs here and, as far as is known here, nothing waits. The lock is held.
+func (g *generation) isNew(user string) bool {
+	return g.seats.users[user] == 0 && g.backlog.users[user] == 0
+}
 
 // ahead is how much may wait here. The lock is held.
 func (g *generation) ahead() int {

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/patchbay-io/patchbay/core/graph"
 )
 
 // one makes a graph of a single block whose node has a name.
@@ -329,6 +332,7 @@ func TestWhatIsTakenAheadIsGivenBack(t *testing.T) {
 	for len(h.runner.began) > 0 {
 		<-h.runner.began
 	}
+	h.drained()
 	release := h.runner.holdNode("n")
 	g := h.one("n")
 	ids := []string{h.execute(g, `{"x":0}`)}
@@ -414,49 +418,108 @@ func TestMoreWaitsOnAServerThatIsAlone(t *testing.T) {
 }
 
 // While little is left in the database, what arrives waits here for seats that will be free in a moment; where a claim has
-// not seen the end of it, everybody gets in line there.
+// not seen the end of it, everybody gets in line there, and so does what would wait for longer or is bounded.
 func TestArrivalsGetInLine(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		hungry, drained, left bool
+	for _, c := range []struct {
+		name    string
+		hungry  bool
+		drained time.Duration // ago
+		waiting int
+		bounded int
+		busy    bool // a claim goes on, for the one seat
+		here    bool
 	}{
-		"nothing is left there":        {},
-		"something may be there again": {hungry: true, drained: true},
-		"much may be left there":       {hungry: true, left: true},
+		{name: "nothing is left there", drained: time.Hour, here: true},
+		{name: "something may be there again", hungry: true, drained: drainedFor / 2, here: true},
+		{name: "much may be left there", hungry: true, drained: time.Hour},
+		{name: "it would wait for long", waiting: 50},
+		{name: "it would wait for less", waiting: 49, here: true},
+		{name: "it is bounded", bounded: 1},
+		{name: "the free seat is claimed for", hungry: true, busy: true, here: true},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarnessWith(t, func(c *Config) { c.Concurrency = 1 })
-			release := h.runner.holdNode("busy")
-			defer release()
-			h.ask("u", h.one("busy"), 0)
-			h.expectBegins("busy")
-			gen, err := h.generation()
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := h.one("n")
-			for begun := time.Now(); ; begun = time.Now() {
-				gen.mu.Lock()
-				gen.hurry()
-				gen.hungry, gen.claims.drained = c.hungry, time.Time{}
-				if c.drained {
-					gen.claims.drained = begun
+			synctest.Test(t, func(t *testing.T) {
+				s, err := New(Config{Concurrency: 1, Logger: hclog.NewNullLogger()})
+				if err != nil {
+					t.Fatal(err)
 				}
-				before := gen.arrivals
-				gen.mu.Unlock()
-				h.ask("u", g, 0)
-				gen.mu.Lock()
-				left := gen.arrivals > before
-				gen.mu.Unlock()
-				if time.Since(begun) < drainedFor { // else this machine stood still
-					if left != c.left {
-						t.Errorf("it is left in the database: %t", left)
-					}
-					return
+				g := newGeneration(t.Context(), s)
+				g.mu.Lock()
+				g.hungry, g.claims.drained = c.hungry, time.Now().Add(-c.drained)
+				if g.claims.busy = c.busy; !c.busy {
+					g.seats.take(userGraph{user: "u"})
 				}
-			}
+				g.queue = make([]*entry, c.waiting)
+				for range 25 {
+					g.pace.end(time.Now())
+				}
+				g.mu.Unlock()
+				root := newRun(uuid.New(), "u", &Plan{Graph: &graph.Graph{}}, nil, nil)
+				root.maxConcurrent = c.bounded
+				g.enqueue(&entry{id: root.id, who: userGraph{user: "u"}, root: root}) // what it commits nobody writes
+				g.trees.Wait()
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				if here, left := g.coming == 1, g.backlog.total == 1; here != c.here || left == c.here {
+					t.Errorf("it waits here: %t, it is left in the database: %t", here, left)
+				}
+			})
 		})
+	}
+}
+
+// drained waits until the server has seen that nothing is left in the database, and runs nothing.
+func (h *harness) drained() *generation {
+	h.t.Helper()
+	g, err := h.generation()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.until("nothing is left", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return !g.hungry && g.seats.taken == 0
+	})
+	return g
+}
+
+// However much may be left in the database, a spare seat is for who comes new.
+func TestWhoComesNewHasASpareSeat(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency = 1 })
+	gen := h.drained()
+	release := h.runner.holdNode("n")
+	n := h.one("n")
+	first := h.ask("u", n, 0)
+	h.expectBegins("n")
+	gen.mu.Lock()
+	gen.hungry = true
+	before := gen.arrivals
+	gen.mu.Unlock()
+	second := h.ask("v", n, 0)
+	gen.mu.Lock()
+	left := gen.arrivals > before
+	gen.mu.Unlock()
+	if left {
+		t.Error("it is left in the database")
+	}
+	h.expectBegins("n")
+	release()
+	h.over("u", first)
+	h.over("v", second)
+}
+
+func TestWhoIsNew(t *testing.T) {
+	t.Parallel()
+	g := &generation{seats: newSeats(1), backlog: backlog{users: map[string]int{}}}
+	g.seats.take(userGraph{user: "runs"})
+	g.backlog.add("waits", 1)
+	for user, want := range map[string]bool{"runs": false, "waits": false, "u": true} {
+		if got := g.isNew(user); got != want {
+			t.Errorf("%s: %t", user, got)
+		}
 	}
 }
 
