@@ -4968,7 +4968,7 @@ export interface components {
         /** @description The server or its database cannot answer at the moment, or too much waits to be run; the same request may succeed later. */
         Unavailable: {
             headers: {
-                /** @description Seconds until it is worth trying again, where that is known. */
+                /** @description Seconds until it is worth trying again. */
                 "Retry-After"?: number;
                 [name: string]: unknown;
             };

@@ -92,9 +92,9 @@ func Upstream(message string) *Problem {
 	return &Problem{Status: http.StatusBadGateway, Code: "UPSTREAM_ERROR", Message: message}
 }
 
-// Unavailable is what will work again later.
+// Unavailable is what will work again later. Nobody knows when, but nobody should ask again at once either.
 func Unavailable(message string) *Problem {
-	return &Problem{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Message: message}
+	return &Problem{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Message: message, RetryAfter: time.Second}
 }
 
 // Internal hides a cause that is nobody's fault but ours.

@@ -70,7 +70,7 @@ func TestDatabaseThatIsAwayIsUnavailable(t *testing.T) {
 	gone := errors.New("the database system is starting up")
 	f := newFixture(t, func(c *Config) { c.Away = func(err error) bool { return errors.Is(err, gone) } })
 	f.memory.errs["list"] = gone
-	if w := f.do(http.MethodGet, "/api/v2/builder/graphs", ""); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "UNAVAILABLE") {
+	if w := f.do(http.MethodGet, "/api/v2/builder/graphs", ""); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "UNAVAILABLE") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

@@ -187,7 +187,7 @@ func (s *server) executed(ctx context.Context, user string, a accepted, prefer *
 	if ctx.Err() != nil {
 		return nil, errors.New("the client left while it waited")
 	}
-	d, err := s.executions.Awaited(ctx, user, a.id)
+	d, err := s.executions.AwaitedDetails(ctx, user, a.id)
 	if err != nil {
 		return nil, err
 	}

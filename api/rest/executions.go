@@ -18,7 +18,7 @@ type Executions interface {
 	// Wait returns when the execution has ended, or with the context's error.
 	Wait(ctx context.Context, user, id string) error
 	Details(ctx context.Context, user, id string) (*execution.Details, error)
-	Awaited(ctx context.Context, user, id string) (*execution.Details, error)
+	AwaitedDetails(ctx context.Context, user, id string) (*execution.Details, error)
 	Nodes(ctx context.Context, user, id string, offset, limit int) (iter.Seq2[*execution.NodeExecution, error], int, error)
 	List(ctx context.Context, user string, f execution.Filter) ([]execution.Execution, int, error)
 	Stop(ctx context.Context, user, id string) (*execution.Execution, error)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/execution"
 )
 
 // Config is what the API needs.
@@ -149,8 +150,9 @@ func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the client has gone, or must see that what it got is not whole
 	}
 	p := problem.OfAway(err, s.away)
+	_, busy := errors.AsType[*execution.Busy](err)
 	switch {
-	case p.Status == http.StatusNotImplemented || p.RetryAfter > 0: // as the operator has set it
+	case p.Status == http.StatusNotImplemented || busy: // as the operator has set it
 		s.log.Debug("request refused", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)
 	case errors.Is(err, auth.ErrUnchecked): // which is said where keys were asked for, once, and not for each who sends a token
 		s.log.Debug("request could not be authenticated", "method", r.Method, "path", r.URL.Path, "request_id", id, "error", err)

@@ -269,7 +269,7 @@ func (m runs) Wait(ctx context.Context, _, _ string) error {
 	}
 }
 
-func (m runs) Awaited(ctx context.Context, user, id string) (*execution.Details, error) {
+func (m runs) AwaitedDetails(ctx context.Context, user, id string) (*execution.Details, error) {
 	return m.Details(ctx, user, id)
 }
 

@@ -51,8 +51,8 @@ func (s *Service) Details(ctx context.Context, userID, id string) (*Details, err
 	return s.details(ctx, x, nil)
 }
 
-// Awaited is Details for who has just waited for the execution: what ended a moment ago need not be read back.
-func (s *Service) Awaited(ctx context.Context, userID, id string) (*Details, error) {
+// AwaitedDetails is Details for who has just waited for the execution: what ended a moment ago need not be read back.
+func (s *Service) AwaitedDetails(ctx context.Context, userID, id string) (*Details, error) {
 	key, err := cleanID(id)
 	if err != nil {
 		return nil, err

@@ -188,7 +188,7 @@ type shown struct {
 // details are the same for who has waited, from memory if it is there, as for others.
 func (h *harness) details(id string) *shown {
 	h.t.Helper()
-	awaited, all := h.taken(h.Awaited(h.t.Context(), "u", id)), h.taken(h.Details(h.t.Context(), "u", id))
+	awaited, all := h.taken(h.AwaitedDetails(h.t.Context(), "u", id)), h.taken(h.Details(h.t.Context(), "u", id))
 	told, _ := json.Marshal([]any{awaited.NodeExecutions, awaited.Outputs})
 	read, _ := json.Marshal([]any{all.NodeExecutions, all.Outputs})
 	if awaited.Status.Ended() && !bytes.Equal(told, read) {
