@@ -61,7 +61,7 @@ const (
 	// Pure blocks have no effect outside and give the same outputs for the same input. They may run again, and early.
 	Pure Traits = 1 << iota
 	// Streaming blocks have their outputs recorded and delivered as they come, not at the end of the run. After an
-	// interruption such a block runs again, and finds what earlier attempts left in Run.Recorded.
+	// interruption such a block runs again, and repeats what earlier attempts left: Run.Recorded.
 	Streaming
 	// Once blocks are never repeated unless somebody says so: a run that was cut off fails.
 	Once

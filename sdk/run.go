@@ -24,8 +24,8 @@ type Run struct {
 	IdempotencyKey string
 	Deadline       time.Time // zero: none; the context has it too
 	Timezone       string    // the user's, an IANA name
-	// Recorded are the outputs that earlier attempts of a Streaming block left, in order. A second attempt either
-	// repeats them exactly or goes on after them.
+	// Recorded are the outputs that earlier attempts of a Streaming block left, in order. A second attempt emits them
+	// again, exactly, before it goes on; another value fails the node.
 	Recorded []Value
 	// Input is the whole input as it came, byte for byte.
 	Input json.RawMessage

@@ -185,13 +185,15 @@ func TestDeadline(t *testing.T) {
 func TestRecordedOutputsReachTheBlock(t *testing.T) {
 	t.Parallel()
 	ctx, p := start(t)
-	recorded := []sdk.Value{{Pin: "output", Value: json.RawMessage("0")}, {Pin: "output", Value: json.RawMessage("1")}}
+	recorded := []sdk.Value{{Pin: "output", Value: json.RawMessage("0.0")}, {Pin: "output", Value: json.RawMessage("1.0")}}
 	call, err := p.Call(ctx, blocktest.Request{Block: "Count", Input: []byte(`{"n":3}`), Run: sdk.Run{Attempt: 2, Recorded: recorded}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if value, err := call.Next(ctx); err != nil || string(value.Value) != "2" {
-		t.Errorf("the block went on with %s, %v", value.Value, err)
+	for _, want := range []string{"0.0", "1.0", "2"} {
+		if value, err := call.Next(ctx); err != nil || string(value.Value) != want {
+			t.Errorf("%s, %v, not %s", value.Value, err, want)
+		}
 	}
 }
 

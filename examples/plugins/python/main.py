@@ -28,7 +28,9 @@ def shout(run, input):
     examples=[({"from": 3, "pause": 0}, {"number": [3, 2, 1]})],
 )
 def count_down(run, input):
-    # An attempt that was cut off has left its outputs: this one goes on after them.
+    # An attempt that was cut off has left its outputs: this one puts them out again, which nobody sees twice, and goes on.
+    for output in run.recorded:
+        run.emit(output.pin, output.value)
     for number in range(input["from"] - len(run.recorded), 0, -1):
         run.progress(f"{number} to go")
         run.emit("number", number)

@@ -11,8 +11,8 @@ class Blocks(unittest.TestCase):
                 self.assertEqual(plugin.try_run(block, given), expected)
 
     def test_goes_on_after_what_an_earlier_attempt_has_put_out(self):
-        recorded = [{"pin": "number", "value": b"3"}]
-        self.assertEqual(plugin.try_run(count_down, {"from": 3, "pause": 0}, recorded=recorded), {"number": [2, 1]})
+        recorded = [{"pin": "number", "value": b"3.0"}]
+        self.assertEqual(repr(plugin.try_run(count_down, {"from": 3, "pause": 0}, recorded=recorded)), "{'number': [3.0, 2, 1]}")
 
     def test_says_that_a_page_cannot_be_had_without_a_server(self):
         with self.assertRaises(patchbay.Error):

@@ -29,7 +29,8 @@ export const countUp = plugin.block({
   output: { number: { type: "integer" } },
   examples: [[{ to: 3, pause: 0 }, { number: [1, 2, 3] }]],
   async run(run, input: { to: number; pause: number }) {
-    // An attempt that was cut off has left its outputs: this one goes on after them.
+    // An attempt that was cut off has left its outputs: this one puts them out again, which nobody sees twice, and goes on.
+    for (const { pin, value } of run.recorded) await run.emit(pin, value);
     for (let number = run.recorded.length + 1; number <= input.to; number++) {
       run.progress(`${input.to - number} to go`);
       await run.emit("number", number);

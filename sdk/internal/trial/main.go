@@ -34,7 +34,13 @@ var echo = sdk.Block[raw]{
 var counter = sdk.Block[count]{
 	ID: "5d6a36fe-6a64-4c7c-8b9c-000000000002", Name: "Count", Outputs: output, Traits: sdk.Streaming,
 	Run: func(ctx context.Context, in count, out sdk.Emitter) error {
-		for i := len(sdk.RunFrom(ctx).Recorded); i < in.N; i++ {
+		recorded := sdk.RunFrom(ctx).Recorded
+		for _, v := range recorded {
+			if err := out.Emit(v.Pin, v.Value); err != nil {
+				return err
+			}
+		}
+		for i := len(recorded); i < in.N; i++ {
 			out.Progress(sdk.Progress{Percent: 100 * float64(i) / float64(in.N)})
 			if err := out.Emit("output", i); err != nil {
 				return err
