@@ -782,6 +782,28 @@ func TestDeadServersAreFenced(t *testing.T) {
 	}
 }
 
+// Looking for dead servers takes as long as there are leases, however much has ended of late.
+func TestLookForDeadServersReadsLittle(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Elsewhere = true })
+	h.multiply(h.ask("u", h.one("n"), 0), 4000)
+	for _, script := range []string{`UPDATE execution SET owner = (SELECT server_id FROM lease)`, `UPDATE execution SET ended_at = now()`, `ANALYZE execution`} {
+		if _, err := h.db.ExecContext(t.Context(), script); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := h.db.DB.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	plan := strings.Join(explain(t, conn, `SELECT server_id FROM lease WHERE `+strings.ReplaceAll(dead, "?0", "$1::uuid")+` LIMIT 1`, []any{uuid.New().String()}), "\n")
+	hit := regexp.MustCompile(`shared hit=(\d+)`).FindStringSubmatch(plan) // the first line counts all
+	if blocks, err := strconv.Atoi(hit[1]); err != nil || blocks > 20 {
+		t.Errorf("it reads %d blocks\n%s", blocks, plan)
+	}
+}
+
 // What was deleted on one server is gone on all, the one that ran it too.
 func TestDeletedExecutionIsGoneEverywhere(t *testing.T) {
 	t.Parallel()
