@@ -17,13 +17,13 @@ type Depth struct {
 	Oldest           *time.Time // when the one was accepted that has waited longest; nil where none waits
 }
 
-// DepthOf are the caller's own. It reads at most Config.UserQueue entries of execution_waiting, and execution_by_status.
+// DepthOf are the caller's own, wherever they wait. It reads execution_by_status, of what waits no more than may wait.
 func (s *Service) DepthOf(ctx context.Context, user string) (Depth, error) {
 	var d Depth
 	err := s.db.QueryRowContext(ctx, `
 		SELECT w.n, w.oldest, (SELECT count(*) FROM execution WHERE user_id = ?0 AND status = 'RUNNING' AND parent_id IS NULL)
 		FROM (SELECT count(*) AS n, min(created_at) AS oldest FROM (
-			SELECT created_at FROM execution WHERE `+waits+` AND user_id COLLATE "C" = ?0 LIMIT ?1) x) w`, user, s.config.UserQueue).
+			SELECT created_at FROM execution WHERE user_id = ?0 AND status = 'QUEUED' AND parent_id IS NULL ORDER BY created_at, id LIMIT ?1) x) w`, user, s.config.UserQueue+maxQueue).
 		Scan(&d.Waiting, &d.Oldest, &d.Running)
 	if err != nil {
 		return Depth{}, fmt.Errorf("count what a user waits for: %w", err)
@@ -53,8 +53,9 @@ type ServerLoad struct {
 	Running int
 }
 
-// Backlog tells administrators. What runs is counted by execution_owned; how much waits may be some seconds old, since
-// counting that again and again would take too much of the database's time where it is much.
+// Backlog tells administrators. What runs, or waits on a server for its next seat, is counted by execution_owned; how much
+// waits for any server may be some seconds old, since counting that again and again would take too much of the database's
+// time where it is much.
 func (s *Service) Backlog(ctx context.Context) (*Backlog, error) {
 	g, err := s.generation()
 	if err != nil {
@@ -78,7 +79,7 @@ func (s *Service) Backlog(ctx context.Context) (*Backlog, error) {
 	}
 	g.mu.Unlock()
 	rows, err := s.db.QueryContext(ctx, `
-		SELECT l.server_id, coalesce(x.user_id, ''), count(x.id) FROM lease l
+		SELECT l.server_id, coalesce(x.user_id, ''), count(x.id) FILTER (WHERE x.status <> 'QUEUED'), count(x.id) FILTER (WHERE x.status = 'QUEUED') FROM lease l
 		LEFT JOIN execution x ON x.owner = l.server_id AND x.ended_at IS NULL AND x.parent_id IS NULL
 		WHERE l.until > now() GROUP BY 1, 2 ORDER BY 1`)
 	if err != nil {
@@ -88,17 +89,19 @@ func (s *Service) Backlog(ctx context.Context) (*Backlog, error) {
 	for rows.Next() {
 		var server uuid.UUID
 		var user string
-		var n int
-		if err := rows.Scan(&server, &user, &n); err != nil {
+		var n, queued int
+		if err := rows.Scan(&server, &user, &n, &queued); err != nil {
 			return nil, fmt.Errorf("count what runs: %w", err)
 		}
 		if len(b.Servers) == 0 || b.Servers[len(b.Servers)-1].ID != server {
 			b.Servers = append(b.Servers, ServerLoad{ID: server})
 		}
-		if n > 0 {
+		if n > 0 || queued > 0 {
 			b.Running += n
+			b.Waiting += queued
 			b.Servers[len(b.Servers)-1].Running += n
 			of(user).Running += n
+			of(user).Waiting += queued
 		}
 	}
 	if err := rows.Err(); err != nil {

@@ -43,4 +43,14 @@ func TestDepthOfTheQueue(t *testing.T) {
 		return b.Running == 3 && b.Waiting == 3 && len(b.Servers) == 2 && b.Servers[0].Running+b.Servers[1].Running == 3 && len(b.Users) == 3 &&
 			b.Users[0] == UserDepth{"u", 2, 2} && b.Users[1] == UserDepth{"w", 0, 1} && b.Users[2] == UserDepth{"v", 1, 0}
 	})
+	// One that waits on a server for its next seat does not run either.
+	if _, err := h.db.ExecContext(t.Context(), `UPDATE execution SET owner = ? WHERE id = ?`, h.server, first); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := other.DepthOf(t.Context(), "u"); err != nil || d.Running != 2 || d.Waiting != 2 {
+		t.Errorf("%+v %v", d, err)
+	}
+	if b, err := other.Backlog(t.Context()); err != nil || b.Running != 3 || b.Servers[0].Running+b.Servers[1].Running != 3 {
+		t.Errorf("%+v %v", b, err)
+	}
 }

@@ -170,3 +170,28 @@ func TestOneExecutionAKey(t *testing.T) {
 		t.Errorf("%d executions, the answers %v, %v", n, ids, err)
 	}
 }
+
+// A key whose execution was deleted gives a new one, on any server.
+func TestIdempotencyKeyOfADeletedExecutionIsFree(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	other := h.beside(nil)
+	r := keyed(h.chain("Pure", 1), "k", `{"x":1}`)
+	ids := map[string]bool{}
+	for _, on := range []*harness{h, other, h} {
+		id, err := on.Execute(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := on.Wait(t.Context(), r.UserID, id); err != nil {
+			t.Fatal(err)
+		}
+		if ids[id] {
+			t.Errorf("%s again", id)
+		}
+		ids[id] = true
+		if err := other.Delete(t.Context(), r.UserID, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

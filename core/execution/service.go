@@ -526,6 +526,12 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 		if err := tx.NewRaw(nested+`, gone AS (DELETE FROM execution WHERE id IN (SELECT id FROM t) RETURNING *), counted AS (`+countGone+`) SELECT id FROM gone`, id, userID).Scan(ctx, &gone); err != nil {
 			return fmt.Errorf("delete execution: %w", err)
 		}
+		if len(gone) == 0 { // somebody else has deleted it since
+			return ErrNotFound
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM idempotency_key WHERE user_id = ? AND execution_id IN (?)`, userID, bun.List(gone)); err != nil {
+			return fmt.Errorf("release the keys of a deleted execution: %w", err)
+		}
 		return removeHistory(ctx, tx, gone, nil)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -54,12 +55,22 @@ func (p *process) await(ctx context.Context) error {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-p.ended:
-			return fmt.Errorf("%s ended; see %s", p.name, p.log)
+			return fmt.Errorf("%s ended; the end of its log %s:\n%s", p.name, p.log, p.lastWords())
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready; see %s", p.name, p.log)
+			return fmt.Errorf("%s is not ready; the end of its log %s:\n%s", p.name, p.log, p.lastWords())
 		}
 	}
 	return nil
+}
+
+// lastWords is the end of the log, which goes with the folder of a cluster that did not start.
+func (p *process) lastWords() string {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
 }
 
 // stop ends the process in its own order, and by force when that takes too long.
