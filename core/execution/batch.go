@@ -281,26 +281,3 @@ func (r *records) text(s string) {
 	b = append(b, s...)
 	r.written = append(b, `\"`...)
 }
-
-// column is an array in Postgres's text form, under construction.
-type column []byte
-
-func (c *column) next() []byte {
-	if len(*c) == 0 {
-		return append(*c, '{')
-	}
-	return append(*c, ',')
-}
-
-func (c *column) array() string {
-	if len(*c) == 0 {
-		return "{}"
-	}
-	return string(append(*c, '}'))
-}
-
-func (c *column) int(n int64) { *c = strconv.AppendInt(c.next(), n, 10) }
-
-func (c *column) text(s string) {
-	*c = append(append(append(c.next(), '"'), strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(s)...), '"')
-}

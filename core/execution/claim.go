@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,15 +36,15 @@ const (
 )
 
 // claimStatement takes what waits, at most as much as this server has room for ($3, and $4 more of users of whom nothing
-// runs here): first what has begun already, then by user in turn, those first of whom least runs here ($6, $7), of each
+// runs here): first what has begun already, then by user in turn, those first of whom least runs here ($6), of each
 // by priority and age. The turn begins behind the user who was served last ($5). Whether a row has become another
 // server's is looked at when it is taken: many choose the same ones, and go on with the next.
 //
-// At most $8 of a user's and $9 of a graph of his may run at once on all servers, 0 is no bound, and of a graph what its
-// version says (max_concurrent). Bounded ones are taken only where $11 is true. Then what runs is counted, and nobody
+// At most $7 of a user's and $8 of a graph of his may run at once on all servers, 0 is no bound, and of a graph what its
+// version says (max_concurrent). Bounded ones are taken only where $10 is true. Then what runs is counted, and nobody
 // else may claim so at the same time: see claimAlone.
 //
-// It looks at the first entries of $10 users in execution_waiting, however many there are, and at execution_orphaned. The
+// It looks at the first entries of $9 users in execution_waiting, however many there are, and at execution_orphaned. The
 // collation of the former, the fixed limits, and the CASE of which the planner thinks nothing, keep it from reading all.
 // The last row of its answer, without an id, has the last of these users where there may be more.
 const claimStatement = `WITH RECURSIVE
@@ -51,50 +52,50 @@ after AS (
 	(SELECT user_id COLLATE "C" AS user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > $5::text ORDER BY user_id COLLATE "C" LIMIT 1)
 	UNION ALL
 	SELECT n.user_id, u.turn + 1 FROM after u CROSS JOIN LATERAL (
-		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $10::integer),
+		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $9::integer),
 before AS (
 	(SELECT user_id COLLATE "C" AS user_id, 1 AS turn FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1)
 	UNION ALL
 	SELECT n.user_id, u.turn + 1 FROM before u CROSS JOIN LATERAL (
-		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $10::integer),
+		SELECT user_id COLLATE "C" AS user_id FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" > u.user_id AND user_id COLLATE "C" <= $5::text ORDER BY user_id COLLATE "C" LIMIT 1) n WHERE u.turn < $9::integer),
 running AS MATERIALIZED (
-	SELECT user_id COLLATE "C" AS user_id, graph_id, count(*) AS n, max(coalesce(least(max_concurrent, nullif($9::integer, 0)), 2147483647)) AS bound
+	SELECT user_id COLLATE "C" AS user_id, graph_id, count(*) AS n, max(coalesce(least(max_concurrent, nullif($8::integer, 0)), 2147483647)) AS bound
 	FROM (
 		SELECT x.user_id, x.graph_id, x.max_concurrent FROM lease l JOIN execution x ON x.owner = l.server_id WHERE x.ended_at IS NULL AND x.parent_id IS NULL
 		UNION ALL
 		SELECT user_id, graph_id, max_concurrent FROM execution WHERE ` + orphaned + `) x
-	WHERE $11::boolean GROUP BY 1, 2),
+	WHERE $10::boolean GROUP BY 1, 2),
 users AS MATERIALIZED (
 	SELECT u.user_id, u.turn, coalesce(b.n, 0) AS n, coalesce(r.n, 0) AS runs, coalesce(r.full_graphs, '{}') AS full_graphs
-	FROM (SELECT user_id, turn FROM after UNION ALL SELECT user_id, turn + $10::integer FROM before ORDER BY turn LIMIT $10::integer) u
-	LEFT JOIN unnest($6::text[], $7::integer[]) AS b(user_id, n) ON b.user_id COLLATE "C" = u.user_id
+	FROM (SELECT user_id, turn FROM after UNION ALL SELECT user_id, turn + $9::integer FROM before ORDER BY turn LIMIT $9::integer) u
+	LEFT JOIN (SELECT key AS user_id, value::integer AS n FROM json_each_text($6::json)) AS b ON b.user_id COLLATE "C" = u.user_id
 	LEFT JOIN (SELECT user_id, sum(n) AS n, array_agg(graph_id) FILTER (WHERE n >= bound) AS full_graphs FROM running GROUP BY 1) r ON r.user_id = u.user_id),
 first AS (
 	SELECT x.*, u.user_id, u.n, u.turn, u.runs, row_number() OVER (PARTITION BY u.user_id, x.graph_id ORDER BY x.priority DESC, x.created_at, x.id) AS nth
 	FROM users u CROSS JOIN LATERAL (
-		SELECT id, graph_id, priority, created_at, least(max_concurrent, nullif($9::integer, 0)) AS bound FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" = u.user_id
+		SELECT id, graph_id, priority, created_at, least(max_concurrent, nullif($8::integer, 0)) AS bound FROM execution WHERE ` + waits + ` AND user_id COLLATE "C" = u.user_id
 		AND CASE WHEN u.full_graphs = '{}' THEN true ELSE graph_id <> ALL (u.full_graphs) END
 		ORDER BY user_id COLLATE "C", priority DESC, created_at, id LIMIT 64) x
-	WHERE NOT ($11::boolean AND $8::integer > 0 AND u.runs >= $8::integer)),
+	WHERE NOT ($10::boolean AND $7::integer > 0 AND u.runs >= $7::integer)),
 allowed AS (
 	SELECT f.id, f.turn, f.n, f.runs, f.bound, row_number() OVER (PARTITION BY f.turn ORDER BY f.priority DESC, f.created_at, f.id) AS nth
 	FROM first f LEFT JOIN running r ON r.user_id = f.user_id AND r.graph_id = f.graph_id
-	WHERE NOT $11::boolean OR f.bound IS NULL OR f.nth <= f.bound - coalesce(r.n, 0)),
+	WHERE NOT $10::boolean OR f.bound IS NULL OR f.nth <= f.bound - coalesce(r.n, 0)),
 fair AS (
-	SELECT id, n + nth AS level, $8::integer > 0 OR bound IS NOT NULL AS bounded, row_number() OVER (ORDER BY n + nth, turn) AS place
-	FROM allowed WHERE NOT $11::boolean OR $8::integer = 0 OR nth <= $8::integer - runs),
+	SELECT id, n + nth AS level, $7::integer > 0 OR bound IS NOT NULL AS bounded, row_number() OVER (ORDER BY n + nth, turn) AS place
+	FROM allowed WHERE NOT $10::boolean OR $7::integer = 0 OR nth <= $7::integer - runs),
 picked AS (
 	(SELECT id, 0::bigint AS place, false AS bounded FROM execution WHERE ` + orphaned + ` ORDER BY created_at LIMIT greatest($3::integer, 0))
 	UNION ALL
 	SELECT id, place, bounded FROM fair WHERE place <= $3::integer OR place <= $3::integer + $4::integer AND level = 1),
 taken AS (
 	UPDATE execution SET owner = $1::uuid
-	WHERE id IN (SELECT id FROM execution WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE $11::boolean OR NOT bounded)) AND owner IS NULL AND ended_at IS NULL FOR UPDATE SKIP LOCKED)
+	WHERE id IN (SELECT id FROM execution WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE $10::boolean OR NOT bounded)) AND owner IS NULL AND ended_at IS NULL FOR UPDATE SKIP LOCKED)
 	AND EXISTS (SELECT FROM lease WHERE server_id = $1::uuid AND epoch = $2::bigint AND until > now())
 	RETURNING id, user_id, graph_id, status, stop_requested, max_concurrent)
 SELECT p.place, p.bounded, t.id, t.user_id, t.graph_id, t.status, t.stop_requested, t.max_concurrent IS NOT NULL FROM picked p LEFT JOIN taken t USING (id)
 UNION ALL
-(SELECT NULL, NULL, NULL, user_id, NULL, NULL, NULL, NULL FROM users WHERE (SELECT count(*) FROM users) >= $10::integer ORDER BY turn DESC LIMIT 1)
+(SELECT NULL, NULL, NULL, user_id, NULL, NULL, NULL, NULL FROM users WHERE (SELECT count(*) FROM users) >= $9::integer ORDER BY turn DESC LIMIT 1)
 ORDER BY 1`
 
 // claimLock keeps servers from claiming bounded executions at the same time: each counts what runs before it adds to it.
@@ -214,13 +215,9 @@ func (g *generation) claimArguments(free, spare int, alone bool) []any {
 	for _, e := range g.queue {
 		here[e.who.user]++
 	}
-	var users, counts column
-	for user, n := range here {
-		users.text(user)
-		counts.int(int64(n))
-	}
+	users, _ := json.Marshal(here) // which cannot fail
 	return []any{
-		g.config.ServerID.String(), g.writer.epoch, free, spare, g.claims.last, users.array(), counts.array(),
+		g.config.ServerID.String(), g.writer.epoch, free, spare, g.claims.last, string(users),
 		g.config.UserConcurrency, g.config.GraphConcurrency, claimedUsers, alone,
 	}
 }
