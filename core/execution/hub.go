@@ -3,7 +3,6 @@ package execution
 import (
 	"encoding/json"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,9 +16,10 @@ type hub struct {
 	mu        sync.Mutex
 	watchers  map[uuid.UUID]map[*watcher]struct{}
 	elsewhere map[uuid.UUID]interest
-	swept     time.Time            // elsewhere, of what is over
-	ended     [endedKept]uuid.UUID // those that ended here last
-	endings   int                  // so far
+	swept     time.Time              // elsewhere, of what is over
+	ended     map[uuid.UUID]struct{} // those that ended here last
+	endings   [endedKept]uuid.UUID   // the same, in turn
+	place     int                    // of the next of them
 }
 
 // interest is until when other servers want to be told of an execution.
@@ -49,7 +49,7 @@ const (
 )
 
 func newHub() *hub {
-	return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}, elsewhere: map[uuid.UUID]interest{}}
+	return &hub{watchers: map[uuid.UUID]map[*watcher]struct{}{}, elsewhere: map[uuid.UUID]interest{}, ended: map[uuid.UUID]struct{}{}}
 }
 
 func (h *hub) watch(execution uuid.UUID, whole bool) *watcher {
@@ -86,8 +86,7 @@ func (h *hub) publish(rows []*row) (elsewhere []uuid.UUID) {
 		}
 		if end {
 			delete(h.elsewhere, id)
-			h.ended[h.endings%endedKept] = id
-			h.endings++
+			h.ends(id)
 		}
 		for w := range h.watchers[id] {
 			select {
@@ -98,6 +97,13 @@ func (h *hub) publish(rows []*row) (elsewhere []uuid.UUID) {
 		}
 	}
 	return elsewhere
+}
+
+// ends remembers an execution in place of the one whose end is the longest ago. The lock is held.
+func (h *hub) ends(id uuid.UUID) {
+	delete(h.ended, h.endings[h.place])
+	h.ended[id], h.endings[h.place] = struct{}{}, id
+	h.place = (h.place + 1) % endedKept
 }
 
 // wake lets who watches these executions, or any where the list is nil, look into the database. It never blocks.
@@ -174,8 +180,9 @@ func (h *hub) heed(executions []uuid.UUID, whole bool, runs func(uuid.UUID) bool
 	}
 	for _, id := range executions {
 		i, known := h.elsewhere[id]
+		_, ended := h.ended[id]
 		switch {
-		case slices.Contains(h.ended[:], id):
+		case ended:
 			told = append(told, id)
 			continue
 		case !known && len(h.elsewhere) >= maxElsewhere:
