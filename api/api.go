@@ -76,7 +76,7 @@ func New(c Config) (*API, error) {
 	}
 	return &API{rest: r, ws: ws.New(ws.Config{
 		Logger: c.Logger.Named("ws"), Authenticate: c.Authenticator.Authenticate, Credential: c.Authenticator.Credential,
-		Current: c.Authenticator.Current, Subscribe: c.Subscribe, Away: c.Away, Origins: c.Origins, Limits: ws.DefaultLimits,
+		Current: c.Authenticator.Current, Counted: r.Counted, Subscribe: c.Subscribe, Away: c.Away, Origins: c.Origins, Limits: ws.DefaultLimits,
 	})}, nil
 }
 

@@ -52,6 +52,8 @@ type Config struct {
 // API serves everything under /api and /external-api, /openapi.json and /docs. Every other path is 404.
 type API struct {
 	handler http.Handler
+	limited *limited
+	located mux.MiddlewareFunc
 	close   context.CancelFunc
 }
 
@@ -78,8 +80,9 @@ func New(c Config) (*API, error) {
 	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
 	operations := router.NewRoute().Subrouter()
 	limited := &limited{c.Limiter, c.Limits}
+	located := located(c.TrustedProxies)
 	operations.Use(
-		located(c.TrustedProxies),
+		located,
 		superseded(doc), // by the path as it came
 		decoded,
 		audit(c.Audit, doc),
@@ -93,13 +96,26 @@ func New(c Config) (*API, error) {
 		}),
 		GorillaServerOptions{BaseRouter: operations, ErrorHandlerFunc: s.unreadable},
 	)
-	router.NotFoundHandler = located(c.TrustedProxies)(s.unmatched(doc, router, c.Authenticate, limited))
+	router.NotFoundHandler = located(s.unmatched(doc, router, c.Authenticate, limited))
 	router.MethodNotAllowedHandler = router.NotFoundHandler
 
-	return &API{handler: leaving(closing, surrounded(router, c.Logger, c.Origins), c.MaxBody), close: cancel}, nil
+	return &API{handler: leaving(closing, surrounded(router, c.Logger, c.Origins), c.MaxBody), limited: limited, located: located, close: cancel}, nil
 }
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Counted counts a request for something else than this API as one for it: of whom it is, or where that is nobody of its
+// address. The error says that there were too many.
+func (a *API) Counted(w http.ResponseWriter, r *http.Request, of auth.Principal) (err error) {
+	a.located(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if of.UserID == "" {
+			err = a.limited.anonymous(w, r)
+		} else {
+			err = a.limited.known(w, r, of, access{})
+		}
+	})).ServeHTTP(w, r)
+	return err
+}
 
 // Close lets requests that wait for something end now, as if their time were over.
 func (a *API) Close() { a.close() }

@@ -37,7 +37,10 @@ type Config struct {
 	Authenticate func(*http.Request) (auth.Principal, error) // by the headers
 	Credential   func(ctx context.Context, text string) (auth.Principal, error)
 	// Current is what a principal is now; auth.ErrInvalid says that its credential is not good any more.
-	Current   func(context.Context, auth.Principal) (auth.Principal, error)
+	Current func(context.Context, auth.Principal) (auth.Principal, error)
+	// Counted counts a handshake as a request of whom it is, the zero principal for nobody; the error refuses it. nil: none
+	// is counted.
+	Counted   func(http.ResponseWriter, *http.Request, auth.Principal) error
 	Subscribe func(ctx context.Context, user, id string, afterSeq int64) (Subscription, error)
 	// Away says whether an error means that the database cannot be asked at the moment; nil: none does.
 	Away    func(error) bool
@@ -131,7 +134,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // shakeHands makes a request to a connection, or answers it and gives nil.
 func (h *Handler) shakeHands(w http.ResponseWriter, r *http.Request) *conn {
 	who, refused := h.admit(r)
-	socket, err := h.upgrader.Upgrade(hijackable{w}, r, nil)
+	if h.Counted != nil {
+		if err := h.Counted(w, r, who); err != nil {
+			problem.Write(w, problem.Of(err))
+			return nil
+		}
+	}
+	socket, err := h.upgrader.Upgrade(hijackable{w}, r, w.Header())
 	if err != nil {
 		return nil // answered by the upgrader
 	}
