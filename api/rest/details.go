@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"encoding/json"
 	"iter"
 	"maps"
 	"slices"
@@ -38,7 +39,7 @@ func (j *jsonWriter) detailsHead(d *execution.Details) {
 func (j *jsonWriter) details(d *execution.Details) {
 	j.detailsHead(d)
 	j.key("inputs")
-	j.valueOrEmpty(d.Inputs)
+	j.inputs(d.Inputs)
 	j.key("outputs")
 	j.outputs(d.Outputs)
 	j.nodeExecutions(d.NodeExecutions)
@@ -59,6 +60,15 @@ func (j *jsonWriter) details(d *execution.Details) {
 	j.close(']')
 	j.key("waiting_total")
 	j.int(d.WaitingTotal)
+}
+
+func (j *jsonWriter) inputs(one iter.Seq2[json.RawMessage, error]) {
+	for v, err := range one {
+		if !j.still(err) {
+			return
+		}
+		j.valueOrEmpty(v)
+	}
 }
 
 func (j *jsonWriter) outputs(list []execution.Output) {

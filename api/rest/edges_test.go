@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/patchbay-io/patchbay/core/execution"
 )
@@ -441,5 +444,37 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if _, err := New(Config{Document: document(t)}); err == nil {
 		t.Error("no limit of bodies was accepted")
+	}
+}
+
+// A client that takes nothing of its answer is given up, so that what is held for it is free again.
+func TestClientsThatDoNotReadAreGivenUp(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	server := httptest.NewServer(surrounded(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		a := &jsonAnswer{ResponseWriter: w, status: http.StatusOK, stall: 200 * time.Millisecond}
+		j := &jsonWriter{to: a}
+		value := json.RawMessage(`"` + strings.Repeat("x", 4<<20) + `"`)
+		for j.still(nil) {
+			j.value(value)
+		}
+		ended <- j.end()
+	}), hclog.NewNullLogger(), nil))
+	defer server.Close()
+	client, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it is still waited for")
 	}
 }

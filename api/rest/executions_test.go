@@ -79,7 +79,7 @@ func TestDetails(t *testing.T) {
 
 	d := f.runs["ann/e1"]
 	d.Error = &execution.Failure{Message: "no & <b>"}
-	d.ParentID, d.Status, d.StartedAt, d.Inputs = "p", execution.Failed, nil, nil
+	d.ParentID, d.Status, d.StartedAt, d.Inputs = "p", execution.Failed, nil, taken(json.RawMessage(nil))
 	d.Stats.TotalRunTime = 0.1234567891
 	d.NodeExecutions = taken(&execution.NodeExecution{ID: "1", Status: execution.Failed, Error: "line\nbreak"})
 	expect(t, f.do("GET", "/api/v2/executions/e1", ""), 200, `"parent_execution_id":"p"`, `"started_at":null`, `"total_run_time":0.123457`,

@@ -147,7 +147,7 @@ func (d legacyDetails) VisitGetExecutionV1Response(w http.ResponseWriter) error 
 func (j *jsonWriter) legacyDetails(d *execution.Details) {
 	j.detailsHead(d)
 	j.key("inputs")
-	j.valueOrEmpty(d.Inputs)
+	j.inputs(d.Inputs)
 	j.key("outputs")
 	j.outputs(d.Outputs)
 	j.key("node_executions")

@@ -159,7 +159,8 @@ func TestLegacyExecutions(t *testing.T) {
 
 	f.mu.Lock()
 	f.runs["ann/done"] = &execution.Details{
-		Execution:      execution.Execution{ID: "done", GraphID: "g1", GraphVersion: 1, Status: execution.Completed, CreatedAt: at, Inputs: []byte(`{"a": 1}`)},
+		Execution:      execution.Execution{ID: "done", GraphID: "g1", GraphVersion: 1, Status: execution.Completed, CreatedAt: at},
+		Inputs:         taken(json.RawMessage(`{"a": 1}`)),
 		Outputs:        []execution.Output{{Name: "out", Values: taken(json.RawMessage("1.00e2"), json.RawMessage("2"))}},
 		NodeExecutions: taken(&execution.NodeExecution{ID: "n1", NodeID: "n", BlockID: "b", Status: execution.Completed, StartedAt: &at, EndedAt: &at}),
 	}

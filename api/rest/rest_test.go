@@ -232,7 +232,8 @@ func (m runs) Execute(_ context.Context, r execution.Request) (string, error) {
 	m.requests = append(m.requests, r)
 	id := fmt.Sprintf("e%d", len(m.requests))
 	m.runs[r.UserID+"/"+id] = &execution.Details{
-		Execution: execution.Execution{ID: id, GraphID: r.GraphID, GraphVersion: 1, Status: execution.Running, Inputs: r.Inputs, CreatedAt: at, StartedAt: &at},
+		Execution: execution.Execution{ID: id, GraphID: r.GraphID, GraphVersion: 1, Status: execution.Running, CreatedAt: at, StartedAt: &at},
+		Inputs:    taken(r.Inputs),
 		Outputs:   []execution.Output{{Name: "out", Values: taken(r.Inputs)}},
 		NodeExecutions: taken(&execution.NodeExecution{
 			ID: "1", NodeID: "n", BlockID: "b", Status: execution.Completed, Attempt: 1, Input: r.Inputs,
@@ -255,7 +256,10 @@ func (m runs) Retry(ctx context.Context, r execution.RetryRequest) (string, erro
 		return "", err
 	}
 	m.retries = append(m.retries, r)
-	id, err := m.Execute(ctx, execution.Request{UserID: r.UserID, GraphID: d.GraphID, Inputs: d.Inputs})
+	var inputs json.RawMessage
+	for inputs = range d.Inputs {
+	}
+	id, err := m.Execute(ctx, execution.Request{UserID: r.UserID, GraphID: d.GraphID, Inputs: inputs})
 	m.runs[r.UserID+"/"+id].RetryOf = r.ID
 	return id, err
 }

@@ -31,7 +31,7 @@ type jsonWriter struct {
 func answerJSON(w http.ResponseWriter, status int, write func(*jsonWriter)) error {
 	text := texts.Get().(*[]byte)
 	defer texts.Put(text)
-	a := &jsonAnswer{ResponseWriter: w, status: status}
+	a := &jsonAnswer{ResponseWriter: w, status: status, stall: stalled}
 	j := &jsonWriter{to: a, text: (*text)[:0]}
 	write(j)
 	if !a.begun && j.err == nil {
@@ -44,20 +44,33 @@ func answerJSON(w http.ResponseWriter, status int, write func(*jsonWriter)) erro
 	return err
 }
 
+// stalled is how long a client may take nothing of an answer before it is given up: what it does not read is held for it.
+const stalled = 30 * time.Second
+
 // jsonAnswer sends its header with the first bytes of the body.
 type jsonAnswer struct {
 	http.ResponseWriter
 	status int
 	begun  bool
+	stall  time.Duration
 }
 
-func (a *jsonAnswer) Write(b []byte) (int, error) {
+func (a *jsonAnswer) Write(b []byte) (n int, err error) {
 	if !a.begun {
 		a.begun = true
 		a.Header().Set("Content-Type", "application/json")
 		a.WriteHeader(a.status)
 	}
-	return a.ResponseWriter.Write(b)
+	deadlines := http.NewResponseController(a.ResponseWriter)
+	for n < len(b) {
+		// Where there is no deadline there is no connection either. The server takes it back behind the answer.
+		_ = deadlines.SetWriteDeadline(time.Now().Add(a.stall))
+		m, err := a.ResponseWriter.Write(b[n:min(len(b), n+flushFrom)])
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 func (j *jsonWriter) end() error {

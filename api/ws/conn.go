@@ -22,6 +22,7 @@ type goodbye struct {
 
 var (
 	restarting = goodbye{websocket.CloseServiceRestart, "the server is shutting down"}
+	unreadable = goodbye{websocket.CloseInternalServerErr, "events could not be read; subscribe again with after_seq"}
 	revoked    = goodbye{closeInvalidCredential, "the credential is not valid any more"}
 )
 
@@ -86,6 +87,7 @@ func (c *conn) close() {
 	c.pumps.Wait()
 	c.queue.close()
 	c.queue.writing.Wait()
+	c.queue.drop()
 	c.writer.farewell()
 	c.drain()
 }
@@ -193,7 +195,7 @@ func (c *conn) takeControls() {
 		if err := c.heard(); err != nil {
 			return err
 		}
-		return c.queue.push(c.ctx, frame{websocket.PongMessage, []byte(text)})
+		return c.queue.push(c.ctx, frame{opcode: websocket.PongMessage, payload: []byte(text)})
 	})
 	c.socket.SetCloseHandler(func(int, string) error { return nil }) // the writer answers
 }

@@ -67,7 +67,7 @@ type Limits struct {
 // DefaultLimits are those of the contract.
 var DefaultLimits = Limits{
 	Frame: 64 << 10, Messages: 30, Window: time.Second, Subscriptions: 100, Opening: 15 * time.Second,
-	Buffer: 16 << 20, Gather: 15 * time.Millisecond,
+	Buffer: 2 << 20, Gather: 15 * time.Millisecond,
 	Ping: 30 * time.Second, Idle: 90 * time.Second, Stall: 10 * time.Second, Recheck: 5 * time.Second, Goodbye: 2 * time.Second,
 }
 

@@ -182,7 +182,7 @@ func (c *conn) answer(ctx context.Context, m message, kind string, more func([]b
 		b = append(b, `,"id":`...)
 		b = append(b, m.id...)
 	}
-	return c.queue.push(ctx, frame{websocket.TextMessage, append(b, '}')})
+	return c.queue.push(ctx, frame{opcode: websocket.TextMessage, payload: append(b, '}')})
 }
 
 func (c *conn) refuse(ctx context.Context, m message, err error) error {
@@ -222,7 +222,7 @@ func (c *conn) following() int {
 func (c *conn) follow(ctx context.Context, id string, s Subscription) *pump {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &pump{stop: cancel, done: make(chan struct{})}
-	s.Pass(func(p json.RawMessage) { c.queue.offer(frame{websocket.TextMessage, p}) })
+	s.Pass(func(p json.RawMessage) { c.queue.offer(frame{opcode: websocket.TextMessage, payload: p}) })
 	c.pumps.Go(func() {
 		defer close(p.done)
 		defer s.Close()
@@ -231,7 +231,7 @@ func (c *conn) follow(ctx context.Context, id string, s Subscription) *pump {
 		cancel()
 		if err != nil && !cancelled {
 			c.log.Error("reading events failed", "execution_id", id, "error", err)
-			c.end(goodbye{websocket.CloseInternalServerErr, "events could not be read; subscribe again with after_seq"})
+			c.end(unreadable)
 		}
 	})
 	return p
@@ -246,7 +246,9 @@ func (c *conn) deliver(ctx context.Context, s Subscription) error {
 		if err != nil {
 			return err
 		}
-		if err := c.queue.push(ctx, frame{websocket.TextMessage, event.Payload}); err != nil {
+		f := frame{websocket.TextMessage, event.Payload, event.Large}
+		if err := c.queue.push(ctx, f); err != nil {
+			f.drop()
 			return nil // the connection or the subscription ends
 		}
 	}

@@ -4,17 +4,36 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/patchbay-io/patchbay/core/execution"
 )
 
 // frame is what is sent in one WebSocket frame. Payloads are shared between clients and never changed.
 type frame struct {
 	opcode  byte
 	payload []byte
+	large   *execution.Large // in place of payload
+}
+
+func (f *frame) size() int {
+	if f.large != nil {
+		return f.large.Size
+	}
+	return len(f.payload)
+}
+
+// drop lets go of what is not sent, or was.
+func (f *frame) drop() {
+	if f.large != nil {
+		f.large.Close()
+	}
+	*f = frame{}
 }
 
 var errQueueClosed = errors.New("the connection is closing")
 
-// queue holds the frames that wait to be written: at most limit bytes, or one frame.
+// queue holds the frames that wait to be written: at most limit bytes, or one frame. Large ones count although their bytes
+// are not in memory yet.
 type queue struct {
 	limit   int
 	write   func()         // takes and writes until there is no more; it has a goroutine only as long
@@ -46,7 +65,7 @@ func (q *queue) push(ctx context.Context, f frame) error {
 			q.mu.Unlock()
 			return errQueueClosed
 		}
-		if q.bytes == 0 || q.bytes+len(f.payload) <= q.limit {
+		if q.bytes == 0 || q.bytes+f.size() <= q.limit {
 			q.add(f)
 			q.mu.Unlock()
 			return nil
@@ -83,14 +102,14 @@ func (q *queue) insist(f frame) {
 func (q *queue) offer(f frame) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.closed && q.waiting == 0 && q.bytes+len(f.payload) <= q.limit/2 {
+	if !q.closed && q.waiting == 0 && q.bytes+f.size() <= q.limit/2 {
 		q.add(f)
 	}
 }
 
 func (q *queue) add(f frame) {
 	q.frames = append(q.frames, f)
-	q.bytes += len(f.payload)
+	q.bytes += f.size()
 	if !q.busy {
 		q.busy = true
 		q.writing.Add(1)
@@ -140,4 +159,11 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+}
+
+// drop lets go of the frames that nobody writes any more.
+func (q *queue) drop() {
+	for _, f := range q.take(nil) {
+		f.drop()
+	}
 }

@@ -1,14 +1,18 @@
 package ws
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/patchbay-io/patchbay/core/execution"
 )
 
 // chunk is how many bytes go into one system call; frames that are larger go in several.
@@ -24,6 +28,7 @@ type writer struct {
 	c     *conn
 	net   net.Conn
 	taken []frame // empty; kept for its room
+	torn  bool    // a frame was left out, so that none may follow
 	batch []byte
 	last  time.Time // of the last write
 }
@@ -61,11 +66,26 @@ func (w *writer) write(frames []frame) error {
 	defer func() {
 		*batch, w.batch = w.batch, nil
 		batches.Put(batch)
+		for i := range frames {
+			frames[i].drop()
+		}
 	}()
 	pending := 0 // bytes of payloads in the batch
 	for i, f := range frames {
-		if w.c.tooSlow() {
+		if w.torn || w.c.tooSlow() {
 			return nil // whole frames that it will ask for again
+		}
+		if f.large != nil {
+			if err := w.flush(pending); err != nil {
+				return err
+			}
+			if err := w.stream(f.opcode, f.large); err != nil {
+				return err
+			}
+			pending = 0
+			frames[i].drop()
+			w.c.queue.written(f.large.Size)
+			continue
 		}
 		frames[i].payload = nil // not kept while the rest is written
 		w.batch = appendHeader(w.batch, f.opcode, len(f.payload))
@@ -97,6 +117,35 @@ func (w *writer) flush(pending int) error {
 	}
 	w.c.queue.written(pending)
 	w.last = time.Now()
+	return err
+}
+
+// stream writes a frame whose payload is read while it is written, piece by piece. A client whose frame cannot be read is
+// told so before anything of it was sent, and is lost when that happens in the middle.
+func (w *writer) stream(opcode byte, l *execution.Large) error {
+	next := func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), w.c.limits.Opening) // also while the connection is being closed
+		defer cancel()
+		return l.Next(ctx)
+	}
+	piece, err := next()
+	if err != nil {
+		w.torn = true
+		w.c.log.Error("reading an event failed", "error", err)
+		w.c.end(unreadable)
+		return nil
+	}
+	if err := w.send(appendHeader(nil, opcode, l.Size)); err != nil {
+		return err
+	}
+	for err == nil {
+		if err = w.send(piece); err == nil {
+			piece, err = next()
+		}
+	}
+	if err == io.EOF {
+		return nil
+	}
 	return err
 }
 

@@ -35,8 +35,9 @@ type story struct {
 	status   execution.Status
 	more     chan struct{}
 	progress func(json.RawMessage)
-	broken   error // what Next gives after the recorded events
-	open     int   // subscriptions
+	broken   error                                 // what Next gives after the recorded events
+	large    func(payload string) *execution.Large // in place of payloads, where it gives any; nil: nothing is large
+	open     int                                   // subscriptions
 }
 
 func newStory(user string) *story {
@@ -101,6 +102,11 @@ func (v *view) Next(ctx context.Context) (execution.Event, error) {
 			e := v.events[v.next]
 			v.next++
 			v.mu.Unlock()
+			if v.large != nil {
+				if e.Large = v.large(string(e.Payload)); e.Large != nil {
+					e.Payload = nil
+				}
+			}
 			return e, nil
 		}
 		ended, more, broken := v.status.Ended(), v.more, v.broken
@@ -702,7 +708,9 @@ func TestSlowClientThatReadsAgainIsTold(t *testing.T) {
 func TestProgressIsLostFirst(t *testing.T) {
 	t.Parallel()
 	q := newQueue(100, func() {})
-	text := func(n int) frame { return frame{websocket.TextMessage, []byte(strings.Repeat("x", n))} }
+	text := func(n int) frame {
+		return frame{opcode: websocket.TextMessage, payload: []byte(strings.Repeat("x", n))}
+	}
 	q.offer(text(40))
 	q.offer(text(40)) // beyond half
 	if err := q.push(t.Context(), text(60)); err != nil {

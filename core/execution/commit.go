@@ -111,7 +111,13 @@ func (t *tree) flush(ctx context.Context) error {
 		}
 		t.acknowledge(ack{err: err, commands: commands, rows: n, bytes: size, releases: releases})
 	}
-	if ended := t.remember(rows); ended != nil {
+	ended := t.remember(rows)
+	for i, w := range rows {
+		if sizeOf(w.step) > chunkSize {
+			w.step = steps[i] // who watches reads the values when they are wanted, and not before
+		}
+	}
+	if ended != nil {
 		done := c.done
 		c.done = func(err error) {
 			if err == nil {

@@ -21,14 +21,16 @@ const (
 
 // Bounds of what an answer holds in memory while it is read from the database.
 const (
-	maxHeldBytes = 4 << 20
+	maxHeldBytes = 1 << 20
 	outputsRead  = 256 // output rows that are read at a time
 )
 
 // Details is an execution with what happened in it. Values are read as they are taken, until the context of the call
-// that gave the details ends, so that answers of any size are held in no memory.
+// that gave the details ends, so that answers of any size are held in no memory. Each is held until the next is asked for;
+// large ones are bounded by the service's budget, so that who takes them must not ask for others meanwhile.
 type Details struct {
 	Execution
+	Inputs              iter.Seq2[json.RawMessage, error] // one value
 	Outputs             []Output
 	NodeExecutions      iter.Seq2[*NodeExecution, error] // the first 1,000 or 16 MiB
 	NodeExecutionsTotal int
@@ -58,7 +60,7 @@ func (s *Service) AwaitedDetails(ctx context.Context, userID, id string) (*Detai
 		return nil, err
 	}
 	t := s.recent.get(userID, key.String())
-	if t == nil {
+	if t == nil || len(t.execution.inputs) > chunkSize {
 		return s.Details(ctx, userID, id)
 	}
 	s.recent.drop(key.String())
@@ -70,8 +72,7 @@ func (s *Service) details(ctx context.Context, x *Execution, t *told) (*Details,
 	if err != nil {
 		return nil, err
 	}
-	d := &Details{Execution: *x, Waiting: h.waiting, WaitingTotal: h.waitingTotal, NodeExecutionsTotal: h.total}
-	d.Inputs = h.hidden.value(d.Inputs) // those of a nested agent may come from its parent's constants
+	d := &Details{Execution: *x, Inputs: h.given(ctx), Waiting: h.waiting, WaitingTotal: h.waitingTotal, NodeExecutionsTotal: h.total}
 	if !x.Status.Ended() {
 		d.Stats.TotalNodes = h.total
 	}
@@ -136,11 +137,7 @@ func (h *history) nodes(ctx context.Context, offset, limit int) iter.Seq2[*NodeE
 				return
 			}
 			for i := range some {
-				if err := h.complete(ctx, &some[i]); err != nil {
-					yield(nil, err)
-					return
-				}
-				if !yield(&some[i], nil) {
+				if !h.show(ctx, &some[i], yield) {
 					return
 				}
 				some[i] = NodeExecution{} // its values may be large
@@ -148,6 +145,17 @@ func (h *history) nodes(ctx context.Context, offset, limit int) iter.Seq2[*NodeE
 			offset = read
 		}
 	}
+}
+
+// show gives a node execution with its values, which are held until it was taken.
+func (h *history) show(ctx context.Context, n *NodeExecution, yield func(*NodeExecution, error) bool) (more bool) {
+	release, err := h.complete(ctx, n)
+	if err != nil {
+		yield(nil, err)
+		return false
+	}
+	defer release()
+	return yield(n, nil)
 }
 
 // someNodes reads node executions behind one number and up to another, as many as may be held in memory; read is the
@@ -276,13 +284,24 @@ func (h *history) values(ctx context.Context, rows []outputRow) iter.Seq2[json.R
 				return
 			}
 			for _, o := range values {
-				v, err := h.value(ctx, o)
-				if !yield(h.hidden.value(v), err) || err != nil {
+				if !h.showValue(ctx, o, yield) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// showValue gives a value, which is held until it was taken.
+func (h *history) showValue(ctx context.Context, o *journal.Output, yield func(json.RawMessage, error) bool) (more bool) {
+	release, err := h.hold(ctx, lengthOf(o))
+	if err != nil {
+		yield(nil, err)
+		return false
+	}
+	defer release()
+	v, err := h.value(ctx, o)
+	return yield(h.hidden.value(v), err) && err == nil
 }
 
 // readOutputs reads the values that are not there, by the primary key of journal.

@@ -55,10 +55,20 @@ func expand(r *row, hidden *mask) []Event {
 			add(false, "node.started", node)
 		}
 		for _, o := range s.Outputs {
-			add(false, "node.output", func(f *frame) {
+			output := func(f *frame) {
 				node(f)
 				f.text("output_name", o.Pin)
-				f.raw("output_data", hidden.value(o.Value))
+				f.key("output_data")
+			}
+			if o.Value == nil && o.Digest != nil {
+				add(false, "node.output", output)
+				last := &events[len(events)-1]
+				last.Payload, last.stored = bytes.TrimSuffix(last.Payload, closing), o
+				continue
+			}
+			add(false, "node.output", func(f *frame) {
+				output(f)
+				f.b.Write(hidden.value(o.Value))
 			})
 		}
 		switch {
@@ -165,8 +175,11 @@ func (f *frame) failure(x *Failure) {
 	f.b.WriteByte('}')
 }
 
+// closing ends a frame.
+var closing = []byte{'}'}
+
 func (f *frame) bytes() json.RawMessage {
-	f.b.WriteByte('}')
+	f.b.Write(closing)
 	return f.b.Bytes()
 }
 

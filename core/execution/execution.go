@@ -35,12 +35,14 @@ type Execution struct {
 	ParentID     string // execution of which this one is a nested agent; empty for a root
 	RetryOf      string // execution that this one repeats; empty for none
 	Status       Status
-	Inputs       json.RawMessage
 	CreatedAt    time.Time
 	StartedAt    *time.Time
 	EndedAt      *time.Time
 	Stats        Stats
 	Error        *Failure // set when FAILED
+
+	inputs     json.RawMessage // empty where they are over a chunk in size
+	inputBytes int
 }
 
 // Stats counts an execution's own node executions.
@@ -128,9 +130,13 @@ type RetryRequest struct {
 }
 
 // Event is one recorded happening of an execution. Payload is the JSON object of the API's frame, whole: type,
-// execution_id, seq and timestamp included; it is shared and must not be changed.
+// execution_id, seq and timestamp included; it is shared and must not be changed. Large takes its place where it is
+// too large to wait in memory for its client.
 type Event struct {
 	Seq     int64
 	Payload json.RawMessage
+	Large   *Large
 	Last    bool // the terminal event
+
+	stored *journal.Output // of which the value is still to be read: it comes behind Payload, before the closing brace
 }

@@ -179,9 +179,12 @@ func (m *mask) text(s string) string {
 	return s
 }
 
+// empty says that nothing is hidden.
+func (m *mask) empty() bool { return m == nil || len(m.whole) == 0 }
+
 // value hides secrets in a JSON value, which keeps its bytes where there are none.
 func (m *mask) value(v json.RawMessage) json.RawMessage {
-	if m == nil || len(m.whole) == 0 {
+	if m.empty() {
 		return v
 	}
 	shown, changed := m.rewrite(nil, v)

@@ -109,7 +109,7 @@ func (h *harness) seen(id string) string {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		text += " " + string(ev.Payload)
+		text += " " + h.payload(ev)
 	}
 	children, _, err := h.List(h.t.Context(), "u", Filter{ParentID: id, Limit: 10})
 	if err != nil {

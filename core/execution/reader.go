@@ -1,24 +1,27 @@
 package execution
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 	"github.com/patchbay-io/patchbay/core/graph"
 )
 
-// listColumns leave the inputs out, which may be large.
+// Inputs over a chunk in size are left out, and from lists all are.
 const (
-	executionColumns = `id, user_id, graph_id, graph_version, parent_id, retry_of, status, inputs, created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
-	listColumns      = `id, user_id, graph_id, graph_version, parent_id, retry_of, status, '', created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
+	executionColumns = `id, user_id, graph_id, graph_version, parent_id, retry_of, status, CASE WHEN octet_length(inputs) <= 256 << 10 THEN inputs ELSE '' END, octet_length(inputs), created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
+	listColumns      = `id, user_id, graph_id, graph_version, parent_id, retry_of, status, '', 0, created_at, started_at, ended_at, total_nodes, completed_nodes, failed_nodes, error_message, error_node_id`
 )
 
 func scanExecution(scan func(...any) error) (*Execution, error) {
@@ -26,11 +29,11 @@ func scanExecution(scan func(...any) error) (*Execution, error) {
 	var parent, retryOf, message, node sql.NullString
 	var started, ended sql.NullTime
 	var inputs string
-	if err := scan(&x.ID, &x.UserID, &x.GraphID, &x.GraphVersion, &parent, &retryOf, &x.Status, &inputs, &x.CreatedAt, &started, &ended,
+	if err := scan(&x.ID, &x.UserID, &x.GraphID, &x.GraphVersion, &parent, &retryOf, &x.Status, &inputs, &x.inputBytes, &x.CreatedAt, &started, &ended,
 		&x.Stats.TotalNodes, &x.Stats.CompletedNodes, &x.Stats.FailedNodes, &message, &node); err != nil {
 		return nil, err
 	}
-	x.ParentID, x.RetryOf, x.Inputs, x.CreatedAt = parent.String, retryOf.String, json.RawMessage(inputs), x.CreatedAt.UTC()
+	x.ParentID, x.RetryOf, x.inputs, x.CreatedAt = parent.String, retryOf.String, json.RawMessage(inputs), x.CreatedAt.UTC()
 	if started.Valid {
 		at := started.Time.UTC()
 		x.StartedAt = &at
@@ -117,7 +120,9 @@ type history struct {
 	s            *Service
 	id           uuid.UUID
 	user         string
-	inputs       json.RawMessage
+	inputs       json.RawMessage // empty where they are large
+	inputBytes   int
+	smallInputs  map[string]json.RawMessage // of large inputs, once they were read; nil for large ones among them
 	plan         *Plan
 	hidden       *mask
 	told         *told // in place of the database, of one that has just ended
@@ -131,7 +136,7 @@ type history struct {
 
 // history reads it of an execution, by its story where there is one.
 func (s *Service) history(ctx context.Context, x *Execution, t *told) (*history, error) {
-	h := &history{s: s, id: uuid.MustParse(x.ID), user: x.UserID, inputs: x.Inputs, total: x.Stats.TotalNodes, known: map[uint32][]*journal.Output{}}
+	h := &history{s: s, id: uuid.MustParse(x.ID), user: x.UserID, inputs: x.inputs, inputBytes: x.inputBytes, total: x.Stats.TotalNodes, known: map[uint32][]*journal.Output{}}
 	var err error
 	if h.told = t; t != nil {
 		h.plan = t.execution.plan
@@ -154,7 +159,7 @@ func (s *Service) history(ctx context.Context, x *Execution, t *told) (*history,
 
 // follow folds the journal of an execution that has not ended: what is ready or waits stands in no row of its own.
 func (h *history) follow(ctx context.Context, x *Execution) error {
-	h.run = newRun(h.id, x.UserID, h.plan, x.Inputs, nil) // the plan has its credentials
+	h.run = newRun(h.id, x.UserID, h.plan, x.inputs, nil) // the plan has its credentials
 	if err := readRows(ctx, h.s.db, h.id, 0, func(w storedRow) error {
 		return h.run.apply(w.kind, w.pos, w.seq, w.nodeExec, w.status, w.at, w.step)
 	}); err != nil {
@@ -228,8 +233,36 @@ func (n *NodeExecution) add(w storedRow) {
 	}
 }
 
-// complete adds input and outputs to a node execution.
-func (h *history) complete(ctx context.Context, n *NodeExecution) error {
+// complete adds input and outputs to a node execution. What they hold of the budget is the caller's to release.
+func (h *history) complete(ctx context.Context, n *NodeExecution) (release func(), err error) {
+	size := 0
+	for _, o := range h.known[n.number] {
+		size += lengthOf(o)
+	}
+	sources := make([]*journal.Output, len(n.inputs))
+	for i, in := range n.inputs {
+		if in.NodeExecution == 0 {
+			if in.Link == 0 {
+				size += h.inputSize(n.node)
+			}
+			continue
+		}
+		if sources[i], err = h.source(ctx, in); err != nil {
+			return nil, err
+		}
+		size += lengthOf(sources[i])
+	}
+	if release, err = h.hold(ctx, size); err != nil {
+		return nil, err
+	}
+	if err := h.fill(ctx, n, sources); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+func (h *history) fill(ctx context.Context, n *NodeExecution, sources []*journal.Output) error {
 	for _, o := range h.known[n.number] {
 		v, err := h.value(ctx, o)
 		if err != nil {
@@ -238,8 +271,8 @@ func (h *history) complete(ctx context.Context, n *NodeExecution) error {
 		n.Outputs = appendValue(n.Outputs, o.Pin, h.hidden.value(v))
 	}
 	data := make([]graph.PinValue, 0, len(n.inputs))
-	for _, in := range n.inputs {
-		v, err := h.inputValue(ctx, n.node, in)
+	for i, in := range n.inputs {
+		v, err := h.inputValue(ctx, n.node, in, sources[i])
 		if err != nil {
 			return err
 		}
@@ -254,13 +287,8 @@ func (h *history) complete(ctx context.Context, n *NodeExecution) error {
 	return nil
 }
 
-func (h *history) inputValue(ctx context.Context, node int, in *journal.Input) (json.RawMessage, error) {
-	if in.NodeExecution == 0 {
-		if in.Link != 0 {
-			return nullValue.raw, nil
-		}
-		return inputOf(h.plan, node, h.inputs).raw, nil
-	}
+// source is the output that an input of a node execution came from.
+func (h *history) source(ctx context.Context, in *journal.Input) (*journal.Output, error) {
 	outputs, ok := h.known[in.NodeExecution]
 	if !ok {
 		if err := h.read(ctx, selection{
@@ -277,7 +305,16 @@ func (h *history) inputValue(ctx context.Context, node int, in *journal.Input) (
 	if int(in.Output) >= len(outputs) || in.Link == 0 || int(in.Link) > len(h.plan.links) {
 		return nil, fmt.Errorf("%w: an input has no source", errUnreadable)
 	}
-	o := outputs[in.Output]
+	return outputs[in.Output], nil
+}
+
+func (h *history) inputValue(ctx context.Context, node int, in *journal.Input, o *journal.Output) (json.RawMessage, error) {
+	switch {
+	case o == nil && in.Link != 0:
+		return nullValue.raw, nil
+	case o == nil:
+		return h.givenValue(ctx, node)
+	}
 	raw, err := h.value(ctx, o)
 	if err != nil {
 		return nil, err
@@ -285,17 +322,112 @@ func (h *history) inputValue(ctx context.Context, node int, in *journal.Input) (
 	return selected(&h.plan.links[in.Link-1], output{pin: o.Pin, value: &value{raw: raw}}).raw, nil
 }
 
-// value is a recorded value, read from the value table where it is large.
+// value is a recorded value, read from the value table where it is not in the journal.
 func (h *history) value(ctx context.Context, o *journal.Output) (json.RawMessage, error) {
 	if o.Digest == nil || o.Value != nil {
 		return o.Value, nil
 	}
 	data, err := h.s.largeValue(ctx, h.id, o.Digest)
-	if h.held+len(data) <= maxHeldBytes { // it may be an input too
+	if len(data) <= chunkSize && h.held+len(data) <= maxHeldBytes { // it may be an input too
 		h.held += len(data)
 		o.Value = data
 	}
 	return data, err
+}
+
+// hold waits until so many bytes of values may be in memory, beside as many that are made of them.
+func (h *history) hold(ctx context.Context, bytes int) (release func(), err error) {
+	if bytes <= chunkSize {
+		return func() {}, nil
+	}
+	return h.s.budget.take(ctx, h.user, 2*bytes)
+}
+
+// lengthOf is the size of a value, wherever it lies.
+func lengthOf(o *journal.Output) int { return max(len(o.Value), int(o.Size)) }
+
+// inputs are the whole inputs of an execution.
+func (s *Service) inputs(ctx context.Context, id uuid.UUID) (json.RawMessage, error) {
+	var inputs []byte
+	if err := s.db.QueryRowContext(ctx, `SELECT inputs FROM execution WHERE id = ?`, id).Scan(&inputs); err != nil {
+		return nil, fmt.Errorf("read the execution's inputs: %w", err)
+	}
+	return inputs, nil
+}
+
+// given are the execution's inputs.
+func (h *history) given(ctx context.Context) iter.Seq2[json.RawMessage, error] {
+	return func(yield func(json.RawMessage, error) bool) {
+		release, err := h.hold(ctx, h.inputBytes)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer release()
+		inputs, err := h.allInputs(ctx)
+		yield(h.hidden.value(inputs), err) // those of a nested agent may come from its parent's constants
+	}
+}
+
+func (h *history) allInputs(ctx context.Context) (json.RawMessage, error) {
+	if h.inputBytes <= chunkSize {
+		return h.inputs, nil
+	}
+	return h.s.inputs(ctx, h.id)
+}
+
+// givenValue is the execution's input for an input node. Large inputs are not read again for what is small in them.
+func (h *history) givenValue(ctx context.Context, node int) (json.RawMessage, error) {
+	if v, ok := h.smallInput(node); ok {
+		return v, nil
+	}
+	inputs, err := h.allInputs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if h.inputBytes > chunkSize && h.smallInputs == nil {
+		h.keepSmall(inputs)
+	}
+	return inputOf(h.plan, node, inputs).raw, nil
+}
+
+// keepSmall keeps what is small of large inputs, and which of them are not.
+func (h *history) keepSmall(inputs json.RawMessage) {
+	names := map[string]bool{}
+	for i := range h.plan.nodes {
+		names[h.plan.inputName(i)] = true
+	}
+	h.smallInputs = map[string]json.RawMessage{}
+	left := maxHeldBytes
+	for k, v := range jsonscan.Members(inputs) {
+		if name := jsonscan.Unquote(k); names[name] {
+			h.smallInputs[name] = nil
+			if len(v) <= min(inlineValue, left) {
+				h.smallInputs[name] = bytes.Clone(v)
+				left -= len(v)
+			}
+		}
+	}
+}
+
+// smallInput is the execution's input for an input node, where it was kept.
+func (h *history) smallInput(node int) (v json.RawMessage, ok bool) {
+	if h.smallInputs == nil {
+		return nil, false
+	}
+	v, given := h.smallInputs[h.plan.inputName(node)]
+	if !given {
+		return nullValue.raw, true
+	}
+	return v, v != nil
+}
+
+// inputSize is how much must be held to read the execution's input for an input node.
+func (h *history) inputSize(node int) int {
+	if v, ok := h.smallInput(node); ok {
+		return len(v)
+	}
+	return h.inputBytes
 }
 
 func appendValue(list []PinValues, name string, v json.RawMessage) []PinValues {

@@ -87,7 +87,7 @@ func (t *told) shown() *Execution {
 	started, ended := x.startedAt.UTC().Round(time.Microsecond), x.endedAt.UTC().Round(time.Microsecond)
 	e := &Execution{
 		ID: x.id.String(), UserID: x.userID, GraphID: x.plan.Graph.ID, GraphVersion: x.plan.Graph.Version, Status: x.status,
-		Inputs: x.inputs, CreatedAt: x.createdAt.UTC().Round(time.Microsecond), EndedAt: &ended, Error: x.failure,
+		inputs: x.inputs, inputBytes: len(x.inputs), CreatedAt: x.createdAt.UTC().Round(time.Microsecond), EndedAt: &ended, Error: x.failure,
 		Stats: Stats{TotalNodes: x.total, CompletedNodes: x.completed, FailedNodes: x.failed},
 	}
 	if x.retry != nil {

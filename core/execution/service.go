@@ -99,6 +99,7 @@ type Service struct {
 	hub        *hub
 	plans      planCache
 	recent     recent
+	budget     *budget // of what is shown whole
 	partitions partitions
 	// pollEvery is how often the database is asked about an execution that another server runs, in case that nobody tells.
 	pollEvery time.Duration
@@ -124,7 +125,7 @@ func New(c Config) (*Service, error) {
 		c.UserQueue = DefaultQueue
 	}
 	return &Service{
-		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(),
+		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(), budget: newBudget(maxShownBytes, maxUserShownBytes),
 		partitions: partitions{c.DB, c.Logger.Named("history"), daysFor(c.Retention)},
 		plans:      planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
 		alone: make(chan struct{}, c.Concurrency), aloneTime: maxAlone,
@@ -272,8 +273,12 @@ func (s *Service) Retry(ctx context.Context, r RetryRequest) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	inputs, err := s.inputs(ctx, of)
+	if err != nil {
+		return "", err
+	}
 	return s.start(ctx, g.Masked(before.Graph.Masks), Request{
-		UserID: r.UserID, GraphID: x.GraphID, Version: r.Version, Inputs: x.Inputs, Credentials: given,
+		UserID: r.UserID, GraphID: x.GraphID, Version: r.Version, Inputs: inputs, Credentials: given,
 		Timeout: r.Timeout, IdempotencyKey: r.IdempotencyKey, Body: append([]byte("retry "+x.ID+"\n"), r.Body...),
 	}, &retry{of, r.From})
 }

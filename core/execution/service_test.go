@@ -181,6 +181,7 @@ func (h *harness) execute(graphID, inputs string) string {
 // shown are details whose values were taken.
 type shown struct {
 	*Details
+	Inputs         json.RawMessage
 	Outputs        []PinValues
 	NodeExecutions []NodeExecution
 }
@@ -189,8 +190,8 @@ type shown struct {
 func (h *harness) details(id string) *shown {
 	h.t.Helper()
 	awaited, all := h.taken(h.AwaitedDetails(h.t.Context(), "u", id)), h.taken(h.Details(h.t.Context(), "u", id))
-	told, _ := json.Marshal([]any{awaited.NodeExecutions, awaited.Outputs})
-	read, _ := json.Marshal([]any{all.NodeExecutions, all.Outputs})
+	told, _ := json.Marshal([]any{awaited.Inputs, awaited.NodeExecutions, awaited.Outputs})
+	read, _ := json.Marshal([]any{all.Inputs, all.NodeExecutions, all.Outputs})
 	if awaited.Status.Ended() && !bytes.Equal(told, read) {
 		h.t.Errorf("who waited is told\n%s, others\n%s", told, read)
 	}
@@ -203,6 +204,12 @@ func (h *harness) taken(d *Details, err error) *shown {
 		h.t.Fatal(err)
 	}
 	s := &shown{Details: d, NodeExecutions: h.all(d.NodeExecutions)}
+	for v, err := range d.Inputs {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		s.Inputs = v
+	}
 	for _, o := range d.Outputs {
 		pin := PinValues{Name: o.Name}
 		for v, err := range o.Values {
@@ -259,10 +266,34 @@ func (h *harness) checkEvents(d *shown) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		if ev.Seq != seq || !json.Valid(ev.Payload) || ev.Last != (seq == sub.LastSeq()) {
-			h.t.Fatalf("event %d: %+v %s", seq, ev, ev.Payload)
+		if text := h.payload(ev); ev.Seq != seq || !json.Valid([]byte(text)) || ev.Last != (seq == sub.LastSeq()) {
+			h.t.Fatalf("event %d: %+v %.200s", seq, ev, text)
 		}
 	}
+}
+
+// payload is that of an event, read to its end where it is large.
+func (h *harness) payload(ev Event) string {
+	h.t.Helper()
+	if ev.Large == nil {
+		return string(ev.Payload)
+	}
+	defer ev.Large.Close()
+	var whole []byte
+	for {
+		piece, err := ev.Large.Next(h.t.Context())
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		whole = append(whole, piece...)
+	}
+	if len(whole) != ev.Large.Size {
+		h.t.Errorf("event %d has %d bytes, and not %d", ev.Seq, len(whole), ev.Large.Size)
+	}
+	return string(whole)
 }
 
 func output1(t *testing.T, d *shown) string {

@@ -280,7 +280,7 @@ func (r *run) held(node int, f *journal.Input) *value {
 func (r *run) inputOf(node int) *value { return inputOf(r.plan, node, r.inputs) }
 
 func inputOf(p *Plan, node int, inputs json.RawMessage) *value {
-	name := gjson.GetBytes(p.nodes[node].node.InputDefault, namePin).String()
+	name := p.inputName(node)
 	found := nullValue
 	gjson.ParseBytes(inputs).ForEach(func(k, v gjson.Result) bool {
 		if k.String() == name {
@@ -289,6 +289,11 @@ func inputOf(p *Plan, node int, inputs json.RawMessage) *value {
 		return true
 	})
 	return found
+}
+
+// inputName is the name of the execution's input that an input node gives.
+func (p *Plan) inputName(node int) string {
+	return gjson.GetBytes(p.nodes[node].node.InputDefault, namePin).String()
 }
 
 // finish ends a node execution.

@@ -35,7 +35,7 @@ type Subscription struct {
 // replaySegments is how many segments are read at a time, within replayBytes.
 const (
 	replaySegments = 64
-	replayBytes    = 4 << 20
+	replayBytes    = 256 << 10
 )
 
 // Subscribe starts after the event with the given number; 0 is the whole story.
@@ -133,7 +133,7 @@ func (sub *Subscription) Next(ctx context.Context) (Event, error) {
 				sub.pending = nil
 			}
 			if ev.Seq > sub.after {
-				return ev, nil
+				return sub.complete(ctx, ev)
 			}
 		}
 		if sub.ended {
@@ -152,7 +152,8 @@ func (sub *Subscription) advance(ctx context.Context) error {
 		if sub.replay = sub.replay[1:]; len(sub.replay) == 0 {
 			sub.replay = nil // what was read is not kept while the subscription waits
 		}
-		return sub.take(ctx, r)
+		sub.take(r)
+		return nil
 	}
 	if !sub.live {
 		if err := sub.read(ctx); err != nil {
@@ -172,7 +173,7 @@ func (sub *Subscription) advance(ctx context.Context) error {
 		case sub.watcher.lost.Swap(false), r == nil, r.pos > sub.pos+1: // the database has what was lost
 			sub.live = false
 		case r.pos == sub.pos+1:
-			return sub.take(ctx, r)
+			sub.take(r)
 		}
 		return nil
 	case <-sub.poll.C:
@@ -183,22 +184,12 @@ func (sub *Subscription) advance(ctx context.Context) error {
 	}
 }
 
-func (sub *Subscription) take(ctx context.Context, r *row) error {
+func (sub *Subscription) take(r *row) {
 	if r.seq > sub.after {
-		for _, o := range r.step.Outputs {
-			if o.Value == nil && o.Digest != nil {
-				data, err := sub.s.largeValue(ctx, sub.header.id, o.Digest)
-				if err != nil {
-					return err
-				}
-				o.Value = data
-			}
-		}
 		sub.pending = r.expanded(sub.hidden)
 	}
 	sub.pos = r.pos
 	sub.ended = r.kind == rowEnd
-	return nil
 }
 
 // read gets the next rows from the database.

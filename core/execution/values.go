@@ -139,6 +139,25 @@ func (s *Service) largeValue(ctx context.Context, execution uuid.UUID, digest []
 	return whole, nil
 }
 
+// chunk reads one chunk of a large value, by the primary key of value. Who reads a value by them holds no connection to the
+// database in between. The error is errUnreadable where there is no such chunk.
+func (s *Service) chunk(ctx context.Context, execution uuid.UUID, digest []byte, n int) ([]byte, error) {
+	var packing int
+	var data []byte
+	err := s.db.QueryRowContext(ctx, `SELECT packing, data FROM value WHERE execution_id = ? AND digest = ? AND chunk = ?`, execution, digest, n).Scan(&packing, &data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("%w: chunk %d of value %x is missing", errUnreadable, n, digest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a large value: %w", err)
+	}
+	chunk, err := unpackChunk(packing, data, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: chunk %d of value %x: %w", errUnreadable, n, digest, err)
+	}
+	return chunk, nil
+}
+
 // readValue reads a large value of any of the executions.
 func (s *Service) readValue(ctx context.Context, runs []*run, digest []byte) (json.RawMessage, error) {
 	ids := make([]uuid.UUID, len(runs))
