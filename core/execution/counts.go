@@ -101,30 +101,33 @@ func (w *writer) counts(states []*executionWrite) string {
 // foldMost bounds what one statement folds.
 const foldMost = 20_000
 
-// foldCounts moves what was appended into the counts, looks the last execution of each graph up that is named there, and
-// says whether there may be more. One server does so at a time: what the next one sees, no earlier one knows better.
+// foldStatement moves what was appended into the counts, and looks the last execution of each graph up that is named there.
+const foldStatement = `
+	WITH d AS (DELETE FROM execution_delta WHERE ctid = ANY (ARRAY(SELECT ctid FROM execution_delta LIMIT ?1 FOR UPDATE SKIP LOCKED)) RETURNING *),
+	levels AS (
+		SELECT * FROM d
+		UNION ALL SELECT user_id, '00000000-0000-0000-0000-000000000000', nested, day, status, n FROM d),
+	c AS (
+		INSERT INTO execution_count AS x (user_id, graph_id, nested, day, status, n)
+		SELECT user_id, graph_id, nested, day, status, sum(n) FROM levels
+		GROUP BY user_id, graph_id, nested, day, status HAVING sum(n) <> 0 ORDER BY user_id, graph_id, nested, day, status
+		ON CONFLICT (user_id, graph_id, nested, day, status) DO UPDATE SET n = x.n + excluded.n),
+	t AS (SELECT DISTINCT user_id, graph_id FROM d WHERE NOT nested),
+	l AS (
+		INSERT INTO execution_last AS x (user_id, graph_id, at)
+		SELECT t.user_id, t.graph_id, e.at FROM t CROSS JOIN LATERAL (` + newest + `) AS e ORDER BY t.user_id, t.graph_id
+		ON CONFLICT (user_id, graph_id) DO UPDATE SET at = excluded.at WHERE x.at IS DISTINCT FROM excluded.at)
+	SELECT count(*) FROM d`
+
+// foldCounts folds, and says whether there may be more. One server does so at a time: what the next one sees, no earlier
+// one knows better.
 func (g *generation) foldCounts(ctx context.Context) (more bool, err error) {
 	var n int
 	err = g.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(?)`, foldLock); err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, `
-			WITH d AS (DELETE FROM execution_delta WHERE ctid = ANY (ARRAY(SELECT ctid FROM execution_delta LIMIT ?1 FOR UPDATE SKIP LOCKED)) RETURNING *),
-			levels AS (
-				SELECT * FROM d
-				UNION ALL SELECT user_id, '00000000-0000-0000-0000-000000000000', nested, day, status, n FROM d),
-			c AS (
-				INSERT INTO execution_count AS x (user_id, graph_id, nested, day, status, n)
-				SELECT user_id, graph_id, nested, day, status, sum(n) FROM levels
-				GROUP BY user_id, graph_id, nested, day, status HAVING sum(n) <> 0 ORDER BY user_id, graph_id, nested, day, status
-				ON CONFLICT (user_id, graph_id, nested, day, status) DO UPDATE SET n = x.n + excluded.n),
-			t AS (SELECT DISTINCT user_id, graph_id FROM d WHERE NOT nested),
-			l AS (
-				INSERT INTO execution_last AS x (user_id, graph_id, at)
-				SELECT t.user_id, t.graph_id, e.at FROM t CROSS JOIN LATERAL (`+newest+`) AS e ORDER BY t.user_id, t.graph_id
-				ON CONFLICT (user_id, graph_id) DO UPDATE SET at = excluded.at WHERE x.at IS DISTINCT FROM excluded.at)
-			SELECT count(*) FROM d`, pgdialect.Array(statusNumbers[:]), foldMost).Scan(&n)
+		return tx.QueryRowContext(ctx, foldStatement, pgdialect.Array(statusNumbers[:]), foldMost).Scan(&n)
 	})
 	if err != nil {
 		return false, fmt.Errorf("fold the counts of executions: %w", err)

@@ -685,13 +685,8 @@ func TestClaimsReadLittle(t *testing.T) {
 					t.Errorf("where it is %s how much waits: %s", known, line)
 				}
 			}
-			plan := strings.Join(lines, "\n")
-			blocks := 0
-			for _, hit := range regexp.MustCompile(`shared hit=(\d+)`).FindAllStringSubmatch(plan, 1) { // the first line counts all
-				blocks, _ = strconv.Atoi(hit[1])
-			}
-			if blocks == 0 || blocks > 1000 {
-				t.Errorf("it reads %d blocks\n%s", blocks, plan)
+			if n := blocks(lines); n == 0 || n > 1000 {
+				t.Errorf("it reads %d blocks\n%s", n, strings.Join(lines, "\n"))
 			}
 		}
 	}
@@ -717,6 +712,17 @@ func explain(t *testing.T, conn *sql.Conn, statement string, args []any) []strin
 		t.Fatal(err)
 	}
 	return lines
+}
+
+// blocks is how many blocks Postgres read for what explain tells of: a line counts those below it too, but those of
+// statements beside it.
+func blocks(lines []string) int {
+	most := 0
+	for _, hit := range regexp.MustCompile(`shared hit=(\d+)`).FindAllStringSubmatch(strings.Join(lines, "\n"), -1) {
+		n, _ := strconv.Atoi(hit[1])
+		most = max(most, n)
+	}
+	return most
 }
 
 // The database's clock was ahead while a server renewed its lease, is put back, and the server is dead: nobody waits for

@@ -60,12 +60,8 @@ func (s *Service) Tallies(ctx context.Context, userID string, graphIDs []string)
 }
 
 // newest is when the last execution of the graph t.graph_id of the user t.user_id was accepted, nested ones aside: the
-// last one of any status, each a range of execution_by_graph. Argument 0 are the statuses.
-const newest = `
-	SELECT max(created_at) AS at FROM unnest(?0::text[]) AS s (status) CROSS JOIN LATERAL (
-		SELECT created_at FROM execution
-		WHERE user_id = t.user_id AND graph_id = t.graph_id AND status = s.status AND parent_id IS NULL
-		ORDER BY created_at DESC, id DESC LIMIT 1) AS e`
+// last one of any status. Argument 0 are the statuses.
+const newest = `SELECT max(created_at) AS at FROM last_executions(t.user_id, t.graph_id, ?0, 1)`
 
 // LastRuns is a query: the graphs that the user has executed, each with the time of its last execution, null where it has
 // none any more. What is kept in execution_last holds for graphs of which nothing waits to be counted.
@@ -77,15 +73,10 @@ func (s *Service) LastRuns(userID string) (query string, args []any) {
 		SELECT t.graph_id, e.at FROM fresh AS t CROSS JOIN LATERAL (` + newest + `) AS e`, []any{pgdialect.Array(statusNumbers[:]), userID}
 }
 
-// lastQuery finds the last executions of each graph, newest first, among the last ones of each status: each a range of
-// execution_by_graph.
+// lastQuery finds the last executions of each graph, newest first, among the last ones of each status.
 func lastQuery(userID string, graphs []uuid.UUID) (string, []any) {
 	return `
 		SELECT g.id, e.created_at, e.status FROM unnest(?0::uuid[]) AS g (id) CROSS JOIN LATERAL (
-			SELECT e.created_at, e.id, e.status FROM unnest(?1::text[]) AS s (status) CROSS JOIN LATERAL (
-				SELECT created_at, id, status FROM execution
-				WHERE user_id = ?2 AND graph_id = g.id AND status = s.status AND parent_id IS NULL
-				ORDER BY created_at DESC, id DESC LIMIT ?3) AS e
-			ORDER BY e.created_at DESC, e.id DESC LIMIT ?3) AS e
+			SELECT created_at, id, status FROM last_executions(?2, g.id, ?1, ?3) ORDER BY created_at DESC, id DESC LIMIT ?3) AS e
 		ORDER BY g.id, e.created_at DESC, e.id DESC`, []any{pgdialect.Array(graphs), pgdialect.Array(statusNumbers[:]), userID, lastStatuses}
 }
