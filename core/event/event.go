@@ -32,6 +32,8 @@ type Handlers struct {
 	Watched func(executions []uuid.UUID)
 	// Awaited says that another server waits for the ends of executions, for some time to come.
 	Awaited func(executions []uuid.UUID)
+	// Asked says that another server, such as one that starts, has not heard what is watched and awaited here.
+	Asked func()
 	// Progress brings passing progress of an execution that runs on another server.
 	Progress func(execution uuid.UUID, frame json.RawMessage)
 }
@@ -81,6 +83,7 @@ type Bus struct {
 	overflow bool // more than can be named
 	stop     bool
 	work     bool
+	asks     bool
 	watched  []uuid.UUID
 	awaited  []uuid.UUID
 	progress []string // lines of an id and a frame
@@ -120,8 +123,12 @@ func (b *Bus) Close() {
 	b.carrier.close()
 }
 
-// began looks at everything, for what was said before is not heard any more.
+// began looks at everything, and asks for what holds on, for what was said before is not heard any more.
 func (b *Bus) began() {
+	b.mu.Lock()
+	b.asks = true
+	b.mu.Unlock()
+	b.rouse()
 	b.handlers.Stop()
 	b.handlers.Work()
 	b.handlers.Changed(nil)
@@ -227,6 +234,9 @@ func (b *Bus) gathered() []string {
 	if b.work {
 		texts = append(texts, "work")
 	}
+	if b.asks {
+		texts = append(texts, "ask")
+	}
 	if b.overflow {
 		texts = append(texts, "changed")
 	}
@@ -243,7 +253,7 @@ func (b *Bus) gathered() []string {
 			text.WriteByte('\n') // which no frame has
 		}
 	}
-	b.stop, b.work, b.overflow, b.watched, b.awaited, b.progress, b.size = false, false, false, nil, nil, nil, 0
+	b.stop, b.work, b.asks, b.overflow, b.watched, b.awaited, b.progress, b.size = false, false, false, false, nil, nil, nil, 0
 	return texts
 }
 
@@ -280,6 +290,8 @@ func (b *Bus) take(text string) {
 		b.handlers.Stop()
 	case "work":
 		b.handlers.Work()
+	case "ask":
+		b.handlers.Asked()
 	case "changed":
 		b.handlers.Changed(named(text))
 	case "watched":

@@ -29,6 +29,7 @@ type ear struct {
 	all     int // times that it was told to look at everything
 	stopped int
 	work    int
+	asked   int
 	watched []uuid.UUID
 	awaited []uuid.UUID
 	frames  []string // of progress, behind their executions
@@ -75,6 +76,11 @@ func newEar(t *testing.T, dsn, nats string) *ear {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			e.awaited = append(e.awaited, ids...)
+		},
+		Asked: func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.asked++
 		},
 		Progress: func(execution uuid.UUID, frame json.RawMessage) {
 			e.mu.Lock()
@@ -127,7 +133,10 @@ func TestOthersHearWhatChanged(t *testing.T) {
 }
 
 func hearWhatChanged(t *testing.T, newEar func() *ear) {
-	a, b, c := newEar(), newEar(), newEar()
+	a, b := newEar(), newEar()
+	a.until(t, "b asks a what it watches", func() bool { return a.asked > 0 })
+	c := newEar()
+	a.until(t, "c asks a what it watches", func() bool { return a.asked > 1 })
 	ids := make([]uuid.UUID, 1000) // more than one notice holds
 	for i := range ids {
 		ids[i] = uuid.New()

@@ -67,6 +67,9 @@ func (w *wire) Progress(id uuid.UUID, frame json.RawMessage) {
 	w.others(func(s *Service) { s.ProgressElsewhere(id, frame) })
 }
 
+// ask asks the others what they watch and await, as the bus of a server that starts does.
+func (w *wire) ask() { w.others((*Service).Asked) }
+
 // emitWhen emits once it is released.
 func (b *keyBlock) emitWhen(released <-chan struct{}) *proto.Error {
 	select {
@@ -180,6 +183,45 @@ func TestProgressReachesOtherServers(t *testing.T) {
 	close(release)
 	if d := h.finished(id); d.Status != Completed || len(frames) != 0 {
 		t.Errorf("%s, %d more frames", d.Status, len(frames))
+	}
+}
+
+// A server that starts knows what others watch and await as soon as it has asked them.
+func TestOtherServersSayWhatTheyWantWhenAsked(t *testing.T) {
+	t.Parallel()
+	h, other, wires := newWired(t)
+	release := make(chan struct{})
+	defer close(release)
+	h.does("b0", func(b *keyBlock) *proto.Error { return b.emitWhen(release) })
+	g := h.chain("Effect", 1)
+	watched, awaited := h.execute(g, `{"x":1}`), h.execute(g, `{"x":2}`)
+	sub, err := other.Subscribe(t.Context(), "u", watched, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := make(chan error, 1)
+	go func() { waits <- other.Wait(ctx, "u", awaited) }()
+	wants := func(s *Service, id string) interest {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		return s.hub.elsewhere[uuid.MustParse(id)]
+	}
+	h.until("the first server has heard both", func() bool {
+		return !wants(h.Service, watched).rows.IsZero() && !wants(h.Service, awaited).end.IsZero()
+	})
+
+	third := &wire{wires: wires}
+	starts := h.beside(func(c *Config) { c.Bus = third }).Service
+	third.join(starts)
+	third.ask()
+	if wants(starts, watched).rows.IsZero() || wants(starts, awaited).end.IsZero() {
+		t.Error("it does not know what the other server watches and awaits")
+	}
+	cancel()
+	if err := <-waits; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -278,6 +278,9 @@ func (g *generation) publish(rows []*row) {
 	}
 }
 
+// runsElsewhere says that an execution does not run here, so that another server may run it.
+func (g *generation) runsElsewhere(id uuid.UUID) bool { return !g.live.has(id) }
+
 // askOthers asks other servers to tell what happens in the executions that are watched here and that they may run.
 func (g *generation) askOthers(theirs func(uuid.UUID) bool) {
 	if bus := g.beside(); bus != nil {

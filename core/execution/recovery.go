@@ -66,7 +66,7 @@ func (g *generation) houseRound(ctx context.Context, n int) error {
 		return err
 	}
 	if n%int(watchEvery/houseEvery) == 0 {
-		g.askOthers(func(id uuid.UUID) bool { return !g.live.has(id) })
+		g.askOthers(g.runsElsewhere)
 	}
 	if n%3600 == 0 {
 		if _, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE created_at < now() - interval '24 hours'`); err != nil {

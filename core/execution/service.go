@@ -377,6 +377,14 @@ func (s *Service) Watched(executions []uuid.UUID) { s.heed(executions, true) }
 // Awaited says that another server wants to be told of the ends of executions, for a minute.
 func (s *Service) Awaited(executions []uuid.UUID) { s.heed(executions, false) }
 
+// Asked says that another server has not heard what is watched and awaited here: it lives, and is told at once.
+func (s *Service) Asked() {
+	if g, err := s.generation(); err == nil {
+		g.others.Store(true)
+		g.askOthers(g.runsElsewhere)
+	}
+}
+
 func (s *Service) heed(executions []uuid.UUID, whole bool) {
 	g, err := s.generation()
 	told := s.hub.heed(executions, whole, func(id uuid.UUID) bool { return err == nil && g.live.has(id) })

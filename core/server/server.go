@@ -299,7 +299,7 @@ func (s *Server) startExecutions(ctx context.Context, id uuid.UUID) (*graph.Serv
 	if s.bus != nil {
 		s.bus.Start(ctx, event.Handlers{
 			Changed: s.execution.Woken, Stop: s.execution.StopWanted, Work: s.execution.WorkWaits,
-			Watched: s.execution.Watched, Awaited: s.execution.Awaited, Progress: s.execution.ProgressElsewhere,
+			Watched: s.execution.Watched, Awaited: s.execution.Awaited, Asked: s.execution.Asked, Progress: s.execution.ProgressElsewhere,
 		})
 	}
 	return graphs, nil
