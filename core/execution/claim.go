@@ -22,6 +22,10 @@ const claimedUsers = 64
 // claimPause is how long a server waits when others have taken everything that it found.
 const claimPause = 10 * time.Millisecond
 
+// claimHolds is how long a claim keeps the free seats from what arrives. One that takes longer hangs, and what it brings in the
+// end waits here for seats.
+const claimHolds = 500 * time.Millisecond
+
 // drainedFor is how long what arrives goes on to have its turn at once after a claim has seen the end of what waits in the
 // database. So long at most it goes before what has been left there since; then everybody gets in line there.
 const drainedFor = 200 * time.Millisecond
@@ -112,6 +116,9 @@ type claims struct {
 	at        time.Time // of the last one
 	drained   time.Time // when one last saw the end of what waits
 }
+
+// hold says that the free seats are claimed for.
+func (c *claims) hold() bool { return c.busy && time.Since(c.at) < claimHolds }
 
 // maxTurns is how often a claim goes on to the next users where those that it looked at may not run any more.
 const maxTurns = 4

@@ -58,7 +58,7 @@ func (g *generation) enqueue(e *entry) {
 		return
 	}
 	first := g.first()
-	if (first || g.isNew(e.who.user)) && !g.claims.busy && g.seats.room(e.who) && !g.bounded(e.root) {
+	if (first || g.isNew(e.who.user)) && !g.claims.hold() && g.seats.room(e.who) && !g.bounded(e.root) {
 		g.entries[e.id] = e
 		g.launch(e)
 		return

@@ -448,7 +448,7 @@ func TestArrivalsGetInLine(t *testing.T) {
 				g := newGeneration(t.Context(), s)
 				g.mu.Lock()
 				g.hungry, g.claims.drained = c.hungry, time.Now().Add(-c.drained)
-				if g.claims.busy = c.busy; !c.busy {
+				if g.claims.busy, g.claims.at = c.busy, time.Now(); !c.busy {
 					g.seats.take(userGraph{user: "u"})
 				}
 				g.queue = make([]*entry, c.waiting)
@@ -509,6 +509,28 @@ func TestWhoComesNewHasASpareSeat(t *testing.T) {
 	release()
 	h.over("u", first)
 	h.over("v", second)
+}
+
+// A claim that hangs does not keep who comes new from the seats that are free.
+func TestHangingClaimHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	gen := h.drained()
+	release := h.runner.holdNode("n") // its end would let the server claim again
+	gen.mu.Lock()
+	gen.hungry, gen.claims.busy, gen.claims.at = true, true, time.Now().Add(-claimHolds)
+	before := gen.arrivals
+	gen.mu.Unlock()
+	id := h.ask("u", h.one("n"), 0)
+	gen.mu.Lock()
+	left := gen.arrivals > before
+	gen.mu.Unlock()
+	if left {
+		t.Error("it is left in the database")
+	}
+	h.expectBegins("n")
+	release()
+	h.over("u", id)
 }
 
 func TestWhoIsNew(t *testing.T) {
