@@ -2150,8 +2150,8 @@ type ListGraphsParams struct {
 
 // CreateGraphParams defines parameters for CreateGraph.
 type CreateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-	// not executed until all is there.
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+	// is not understood. It can be read, edited and exported, but not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
 
@@ -2173,8 +2173,8 @@ type GetGraphParams struct {
 
 // UpdateGraphParams defines parameters for UpdateGraph.
 type UpdateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-	// not executed until all is there.
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+	// is not understood. It can be read, edited and exported, but not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
 	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing

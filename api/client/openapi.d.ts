@@ -5049,8 +5049,8 @@ export interface components {
          */
         IfMatch: string;
         /**
-         * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-         *     not executed until all is there.
+         * @description Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+         *     is not understood. It can be read, edited and exported, but not executed until all is there.
          */
         AllowMissingBlocks: boolean;
         /** @description Identifier of the integration. */
@@ -5260,8 +5260,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-                 *     not executed until all is there.
+                 * @description Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+                 *     is not understood. It can be read, edited and exported, but not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
             };
@@ -5331,8 +5331,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-                 *     not executed until all is there.
+                 * @description Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+                 *     is not understood. It can be read, edited and exported, but not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
             };
@@ -8915,8 +8915,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-                 *     not executed until all is there.
+                 * @description Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+                 *     is not understood. It can be read, edited and exported, but not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
             };
@@ -8986,8 +8986,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-                 *     not executed until all is there.
+                 * @description Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+                 *     is not understood. It can be read, edited and exported, but not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
             };
@@ -9996,8 +9996,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-                 *     not executed until all is there.
+                 * @description Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+                 *     is not understood. It can be read, edited and exported, but not executed until all is there.
                  */
                 allow_missing_blocks?: components["parameters"]["AllowMissingBlocks"];
             };

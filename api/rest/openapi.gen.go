@@ -1986,8 +1986,8 @@ type ListGraphsV1Params struct {
 
 // CreateGraphV1Params defines parameters for CreateGraphV1.
 type CreateGraphV1Params struct {
-	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-	// not executed until all is there.
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+	// is not understood. It can be read, edited and exported, but not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
 
@@ -2009,8 +2009,8 @@ type GetGraphV1Params struct {
 
 // UpdateGraphV1Params defines parameters for UpdateGraphV1.
 type UpdateGraphV1Params struct {
-	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-	// not executed until all is there.
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+	// is not understood. It can be read, edited and exported, but not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
 	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
@@ -2237,8 +2237,8 @@ type ListGraphsParams struct {
 
 // CreateGraphParams defines parameters for CreateGraph.
 type CreateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-	// not executed until all is there.
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+	// is not understood. It can be read, edited and exported, but not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
 
@@ -2260,8 +2260,8 @@ type GetGraphParams struct {
 
 // UpdateGraphParams defines parameters for UpdateGraph.
 type UpdateGraphParams struct {
-	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-	// not executed until all is there.
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+	// is not understood. It can be read, edited and exported, but not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 
 	// IfMatch The `ETag` of the version that the client read, or several. If the graph's latest version is none of them, nothing
@@ -2627,8 +2627,8 @@ type ListSubmissionsParams struct {
 
 // CreateGraphExternalParams defines parameters for CreateGraphExternal.
 type CreateGraphExternalParams struct {
-	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there. It can be read, edited and exported, but
-	// not executed until all is there.
+	// AllowMissingBlocks Store the graph although blocks, pins or credentials that it names are not there, or the `execution` of a node's metadata
+	// is not understood. It can be read, edited and exported, but not executed until all is there.
 	AllowMissingBlocks *AllowMissingBlocks `form:"allow_missing_blocks,omitempty" json:"allow_missing_blocks,omitempty"`
 }
 

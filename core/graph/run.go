@@ -62,11 +62,6 @@ func ValidateForRun(g *Graph, blocks Blocks, inputs json.RawMessage, credentials
 			r.add(node, pin, "%s", message)
 		}
 	}
-	for i := range g.Nodes {
-		if _, err := g.Nodes[i].Limits(); err != nil {
-			r.add(g.Nodes[i].ID, "metadata."+limitsKey, "%s", err)
-		}
-	}
 	fields := validateInputs(g, blocks, inputs, &r)
 	starts := Starting(g, blocks, inputs)
 	for _, s := range starts {

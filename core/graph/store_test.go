@@ -310,6 +310,38 @@ func TestMissingBlocksAreAllowedOnRequest(t *testing.T) {
 	}
 }
 
+// Limits of a node that are not understood are refused when the agent is saved, unless what is missing is allowed, as it is
+// where files of others are imported; then executing it is refused. Other metadata are nobody's business.
+func TestLimitsThatAreNotUnderstoodAreRefused(t *testing.T) {
+	t.Parallel()
+	s := serviceOf(t)
+	for metadata, want := range map[string]string{
+		`{"execution":{"attempts":11}}`:                        "attempts must be from 1 to 10",
+		`{"execution":"fast"}`:                                 "expects an object",
+		`{"execution":{"attempts":3},"executor":{"x":"fast"}}`: "",
+	} {
+		body := []byte(`{"name":"x","nodes":[{"id":"n","block_id":"00000000-0000-4000-8000-0000000000a0","input_default":{"in":1},"metadata":` + metadata + `}]}`)
+		refused := func(err error) bool {
+			var invalid *Invalid
+			return errors.As(err, &invalid) && len(invalid.NodeErrors) == 1 && strings.HasPrefix(invalid.NodeErrors["n"]["metadata.execution"], want)
+		}
+		_, _, err := s.Create(t.Context(), "u", body, Options{})
+		if want == "" && err != nil || want != "" && !refused(err) {
+			t.Errorf("%s: saving it: %v", metadata, err)
+		}
+		g, missing, err := s.Create(t.Context(), "u", body, Options{AllowMissing: true})
+		if err != nil || len(missing) > 0 != (want != "") || string(g.Nodes[0].Metadata) != metadata {
+			t.Fatalf("%s: importing it: %v, %v", metadata, missing, err)
+		}
+		if _, _, err := s.Update(t.Context(), "u", g.ID, body, Options{}); want == "" && err != nil || want != "" && !refused(err) {
+			t.Errorf("%s: saving it again: %v", metadata, err)
+		}
+		if err := ValidateForRun(g, s.blocks, nil, nil); want == "" && err != nil || want != "" && !refused(err) {
+			t.Errorf("%s: executing it: %v", metadata, err)
+		}
+	}
+}
+
 // C97 through the database: sub-graphs become the user's graphs, and nested agents lead to them.
 func TestSubGraphs(t *testing.T) {
 	t.Parallel()

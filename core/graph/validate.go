@@ -15,15 +15,15 @@ import (
 // required is the message of a pin without a value. Clients know its words.
 const required = "This field is required"
 
-// Missing is something that a graph needs and that is not installed or not there.
+// Missing is something that a graph needs and that is not installed or not there, or not to be understood.
 type Missing struct {
 	NodeID  string
-	Pin     string // "block_id", "graph_id" or the pin that a block does not have
+	Pin     string // "block_id", "graph_id", "metadata.execution" or the pin that a block does not have
 	Message string
 }
 
 // Validate checks a graph and its sub-graphs as saving demands (execution.md 3.2, 3.3). All errors come at once, as
-// an *Invalid. What only lacks a plugin, a pin or another graph comes as missing instead.
+// an *Invalid. What only lacks a plugin, a pin, another graph or limits that are understood comes as missing instead.
 func Validate(g *Graph, blocks Blocks) (missing []Missing, err error) {
 	r := report{}
 	validateTree(g, blocks, &r, false)
@@ -121,6 +121,9 @@ func validateOne(g *Graph, blocks Blocks, r *report, run bool) {
 	}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]
+		if _, err := n.Limits(); err != nil {
+			r.miss(n.ID, "metadata."+limitsKey, "%s", err) // files of other platforms may say something else there
+		}
 		b, ok := blocks.Block(n.BlockID)
 		if !ok {
 			r.miss(n.ID, "block_id", "%s", unknownBlock(n, blocks))
