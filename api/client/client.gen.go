@@ -1175,7 +1175,7 @@ type NodeDocument struct {
 
 // NodeExecution Example: {"attempt":1,"block_id":"c0a8e994-ebf1-4a9c-a4d8-89d09c86741b","ended_at":"2024-01-15T10:30:00Z","error":null,"id":"0193b3f0-8a55-7f6b-b1a2-6f0e6b1b7c23.1","input_data":{"name":"user_input","value":"Hello!"},"node_id":"node-1","output_data":{"result":["Hello!"]},"plugin":null,"started_at":"2024-01-15T10:30:00Z","stats":{},"status":"COMPLETED","taken_over":false}
 type NodeExecution struct {
-	// Attempt Number of the last attempt.
+	// Attempt Number of the last attempt. One that may have begun on a server that died has a number too, and is none of the node's `attempts`.
 	Attempt int        `json:"attempt"`
 	BlockId string     `json:"block_id"`
 	EndedAt *time.Time `json:"ended_at"`

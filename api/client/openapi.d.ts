@@ -3811,7 +3811,7 @@ export interface components {
             node_id: string;
             block_id: string;
             status: components["schemas"]["Status"];
-            /** @description Number of the last attempt. */
+            /** @description Number of the last attempt. One that may have begun on a server that died has a number too, and is none of the node's `attempts`. */
             attempt: number;
             /** @description Whether its outputs are those of the execution that was retried, and nothing ran. */
             taken_over: boolean;

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,15 +94,7 @@ func TestPauseOutlivesTheServer(t *testing.T) {
 	})
 	g := h.limited("Effect", `{"attempts":3,"backoff":0}`)
 	id := h.execute(g, `{"x":1}`)
-	waits := func() bool {
-		for _, n := range h.details(id).NodeExecutions {
-			if n.NodeID == "b0" && n.Attempt > 1 && n.Status == Running {
-				return true
-			}
-		}
-		return false
-	}
-	h.until("it waits", waits)
+	h.until("it waits", func() bool { return h.waitsAgain(id) })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := h.Close(ctx); err != nil || ctx.Err() != nil {
@@ -115,7 +108,7 @@ func TestPauseOutlivesTheServer(t *testing.T) {
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return len(g.entries) == 1 && waits()
+		return len(g.entries) == 1 && h.waitsAgain(id)
 	})
 	if n := h.ran("b0"); n != 1 {
 		t.Errorf("%d attempts", n)
@@ -126,6 +119,47 @@ func TestPauseOutlivesTheServer(t *testing.T) {
 	again = 1
 	if d := h.finished(h.execute(g, `{"x":1}`)); d.Status != Completed {
 		t.Errorf("%s %v", d.Status, d.Error)
+	}
+}
+
+// waitsAgain says that a later attempt of b0 is recorded.
+func (h *keyHarness) waitsAgain(id string) bool {
+	for _, n := range h.details(id).NodeExecutions {
+		if n.NodeID == "b0" && n.Attempt > 1 && n.Status == Running {
+			return true
+		}
+	}
+	return false
+}
+
+// A server that dies while a later attempt waits for its time costs its number, and no attempt.
+func TestServerDiesBeforeALaterAttempt(t *testing.T) {
+	t.Parallel()
+	h := newKeyHarness(t)
+	began := make(chan uint32, 10)
+	h.does("b0", func(b *keyBlock) *proto.Error {
+		attempt := b.run.Context.Attempt
+		began <- attempt
+		e := &proto.Error{Kind: proto.ErrorKind_ERROR_KIND_TEMPORARY, Message: "later"}
+		if attempt == 1 {
+			e.Kind, e.RetryAfterMs = proto.ErrorKind_ERROR_KIND_RATE_LIMITED, 4000
+		}
+		return e
+	})
+	id := h.execute(h.limited("Effect", `{"attempts":3,"backoff":0}`), `{"x":1}`)
+	h.until("it waits", func() bool { return h.waitsAgain(id) })
+	h.kill()
+	h.start()
+	if d := h.finished(id); d.Status != Failed {
+		t.Errorf("%s %v", d.Status, d.Error)
+	}
+	close(began)
+	var attempts []uint32
+	for n := range began {
+		attempts = append(attempts, n)
+	}
+	if !slices.Equal(attempts, []uint32{1, 3, 4}) {
+		t.Errorf("the attempts are %v", attempts)
 	}
 }
 
