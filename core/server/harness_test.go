@@ -219,6 +219,9 @@ type details struct {
 		Message string `json:"message"`
 		NodeID  string `json:"node_id"`
 	} `json:"error"`
+	Stats struct {
+		Completed int `json:"completed_nodes"`
+	} `json:"stats"`
 }
 
 // execute starts an execution and returns its id.
@@ -245,18 +248,25 @@ func (i *instance) run(graph, inputs string) details {
 	return d
 }
 
-// ended waits for the end of an execution, over whatever happens to the server meanwhile.
+// ended waits for the end of an execution, over whatever happens to the server meanwhile, for as long as it gets on.
 func (i *instance) ended(id string) details {
 	i.t.Helper()
-	var d details
-	eventually(i.t, "execution "+id+" ends", func() bool {
-		status, body, err := i.try(alice, http.MethodGet, "/api/v2/executions/"+id, nil)
-		if err != nil || status != http.StatusOK || json.Unmarshal(body, &d) != nil {
-			return false
+	for completed := 0; ; {
+		var d details
+		over := false
+		eventually(i.t, "execution "+id+" ends, or gets on", func() bool {
+			status, body, err := i.try(alice, http.MethodGet, "/api/v2/executions/"+id, nil)
+			if err != nil || status != http.StatusOK || json.Unmarshal(body, &d) != nil {
+				return false
+			}
+			over = d.Status != "QUEUED" && d.Status != "RUNNING"
+			return over || d.Stats.Completed > completed
+		})
+		if over {
+			return d
 		}
-		return d.Status != "QUEUED" && d.Status != "RUNNING"
-	})
-	return d
+		completed = d.Stats.Completed
+	}
 }
 
 type event struct {

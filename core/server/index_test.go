@@ -17,12 +17,13 @@ import (
 
 // withoutIndex are tables that may be read whole, since they stay small.
 var withoutIndex = map[string]string{
-	"lease":              "a row a server",
-	"execution_by_other": "executions of the last moment, which housekeeping takes out of it",
-	"execution_delta":    "what housekeeping folds into the counts every second",
-	"file_draft":         "files that are being written",
-	"oauth_refresh":      "refreshes that go on",
-	"exclusive_use":      "what runs have to themselves at the moment",
+	"lease":               "a row a server",
+	"execution_by_other":  "executions of the last moment, which housekeeping takes out of it",
+	"execution_delta":     "what housekeeping folds into the counts every second",
+	"file_draft":          "files that are being written",
+	"execution_retention": "whether any is set is asked once an hour, which begins after a minute",
+	"oauth_refresh":       "refreshes that go on",
+	"exclusive_use":       "what runs have to themselves at the moment",
 }
 
 // No operation of the API, and nothing that the server does beside, reads a whole table: where an index can serve a
