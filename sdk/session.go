@@ -65,8 +65,16 @@ func (s *session) write() error {
 	for {
 		select {
 		case frame := <-s.frames:
-			if err := s.stream.Send(frame); err != nil {
-				return err
+			proto.Gather()
+			for waits := true; waits; {
+				if err := s.stream.Send(frame); err != nil {
+					return err
+				}
+				select {
+				case frame = <-s.frames:
+				default:
+					waits = false
+				}
 			}
 		case <-s.ctx.Done():
 			return s.ctx.Err()

@@ -120,24 +120,41 @@ func (s *session) usable() bool {
 	}
 }
 
+// write sends frames in the order in which they were queued.
 func (s *session) write() {
 	for {
 		select {
 		case o := <-s.queue:
-			if o.run != nil {
-				o.run.sent.Store(true)
-			}
-			if s.stream.Send(o.frame) != nil { // read learns why
-				if o.run != nil {
-					o.run.sent.Store(false)
+			proto.Gather()
+			for waits := true; waits; {
+				if !s.transmit(o) {
+					return
 				}
-				return
+				select {
+				case o = <-s.queue:
+				default:
+					waits = false
+				}
 			}
 		case <-s.closing:
 			_ = s.stream.CloseSend()
 			return
 		}
 	}
+}
+
+// transmit sends a frame. Where it cannot, read learns why.
+func (s *session) transmit(o outgoing) bool {
+	if o.run != nil {
+		o.run.sent.Store(true)
+	}
+	if s.stream.Send(o.frame) == nil {
+		return true
+	}
+	if o.run != nil {
+		o.run.sent.Store(false)
+	}
+	return false
 }
 
 // send queues a frame. It gives up when the session ends.
