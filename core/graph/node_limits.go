@@ -1,9 +1,9 @@
 package graph
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
@@ -35,31 +35,34 @@ func (n *Node) Limits() (NodeLimits, error) {
 	if !ok || jsonscan.KindOf(raw) == jsonscan.Null {
 		return NodeLimits{}, nil
 	}
-	var given struct {
-		Timeout  *float64 `json:"timeout"`
-		Attempts *int     `json:"attempts"`
-		Backoff  *float64 `json:"backoff"`
+	if jsonscan.KindOf(raw) != jsonscan.Object {
+		return NodeLimits{}, fmt.Errorf(`expects an object, such as {"timeout": 30, "attempts": 3, "backoff": 1}`)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&given); err != nil {
-		return NodeLimits{}, fmt.Errorf(`expects an object with timeout and backoff in seconds and attempts, such as {"timeout": 30, "attempts": 3}`)
-	}
-	var l NodeLimits
-	if t := given.Timeout; t != nil {
-		if l.Timeout = seconds(*t); *t < 0.001 || l.Timeout > maxTimeout || *t > maxTimeout.Seconds() {
-			return NodeLimits{}, fmt.Errorf("timeout must be from 0.001 to %.0f seconds", maxTimeout.Seconds())
-		}
-	}
-	if a := given.Attempts; a != nil {
-		if l.Attempts = *a; l.Attempts < 1 || l.Attempts > maxAttempts {
-			return NodeLimits{}, fmt.Errorf("attempts must be from 1 to %d", maxAttempts)
-		}
-	}
-	l.Backoff = time.Second
-	if b := given.Backoff; b != nil {
-		if l.Backoff = seconds(*b); *b < 0 || *b > maxBackoff.Seconds() {
-			return NodeLimits{}, fmt.Errorf("backoff must be from 0 to %.0f seconds", maxBackoff.Seconds())
+	l := NodeLimits{Backoff: time.Second}
+	for key, v := range jsonscan.Members(raw) {
+		name := jsonscan.Unquote(key)
+		n, err := strconv.ParseFloat(string(v), 64)
+		switch {
+		case name != "timeout" && name != "attempts" && name != "backoff":
+			return NodeLimits{}, fmt.Errorf("has no %q, but timeout, attempts and backoff", name)
+		case jsonscan.KindOf(v) == jsonscan.Null: // as if it were not there
+		case jsonscan.KindOf(v) != jsonscan.Number || err != nil:
+			return NodeLimits{}, fmt.Errorf("%s must be a number", name)
+		case name == "timeout":
+			if n < 0.001 || n > maxTimeout.Seconds() {
+				return NodeLimits{}, fmt.Errorf("timeout must be from 0.001 to %.0f seconds", maxTimeout.Seconds())
+			}
+			l.Timeout = seconds(n)
+		case name == "attempts":
+			if n < 1 || n > maxAttempts || n != math.Trunc(n) {
+				return NodeLimits{}, fmt.Errorf("attempts must be a whole number from 1 to %d", maxAttempts)
+			}
+			l.Attempts = int(n)
+		case name == "backoff":
+			if n < 0 || n > maxBackoff.Seconds() {
+				return NodeLimits{}, fmt.Errorf("backoff must be from 0 to %.0f seconds", maxBackoff.Seconds())
+			}
+			l.Backoff = seconds(n)
 		}
 	}
 	return l, nil

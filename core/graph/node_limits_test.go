@@ -20,6 +20,7 @@ func TestLimitsOfANode(t *testing.T) {
 		`{"execution":{"timeout":1.5}}`:     {Timeout: 1500 * time.Millisecond, Backoff: time.Second},
 		`{"execution":{"attempts":3}}`:      {Attempts: 3, Backoff: time.Second},
 		`{"a":1,"execution":{"backoff":0}}`: {},
+		`{"execution":{"attempts":3.0,"timeout":null}}`: {Attempts: 3, Backoff: time.Second},
 	} {
 		n := graph.Node{Metadata: json.RawMessage(metadata)}
 		if got, err := n.Limits(); err != nil || got != want {
@@ -27,8 +28,8 @@ func TestLimitsOfANode(t *testing.T) {
 		}
 	}
 	for limits, want := range map[string]string{
-		`3`: "expects an object", `{"timeout":"30"}`: "expects an object", `{"tries":2}`: "expects an object", `{"timeout":0}`: "timeout must", `{"timeout":1e300}`: "timeout must",
-		`{"attempts":0}`: "attempts must", `{"attempts":11}`: "attempts must", `{"attempts":1.5}`: "expects an object", `{"backoff":-1}`: "backoff must", `{"backoff":1e9}`: "backoff must",
+		`3`: "expects an object", `{"timeout":"30"}`: "timeout must be a number", `{"tries":2}`: `has no "tries"`, `{"Timeout":1}`: `has no "Timeout"`, `{"timeout":0}`: "timeout must", `{"timeout":1e300}`: "timeout must",
+		`{"attempts":0}`: "attempts must", `{"attempts":11}`: "attempts must", `{"attempts":1.5}`: "attempts must be a whole number", `{"backoff":-1}`: "backoff must", `{"backoff":1e9}`: "backoff must",
 	} {
 		n := graph.Node{Metadata: json.RawMessage(`{"execution":` + limits + `}`)}
 		if _, err := n.Limits(); err == nil || !strings.Contains(err.Error(), want) {

@@ -316,7 +316,7 @@ func TestLimitsThatAreNotUnderstoodAreRefused(t *testing.T) {
 	t.Parallel()
 	s := serviceOf(t)
 	for metadata, want := range map[string]string{
-		`{"execution":{"attempts":11}}`:                        "attempts must be from 1 to 10",
+		`{"execution":{"attempts":11}}`:                        "attempts must be a whole number from 1 to 10",
 		`{"execution":"fast"}`:                                 "expects an object",
 		`{"execution":{"attempts":3},"executor":{"x":"fast"}}`: "",
 	} {
