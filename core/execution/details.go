@@ -19,6 +19,12 @@ const (
 	maxNodesBytes = 16 << 20
 )
 
+// Bounds of the values over a chunk in size that are in memory whole for clients, which may be slow to take them.
+const (
+	maxShownBytes     = 128 << 20 // of all users, as long as they take them
+	maxUserShownBytes = 32 << 20
+)
+
 // Bounds of what an answer holds in memory while it is read from the database.
 const (
 	maxHeldBytes = 1 << 20

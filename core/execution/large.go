@@ -74,7 +74,7 @@ func (sub *Subscription) hide(ctx context.Context, head []byte, o *journal.Outpu
 	if sub.hidden.empty() {
 		return nil, nil
 	}
-	release, err := sub.s.budget.take(ctx, sub.header.userID, 2*int(o.Size))
+	release, err := sub.s.budget.Take(ctx, sub.header.userID, 2*int(o.Size))
 	if err != nil {
 		return nil, err
 	}

@@ -9,14 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/patchbay-io/patchbay/core/budget"
 	"github.com/patchbay-io/patchbay/core/execution/journal"
 )
 
 // heldBytes are those of values that are in memory whole for clients.
 func (h *harness) heldBytes() int {
-	h.budget.mu.Lock()
-	defer h.budget.mu.Unlock()
-	return h.budget.held
+	bytes, _ := h.budget.Held()
+	return bytes
 }
 
 // outputEvents are an execution's events with a value, as a user is given them, and each with what it is byte for byte where
@@ -193,7 +193,7 @@ func TestDetailsHoldTheirShare(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	const size = 3 * chunkSize
-	h.budget = newBudget(24*size, 6*size)
+	h.budget = budget.New(24*size, 6*size)
 	inputs := `{"x":"` + strings.Repeat("v", size) + `"}`
 	graph := h.add([]string{`in AgentInput {"name":"x"}`, `e Effect {}`, `out AgentOutput {"name":"y"}`}, []string{"in.result -> e.a", "e.p -> out.value"})
 	of := map[string]string{}
@@ -250,9 +250,7 @@ func TestDetailsHoldTheirShare(t *testing.T) {
 			again := make(chan error)
 			go func() { again <- read(ctx, "u", func() { t.Error("it did not wait") }) }()
 			for waiting := 0; waiting == 0; runtime.Gosched() {
-				h.budget.mu.Lock()
-				waiting = len(h.budget.waiting)
-				h.budget.mu.Unlock()
+				_, waiting = h.budget.Held()
 			}
 			if err := read(t.Context(), "other", func() {}); err != nil {
 				t.Error(err)

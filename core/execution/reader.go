@@ -340,7 +340,7 @@ func (h *history) hold(ctx context.Context, bytes int) (release func(), err erro
 	if bytes <= chunkSize {
 		return func() {}, nil
 	}
-	return h.s.budget.take(ctx, h.user, 2*bytes)
+	return h.s.budget.Take(ctx, h.user, 2*bytes)
 }
 
 // lengthOf is the size of a value, wherever it lies.

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/uptrace/bun"
 
+	"github.com/patchbay-io/patchbay/core/budget"
 	"github.com/patchbay-io/patchbay/core/credential"
 	"github.com/patchbay-io/patchbay/core/graph"
 	"github.com/patchbay-io/patchbay/core/hostservice"
@@ -99,7 +100,7 @@ type Service struct {
 	hub        *hub
 	plans      planCache
 	recent     recent
-	budget     *budget // of what is shown whole
+	budget     *budget.Budget // of what is shown whole
 	partitions partitions
 	// pollEvery is how often the database is asked about an execution that another server runs, in case that nobody tells.
 	pollEvery time.Duration
@@ -125,7 +126,7 @@ func New(c Config) (*Service, error) {
 		c.UserQueue = DefaultQueue
 	}
 	return &Service{
-		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(), budget: newBudget(maxShownBytes, maxUserShownBytes),
+		config: c, db: c.DB, log: c.Logger.Named("execution"), blocks: c.Blocks, runner: c.Runner, hub: newHub(), budget: budget.New(maxShownBytes, maxUserShownBytes),
 		partitions: partitions{c.DB, c.Logger.Named("history"), daysFor(c.Retention)},
 		plans:      planCache{plans: map[planKey]*cachedPlan{}}, pollEvery: 2 * time.Second,
 		alone: make(chan struct{}, c.Concurrency), aloneTime: maxAlone,

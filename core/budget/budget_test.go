@@ -1,4 +1,4 @@
-package execution
+package budget
 
 import (
 	"context"
@@ -9,11 +9,13 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestBudgetIsSharedInTurn(t *testing.T) {
 	t.Parallel()
-	// Each step is a user who takes so many bytes, or with a dash before it the one who held them and gives them back.
+	// Each step is a user who takes so many bytes, or with a dash before it the one who held them and gives them back, or
+	// "later".
 	for name, c := range map[string]struct {
 		steps []string
 		held  string
@@ -28,12 +30,15 @@ func TestBudgetIsSharedInTurn(t *testing.T) {
 		"one that is too large passes as a share": {[]string{"ann 40", "bob 900"}, "ann 40, bob 900"},
 		"but not beside others of its user":       {[]string{"ann 1", "ann 900"}, "ann 1"},
 		"in turn with others of its user":         {[]string{"ann 40", "ann 30", "ann 5", "-ann 40"}, "ann 30, ann 5"},
+		"who holds nothing waits a moment":        {[]string{"ann 40", "bob 40", "eve 30", "later"}, "ann 40, bob 40, eve 30"},
+		"and who holds something for others":      {[]string{"ann 40", "bob 40", "eve 30", "eve 9", "later", "later"}, "ann 40, bob 40, eve 30"},
+		"one of each at a time":                   {[]string{"ann 40", "bob 40", "eve 30", "eve 20", "dan 40", "later", "-eve 30", "later"}, "ann 40, bob 40, dan 40, eve 20"},
 		"who gives up leaves the line":            {[]string{"ann 40", "bob 40", "eve 30", "dan 10", "-eve 30"}, "ann 40, bob 40, dan 10"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBudget(90, 40)
+				b := New(90, 40)
 				var mu sync.Mutex // two may be let in at once
 				held := map[string]bool{}
 				hold := func(step string, holds bool) {
@@ -45,6 +50,11 @@ func TestBudgetIsSharedInTurn(t *testing.T) {
 				}
 				ends := map[string]context.CancelFunc{}
 				for _, step := range c.steps {
+					if step == "later" {
+						time.Sleep(patience)
+						synctest.Wait()
+						continue
+					}
 					if end, ok := ends[strings.TrimPrefix(step, "-")]; ok {
 						end()
 						synctest.Wait()
@@ -54,7 +64,7 @@ func TestBudgetIsSharedInTurn(t *testing.T) {
 					ends[step] = end
 					go func() {
 						user, bytes := parse(step)
-						release, err := b.take(ctx, user, bytes)
+						release, err := b.Take(ctx, user, bytes)
 						if errors.Is(err, context.Canceled) {
 							return
 						}
