@@ -22,7 +22,7 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if wrapped, ok := c.(interface{ Unwrap() net.Conn }); ok {
 		c = wrapped.Unwrap()
 	}
-	return c, buffers, err
+	return &meter{Conn: c, limits: h.limits}, buffers, err
 }
 
 // admit tells whose connection this is, or how it is to be closed.

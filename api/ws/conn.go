@@ -56,7 +56,7 @@ func newConn(h *Handler, socket *websocket.Conn, who auth.Principal) *conn {
 		ctx: ctx, interrupt: interrupt,
 		handler: h, log: h.Logger, limits: &h.Limits, socket: socket, who: who, subs: map[string]*pump{},
 	}
-	c.writer = writer{c: c, net: socket.NetConn()}
+	c.writer = writer{c: c, net: unmetered(socket)}
 	c.queue = newQueue(c.limits.Buffer, c.writer.run)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,7 +156,7 @@ func (c *conn) end(g goodbye) {
 	c.interrupt(errEnded)
 	past := time.Unix(1, 0)
 	_ = c.socket.SetReadDeadline(past) // wakes the reader; an error means that it is awake already
-	_ = c.socket.NetConn().SetWriteDeadline(c.by)
+	_ = c.writer.net.SetWriteDeadline(c.by)
 }
 
 // lost is a connection on which nothing can be written any more.
@@ -284,7 +284,7 @@ func (c *conn) admits() bool {
 // drain waits for the client to close its side: closing with bytes unread would make it lose what we sent last.
 func (c *conn) drain() {
 	by, _ := c.closeBy()
-	socket := c.socket.NetConn()
+	socket := c.writer.net
 	if err := socket.SetReadDeadline(by); err != nil {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -133,6 +134,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // shakeHands makes a request to a connection, or answers it and gives nil.
 func (h *Handler) shakeHands(w http.ResponseWriter, r *http.Request) *conn {
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		problem.Write(w, problem.Field("query", "the query string cannot be read"))
+		return nil
+	}
 	who, refused := h.admit(r)
 	if h.Counted != nil {
 		if err := h.Counted(w, r, who); err != nil {
@@ -140,7 +145,7 @@ func (h *Handler) shakeHands(w http.ResponseWriter, r *http.Request) *conn {
 			return nil
 		}
 	}
-	socket, err := h.upgrader.Upgrade(hijackable{w}, r, w.Header())
+	socket, err := h.upgrader.Upgrade(hijackable{w, &h.Limits}, r, w.Header())
 	if err != nil {
 		return nil // answered by the upgrader
 	}
@@ -204,4 +209,7 @@ func (h *Handler) remove(c *conn) {
 }
 
 // hijackable reaches the connection through whatever wraps the response.
-type hijackable struct{ http.ResponseWriter }
+type hijackable struct {
+	http.ResponseWriter
+	limits *Limits
+}

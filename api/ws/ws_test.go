@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -376,6 +377,20 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// What cannot be read of a query is refused, not overlooked: it may be whose connection this is.
+func TestQueryThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	f := serve(t, DefaultLimits, nil)
+	_, response, err := websocket.DefaultDialer.Dial(f.url+"/ws?user_id=%zz", http.Header{"Authorization": {"Bearer ann"}})
+	if err == nil {
+		t.Fatal("it was accepted")
+	}
+	body, _ := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(body), `"fields":{"query":`) {
+		t.Errorf("%d %s", response.StatusCode, body)
+	}
+}
+
 func TestOrdinaryRequestsGetTheEnvelope(t *testing.T) {
 	t.Parallel()
 	f := serve(t, DefaultLimits, nil)
@@ -556,6 +571,8 @@ func TestAbuse(t *testing.T) {
 	}
 	few := DefaultLimits
 	few.Subscriptions = 3
+	small := tight
+	small.Frame = 1 << 10
 	cases := map[string]struct {
 		limits Limits
 		do     func(c *client)
@@ -572,7 +589,9 @@ func TestAbuse(t *testing.T) {
 				}
 			}
 		}},
-		"size": {DefaultLimits, func(c *client) { c.send(`{"type":"ping","id":"` + strings.Repeat("x", 64<<10) + `"}`) }},
+		"size":               {DefaultLimits, func(c *client) { c.send(`{"type":"ping","id":"` + strings.Repeat("x", 64<<10) + `"}`) }},
+		"parts of a message": {small, func(c *client) { c.flood(0x01, 0x00) }},
+		"pongs":              {small, func(c *client) { c.flood(0x8a, 0x8a) }},
 		"subscriptions": {few, func(c *client) {
 			for i := range 4 {
 				c.send(fmt.Sprintf(`{"type":"subscribe","execution_id":"%d"}`, i))
@@ -586,6 +605,15 @@ func TestAbuse(t *testing.T) {
 			x.do(c)
 			c.expectClose(4009)
 		})
+	}
+}
+
+// flood sends empty frames, one by its first byte and then many of the other, more than messages of any size.
+func (c *client) flood(first, other byte) {
+	c.t.Helper()
+	frames := append([]byte{first, 0x80, 0, 0, 0, 0}, bytes.Repeat([]byte{other, 0x80, 0, 0, 0, 0}, 1<<12)...)
+	if _, err := c.NetConn().Write(frames); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
