@@ -148,9 +148,15 @@ func With(ctx context.Context, p Principal) context.Context { return context.Wit
 
 // From takes the principal out of the context of a request that was authenticated.
 func From(ctx context.Context) Principal {
-	p, ok := ctx.Value(key{}).(Principal)
+	p, ok := Known(ctx)
 	if !ok {
 		panic("auth: the request was not authenticated") // a route without the middleware must not run as nobody
 	}
 	return p
+}
+
+// Known is the principal of a request, unless it is one that anybody may make.
+func Known(ctx context.Context) (Principal, bool) {
+	p, ok := ctx.Value(key{}).(Principal)
+	return p, ok
 }

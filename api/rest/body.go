@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/problem"
 	"github.com/patchbay-io/patchbay/core/block/jsonscan"
 )
@@ -27,12 +28,28 @@ func bodyOf(ctx context.Context) []byte {
 	return b
 }
 
+// smallBody is what a body may have that is read at once. Those of more bytes are bounded together.
+const smallBody = 256 << 10
+
 // withBody reads the body and refuses what is too large, not declared as JSON, or not one JSON document in UTF-8.
 // Generated decoders would take the first document and leave what follows.
-func withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64) (*http.Request, error) {
+//
+// It comes as slowly as its client likes, up to bodyTime, and is held meanwhile: of its user's share.
+func (s *server) withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64) (*http.Request, error) {
 	if r.ContentLength > limit {
 		leaveBody(w, r)
 		return r, problem.TooLarge(limit)
+	}
+	size := r.ContentLength
+	if size < 0 { // it does not say
+		size = limit
+	}
+	if size > smallBody {
+		release, err := s.bodies.Take(r.Context(), holder(r.Context()), int(size))
+		if err != nil {
+			return r, err
+		}
+		defer release()
 	}
 	// Not every writer in tests has deadlines; then there is nothing to bound either.
 	connection := http.NewResponseController(w)
@@ -64,6 +81,14 @@ func withBody(w http.ResponseWriter, r *http.Request, required bool, limit int64
 	r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return r, nil
+}
+
+// holder is whose share the body of a request counts against: its user's, or its address's where that is nobody.
+func holder(ctx context.Context) string {
+	if p, ok := auth.Known(ctx); ok && p.UserID != "" {
+		return p.UserID
+	}
+	return "address " + addressIn(ctx)
 }
 
 // Times that bodies may take to come: one that is read as a whole, one that is read in pieces, and each of its pieces.

@@ -44,7 +44,7 @@ func (s *server) checked(doc *Document, maxBody int64) mux.MiddlewareFunc {
 					return
 				}
 			} else if route.Operation.RequestBody != nil {
-				if r, err = withBody(w, r, route.Operation.RequestBody.Value.Required, maxBody); err != nil {
+				if r, err = s.withBody(w, r, route.Operation.RequestBody.Value.Required, maxBody); err != nil {
 					s.failed(w, r, err)
 					return
 				}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/patchbay-io/patchbay/api/auth"
 	"github.com/patchbay-io/patchbay/api/problem"
+	"github.com/patchbay-io/patchbay/core/budget"
 	"github.com/patchbay-io/patchbay/core/execution"
 )
 
@@ -54,6 +55,7 @@ type API struct {
 	handler http.Handler
 	limited *limited
 	located mux.MiddlewareFunc
+	bodies  *budget.Budget
 	close   context.CancelFunc
 }
 
@@ -74,7 +76,7 @@ func New(c Config) (*API, error) {
 	s := &server{
 		log: c.Logger, library: c.Library, graphs: c.Graphs, executions: c.Executions, files: c.Files, users: c.Users, keys: c.Keys, integrations: c.Integrations, connections: c.Connections, baseURL: strings.TrimRight(c.BaseURL, "/"), origins: c.Origins, logins: c.Logins,
 		store: c.Store, plugins: c.Plugins, storePublic: c.StorePublic, away: c.Away,
-		blocks: &blockList{source: c.Blocks}, closing: closing,
+		blocks: &blockList{source: c.Blocks}, closing: closing, bodies: budget.New(8*int(c.MaxBody), 2*int(c.MaxBody)),
 	}
 
 	router.Handle("/openapi.json", doc).Methods(http.MethodGet)
@@ -99,7 +101,7 @@ func New(c Config) (*API, error) {
 	router.NotFoundHandler = located(s.unmatched(doc, router, c.Authenticate, limited))
 	router.MethodNotAllowedHandler = router.NotFoundHandler
 
-	return &API{handler: leaving(closing, surrounded(router, c.Logger, c.Origins), c.MaxBody), limited: limited, located: located, close: cancel}, nil
+	return &API{handler: leaving(closing, surrounded(router, c.Logger, c.Origins), c.MaxBody), limited: limited, located: located, bodies: s.bodies, close: cancel}, nil
 }
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
@@ -140,6 +142,7 @@ type server struct {
 	storePublic  bool
 	away         func(error) bool
 	closing      context.Context
+	bodies       *budget.Budget // that are on their way
 }
 
 var _ StrictServerInterface = (*server)(nil)
