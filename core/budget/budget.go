@@ -5,15 +5,12 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 )
 
-// Budget bounds the bytes that are held in memory for clients, those of all users together and those of each. Who wants more
-// than is left waits for others, in turn; a user who has used up a share of his own keeps nobody else waiting. What is
-// larger than a share counts as one, so that it passes as soon as its user holds nothing else.
-//
-// All together are bounded as long as clients are not slow: a user who holds nothing waits for others no longer than a
-// moment, or a few who take forever would keep everybody from what is large. Each may then hold a share.
+// Budget bounds the bytes that are held in memory for clients by each user, and what users hold beside one thing each by all
+// of them. Who wants more than is left waits for others, in turn; a user who has used up a share of his own keeps nobody else
+// waiting, and one who holds nothing waits for nobody: a few whose clients take forever would keep everybody from what is
+// large. What is larger than a share counts as one, so that it passes as soon as its user holds nothing else.
 //
 // Nobody may take while he holds something, or two could wait for each other.
 type Budget struct {
@@ -24,9 +21,6 @@ type Budget struct {
 	users   map[string]int // what each holds; nobody who holds nothing
 	waiting []*claim       // oldest first
 }
-
-// patience is how long a user who holds nothing waits for others.
-const patience = time.Second
 
 // claim is somebody who waits for bytes.
 type claim struct {
@@ -51,20 +45,9 @@ func (b *Budget) Take(ctx context.Context, user string, bytes int) (release func
 	select {
 	case <-c.granted:
 		return release, nil
-	default:
-	}
-	late := time.NewTicker(patience)
-	defer late.Stop()
-	for {
-		select {
-		case <-c.granted:
-			return release, nil
-		case <-late.C:
-			b.insist(c)
-		case <-ctx.Done():
-			release()
-			return nil, ctx.Err()
-		}
+	case <-ctx.Done():
+		release()
+		return nil, ctx.Err()
 	}
 }
 
@@ -90,35 +73,21 @@ func (b *Budget) release(c *claim) {
 	b.grant()
 }
 
-// grant lets in who has waited the longest, leaving out those whose users have no more left. The lock is held.
+// grant lets in who may hold what he wants, who has waited the longest first. The lock is held.
 func (b *Budget) grant() {
 	full := false
 	b.waiting = slices.DeleteFunc(b.waiting, func(c *claim) bool {
-		if full || b.users[c.user]+c.bytes > b.share {
-			return false
+		if holds := b.users[c.user]; holds > 0 {
+			if full || holds+c.bytes > b.share {
+				return false
+			}
+			if full = b.held+c.bytes > b.total; full { // those behind it wait too, or a large one would wait for ever
+				return false
+			}
 		}
-		if full = b.held+c.bytes > b.total; full { // those behind it wait too, or a large one would wait for ever
-			return false
-		}
-		b.give(c)
+		b.held += c.bytes
+		b.users[c.user] += c.bytes
+		close(c.granted)
 		return true
 	})
-}
-
-// insist lets in who has waited long enough for others, if his user holds nothing.
-func (b *Budget) insist(c *claim) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	first := slices.IndexFunc(b.waiting, func(other *claim) bool { return other.user == c.user })
-	if first >= 0 && b.waiting[first] == c && b.users[c.user] == 0 {
-		b.waiting = slices.Delete(b.waiting, first, first+1)
-		b.give(c)
-		b.grant() // those behind it may be small
-	}
-}
-
-func (b *Budget) give(c *claim) {
-	b.held += c.bytes
-	b.users[c.user] += c.bytes
-	close(c.granted)
 }

@@ -21,7 +21,7 @@ const (
 
 // Bounds of the values over a chunk in size that are in memory whole for clients, which may be slow to take them.
 const (
-	maxShownBytes     = 128 << 20 // of all users, as long as they take them
+	maxShownBytes     = 128 << 20 // of all users, for more than one at a time
 	maxUserShownBytes = 32 << 20
 )
 
