@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"testing"
+
+	"github.com/patchbay-io/patchbay/core/execution"
 )
 
 // event is one of an execution's story.
@@ -42,13 +44,33 @@ func (w *world) story(t *testing.T, c *client, id string, after int64) []event {
 			t.Fatal(err)
 		}
 		var e event
-		if err := json.Unmarshal(next.Payload, &e); err != nil {
-			t.Fatalf("%v in %s", err, next.Payload)
+		text := payload(ctx, t, next)
+		if err := json.Unmarshal(text, &e); err != nil {
+			t.Fatalf("%v in %s", err, text)
 		}
 		if e.Seq != next.Seq || next.Last != (e.Type == "execution.completed" || e.Type == "execution.failed") {
-			t.Errorf("event %d, last %t: %s", next.Seq, next.Last, next.Payload)
+			t.Errorf("event %d, last %t: %s", next.Seq, next.Last, text)
 		}
 		events = append(events, e)
+	}
+}
+
+// payload is what a client is sent of an event.
+func payload(ctx context.Context, t *testing.T, e execution.Event) (text []byte) {
+	t.Helper()
+	if e.Large == nil {
+		return e.Payload
+	}
+	defer e.Large.Close()
+	for {
+		piece, err := e.Large.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return text
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, piece...)
 	}
 }
 
