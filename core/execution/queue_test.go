@@ -485,6 +485,22 @@ func (h *harness) drained() *generation {
 	return g
 }
 
+// askNow asks for an execution that must not be left in the database.
+func (h *harness) askNow(gen *generation, user, graph string) string {
+	h.t.Helper()
+	arrivals := func() uint64 {
+		gen.mu.Lock()
+		defer gen.mu.Unlock()
+		return gen.arrivals
+	}
+	before := arrivals()
+	id := h.ask(user, graph, 0)
+	if arrivals() > before {
+		h.t.Error("it is left in the database")
+	}
+	return id
+}
+
 // However much may be left in the database, a spare seat is for who comes new.
 func TestWhoComesNewHasASpareSeat(t *testing.T) {
 	t.Parallel()
@@ -496,15 +512,8 @@ func TestWhoComesNewHasASpareSeat(t *testing.T) {
 	h.expectBegins("n")
 	gen.mu.Lock()
 	gen.hungry = true
-	before := gen.arrivals
 	gen.mu.Unlock()
-	second := h.ask("v", n, 0)
-	gen.mu.Lock()
-	left := gen.arrivals > before
-	gen.mu.Unlock()
-	if left {
-		t.Error("it is left in the database")
-	}
+	second := h.askNow(gen, "v", n)
 	h.expectBegins("n")
 	release()
 	h.over("u", first)
@@ -519,15 +528,8 @@ func TestHangingClaimHoldsNobodyUp(t *testing.T) {
 	release := h.runner.holdNode("n") // its end would let the server claim again
 	gen.mu.Lock()
 	gen.hungry, gen.claims.busy, gen.claims.at = true, true, time.Now().Add(-claimHolds)
-	before := gen.arrivals
 	gen.mu.Unlock()
-	id := h.ask("u", h.one("n"), 0)
-	gen.mu.Lock()
-	left := gen.arrivals > before
-	gen.mu.Unlock()
-	if left {
-		t.Error("it is left in the database")
-	}
+	id := h.askNow(gen, "u", h.one("n"))
 	h.expectBegins("n")
 	release()
 	h.over("u", id)
