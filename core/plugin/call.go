@@ -31,25 +31,31 @@ const maxCalling = 64 << 20
 
 // calls are those of one run. All of them are over when end returns.
 type calls struct {
-	ctx    context.Context
-	cancel context.CancelFunc
+	within context.Context // the run's
 	going  sync.WaitGroup
 
-	// Guarded by the run's lock.
-	last  uint64
-	open  int
-	ended bool
+	// Guarded by the run's lock; ctx stays as it is once there is a call.
+	ctx    context.Context // made for the first call
+	cancel context.CancelFunc
+	last   uint64
+	open   int
+	ended  bool
 }
 
 // begin lets the run make calls until ctx, the session or the run ends.
 func (r *run) begin(ctx context.Context) (end func()) {
-	r.calls.ctx, r.calls.cancel = r.session.beside(ctx)
+	r.mu.Lock()
+	r.calls.within = ctx
+	r.mu.Unlock()
 	return func() {
 		r.mu.Lock()
 		r.calls.ended = true
+		cancel := r.calls.cancel
 		r.mu.Unlock()
-		r.calls.cancel()
-		r.calls.going.Wait()
+		if cancel != nil {
+			cancel()
+			r.calls.going.Wait()
+		}
 	}
 }
 
@@ -79,6 +85,9 @@ func (r *run) call(c *proto.Call, size int) error {
 		}
 		r.session.calling.give(size)
 		return nil
+	}
+	if r.calls.ctx == nil {
+		r.calls.ctx, r.calls.cancel = r.session.beside(r.calls.within)
 	}
 	r.calls.open++
 	r.calls.going.Go(func() { r.answer(c, size) })

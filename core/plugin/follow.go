@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/patchbay-io/patchbay/core/block"
 	"github.com/patchbay-io/patchbay/sdk/proto"
@@ -114,7 +115,7 @@ func (r *run) logFields() []any {
 }
 
 // take makes the run that of spec, if it is what spec asks for and still goes on.
-func (b *Begun) take(s *session, of *block.Block, spec *Run) *run {
+func (b *Begun) take(ctx context.Context, s *session, of *block.Block, spec *Run) *run {
 	r := b.run
 	if r.session != s || b.block != spec.Block || !bytes.Equal(b.input, spec.Input) {
 		return nil
@@ -124,6 +125,6 @@ func (b *Begun) take(s *session, of *block.Block, spec *Run) *run {
 	if r.dropped || r.over && (r.retry || r.result.Crashed != nil) {
 		return nil
 	}
-	r.spec, r.block = spec, of
+	r.spec, r.block, r.calls.within = spec, of, ctx // the plugin may call at once
 	return r
 }

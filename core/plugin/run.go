@@ -210,7 +210,7 @@ func (s *session) run(ctx context.Context, b *block.Block, spec *Run) (result Re
 	}
 	defer s.leave()
 	if spec.Begun != nil {
-		if r := spec.Begun.take(s, b, spec); r != nil {
+		if r := spec.Begun.take(ctx, s, b, spec); r != nil {
 			defer r.begin(ctx)()
 			return r.settle(r.follow(ctx))
 		}
