@@ -181,15 +181,21 @@ func (a *attempt) refused(err error) any {
 
 func (a *attempt) context() *proto.RunContext {
 	c := contextOf(a.c.run, a.c.exec.plan().node.ID, a.c.exec.id, a.t.timezone)
-	c.Attempt, c.IdempotencyKey = a.c.attempt, a.c.exec.idempotencyKey()
+	c.Attempt = a.c.attempt
+	if taken := a.c.exec.take.GetIdempotencyKey(); taken != "" {
+		c.IdempotencyKey = taken
+	}
 	return c
 }
 
 // contextOf is what the first attempt of a node execution may know.
 func contextOf(r *run, nodeID string, nodeExec uint32, timezone string) *proto.RunContext {
-	id := nodeExecutionID(r.id, nodeExec)
+	id, root := nodeExecutionID(r.name, nodeExec), r.name
+	if r.root != r.id {
+		root = r.root.String()
+	}
 	return &proto.RunContext{
-		UserId: r.userID, GraphId: r.plan.Graph.ID, GraphVersion: uint32(r.plan.Graph.Version), ExecutionId: r.id.String(), RootExecutionId: r.root.String(),
+		UserId: r.userID, GraphId: r.plan.Graph.ID, GraphVersion: uint32(r.plan.Graph.Version), ExecutionId: r.name, RootExecutionId: root,
 		NodeId: nodeID, NodeExecutionId: id, Attempt: 1, IdempotencyKey: id, Timezone: timezone,
 	}
 }

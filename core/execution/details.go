@@ -142,11 +142,11 @@ func (h *history) nodes(ctx context.Context, offset, limit int) iter.Seq2[*NodeE
 				yield(nil, err)
 				return
 			}
-			for i := range some {
-				if !h.show(ctx, &some[i], yield) {
+			for i, n := range some {
+				if !h.show(ctx, n, yield) {
 					return
 				}
-				some[i] = NodeExecution{} // its values may be large
+				some[i] = nil // its values may be large
 			}
 			offset = read
 		}
@@ -166,30 +166,33 @@ func (h *history) show(ctx context.Context, n *NodeExecution, yield func(*NodeEx
 
 // someNodes reads node executions behind one number and up to another, as many as may be held in memory; read is the
 // last of them. Segments bring them in any order, so those with the highest numbers give way when it becomes too much.
-func (h *history) someNodes(ctx context.Context, after, last int) (nodes []NodeExecution, read int, err error) {
-	found := map[int]*NodeExecution{}
-	sizes := map[int]int{}
-	size := 0
+func (h *history) someNodes(ctx context.Context, after, last int) (nodes []*NodeExecution, read int, err error) {
+	found, sizes := make([]*NodeExecution, last-after), make([]int, last-after) // by their numbers, from after on
+	some, size := 0, 0
 	read = last
 	err = h.read(ctx, selection{
 		where: `page BETWEEN ? AND ?`, args: []any{pageOf(uint32(after + 1)), pageOf(uint32(last))}, order: "page, pos",
 		match: func(w *storedRow) bool { return int(w.nodeExec) > after && int(w.nodeExec) <= read },
 	}, func(w storedRow) error {
-		number := int(w.nodeExec)
-		n := found[number]
+		at := int(w.nodeExec) - after - 1
+		n := found[at]
 		if n == nil {
-			begun := h.nodeOf(w.nodeExec, int(w.step.Node))
-			n = &begun
+			n = h.nodeOf(w.nodeExec, int(w.step.Node))
 			n.inputs = w.step.Inputs
-			found[number] = n
+			found[at] = n
+			some++
 		}
 		n.add(w)
 		h.known[w.nodeExec] = append(h.known[w.nodeExec], w.step.Outputs...)
-		sizes[number] += sizeOf(w.step)
+		sizes[at] += sizeOf(w.step)
 		size += sizeOf(w.step)
 		for size > maxHeldBytes && read > after+1 {
-			size -= sizes[read]
-			delete(found, read)
+			at := read - after - 1
+			if found[at] != nil {
+				some--
+			}
+			size -= sizes[at]
+			found[at], sizes[at] = nil, 0
 			delete(h.known, uint32(read))
 			read--
 		}
@@ -198,14 +201,16 @@ func (h *history) someNodes(ctx context.Context, after, last int) (nodes []NodeE
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(found) == 0 && h.run == nil {
+	if some == 0 && h.run == nil {
 		return nil, 0, fmt.Errorf("%w: its node executions are gone", errUnreadable)
 	}
-	for number := after + 1; number <= read; number++ {
-		if n := found[number]; n != nil {
-			nodes = append(nodes, *n)
-		} else if n := h.active(uint32(number)); n != nil {
-			nodes = append(nodes, *n)
+	nodes = found[:0]
+	for i, n := range found[:read-after] {
+		if n == nil {
+			n = h.active(uint32(after + 1 + i))
+		}
+		if n != nil {
+			nodes = append(nodes, n)
 		}
 	}
 	return nodes, read, nil
@@ -225,7 +230,7 @@ func (h *history) active(number uint32) *NodeExecution {
 		at := e.startedAt
 		n.StartedAt = &at
 	}
-	return &n
+	return n
 }
 
 // outputRow is a row of an output node; without its value when that would be held for too long.

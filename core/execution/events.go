@@ -46,7 +46,7 @@ func expand(r *row, hidden *mask) []Event {
 	if r.nodeExec != 0 {
 		node := func(f *frame) {
 			f.text("node_id", r.run.plan.nodes[s.Node].node.ID)
-			f.text("node_execution_id", nodeExecutionID(r.run.id, r.nodeExec))
+			f.text("node_execution_id", nodeExecutionID(r.run.name, r.nodeExec))
 			if s.TakenOver {
 				f.raw("taken_over", json.RawMessage("true"))
 			}
@@ -90,7 +90,7 @@ func expand(r *row, hidden *mask) []Event {
 		if start := m.GetStart(); start != nil {
 			add(false, "node.started", func(f *frame) {
 				f.text("node_id", r.run.plan.nodes[start.Node].node.ID)
-				f.text("node_execution_id", nodeExecutionID(r.run.id, start.Target))
+				f.text("node_execution_id", nodeExecutionID(r.run.name, start.Target))
 			})
 		}
 	}
@@ -183,6 +183,6 @@ func (f *frame) bytes() json.RawMessage {
 	return f.b.Bytes()
 }
 
-func nodeExecutionID(execution uuid.UUID, n uint32) string {
-	return execution.String() + "." + strconv.FormatUint(uint64(n), 10)
+func nodeExecutionID(execution string, n uint32) string {
+	return execution + "." + strconv.FormatUint(uint64(n), 10)
 }

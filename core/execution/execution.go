@@ -77,9 +77,10 @@ type NodeExecution struct {
 	// Stats are what the block has counted, such as the tokens of a model.
 	Stats map[string]int64
 
-	number uint32
-	node   int
-	inputs []*journal.Input
+	number    uint32
+	node      int
+	inputs    []*journal.Input
+	assembled json.RawMessage // storedRow.input
 }
 
 // PinValues are the values of one output pin or of one named output, in order.

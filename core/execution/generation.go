@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -313,11 +314,10 @@ func (g *generation) child(ctx context.Context, c command, inputs json.RawMessag
 	if ev.picks, problems, ev.err = g.pick(ctx, c.run.userID, child, c.run.given()); ev.err != nil {
 		return ev
 	}
-	if err := graph.ValidateForRun(child, g.blocks, inputs, problems); err != nil {
-		ev.err = fmt.Errorf("the nested agent cannot run: %w", err)
-		return ev
-	}
-	if ev.plan, ev.err = g.plan(ctx, child); ev.err != nil {
+	if ev.plan, ev.err = g.plan(ctx, child, inputs, problems); ev.err != nil {
+		if _, invalid := errors.AsType[*graph.Invalid](ev.err); invalid {
+			ev.err = fmt.Errorf("the nested agent cannot run: %w", ev.err)
+		}
 		return ev
 	}
 	if ev.starting, ev.err = startingNodes(ev.plan, inputs); ev.err != nil {

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -38,8 +39,9 @@ type cachedPlan struct {
 	needed time.Time               // until when it is kept in the database, by the wall clock
 }
 
-// plan is what an execution of g that is accepted now runs by. It is stored when it returns.
-func (s *Service) plan(ctx context.Context, g *graph.Graph) (*Plan, error) {
+// plan is what an execution of g that is accepted now runs by, unless it could not run: then it answers *graph.Invalid. It
+// is stored when it returns. problems are those with the credentials that were found, by node and pin.
+func (s *Service) plan(ctx context.Context, g *graph.Graph, inputs json.RawMessage, problems map[string]map[string]string) (*Plan, error) {
 	key := planKey{graph: g.ID, version: g.Version}
 	if len(g.Masks) > 0 {
 		key.id = sha256.Sum256(g.Masks)
@@ -49,6 +51,13 @@ func (s *Service) plan(ctx context.Context, g *graph.Graph) (*Plan, error) {
 	s.plans.mu.Unlock()
 	now := time.Now().Round(0) // without the monotonic clock, which stands still while the machine sleeps
 	current := c != nil && c.current(s.blocks)
+	validate := graph.ValidateForRun
+	if current && len(g.SubGraphs) == 0 { // a plan is made of what is valid
+		validate = graph.ValidateStart
+	}
+	if err := validate(g, s.blocks, inputs, problems); err != nil {
+		return nil, err
+	}
 	if current && now.Before(c.needed.Add(-planNeeded/2)) {
 		return c.plan, nil
 	}

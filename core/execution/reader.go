@@ -119,6 +119,7 @@ func (s *Service) liveStats(ctx context.Context, running []*Execution) error {
 type history struct {
 	s            *Service
 	id           uuid.UUID
+	name         string // the id's text
 	user         string
 	inputs       json.RawMessage // empty where they are large
 	inputBytes   int
@@ -136,7 +137,7 @@ type history struct {
 
 // history reads it of an execution, by its story where there is one.
 func (s *Service) history(ctx context.Context, x *Execution, t *told) (*history, error) {
-	h := &history{s: s, id: uuid.MustParse(x.ID), user: x.UserID, inputs: x.inputs, inputBytes: x.inputBytes, total: x.Stats.TotalNodes, known: map[uint32][]*journal.Output{}}
+	h := &history{s: s, id: uuid.MustParse(x.ID), name: x.ID, user: x.UserID, inputs: x.inputs, inputBytes: x.inputBytes, total: x.Stats.TotalNodes, known: map[uint32][]*journal.Output{}}
 	var err error
 	if h.told = t; t != nil {
 		h.plan = t.execution.plan
@@ -194,8 +195,8 @@ func (h *history) read(ctx context.Context, sel selection, use func(storedRow) e
 		})
 	}
 	for i := range h.told.rows {
-		if w := h.told.rows[i]; sel.match(&w) {
-			if err := use(w); err != nil {
+		if w := &h.told.rows[i]; sel.match(w) {
+			if err := use(*w); err != nil {
 				return err
 			}
 		}
@@ -209,15 +210,15 @@ func (h *history) setWaiting(list []*journal.Waiting) {
 	}
 }
 
-func (h *history) nodeOf(number uint32, node int) NodeExecution {
+func (h *history) nodeOf(number uint32, node int) *NodeExecution {
 	n := h.plan.nodes[node].node
-	return NodeExecution{ID: nodeExecutionID(h.id, number), NodeID: n.ID, BlockID: n.BlockID, Status: Running, number: number, node: node}
+	return &NodeExecution{ID: nodeExecutionID(h.name, number), NodeID: n.ID, BlockID: n.BlockID, Status: Running, number: number, node: node}
 }
 
 // add takes what one row says.
 func (n *NodeExecution) add(w storedRow) {
 	s := w.step
-	n.Status, n.Attempt = w.status, int(s.Attempt)
+	n.Status, n.Attempt, n.assembled = w.status, int(s.Attempt), w.input
 	if s.StartedAt != 0 {
 		at := time.UnixMicro(s.StartedAt).UTC()
 		n.StartedAt = &at
@@ -269,6 +270,10 @@ func (h *history) fill(ctx context.Context, n *NodeExecution, sources []*journal
 			return err
 		}
 		n.Outputs = appendValue(n.Outputs, o.Pin, h.hidden.value(v))
+	}
+	if n.assembled != nil && h.hidden == nil {
+		n.Input = n.assembled
+		return nil
 	}
 	data := make([]graph.PinValue, 0, len(n.inputs))
 	for i, in := range n.inputs {

@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"encoding/json"
 	"sync"
 	"time"
 )
@@ -24,11 +25,17 @@ type told struct {
 
 // add takes a row, unless the story becomes too long to keep.
 func (t *told) add(w *row) bool {
-	t.bytes += sizeOf(w.step) + 200
+	var input json.RawMessage
+	if w.exec != nil {
+		input = w.exec.input
+	}
+	t.bytes += sizeOf(w.step) + len(input) + 200
 	if len(t.rows) >= maxToldRows || t.bytes > maxToldBytes {
 		return false
 	}
-	t.rows = append(t.rows, storedRow{pos: w.pos, seq: w.seq, events: w.events, kind: w.kind, nodeExec: w.nodeExec, status: w.status, isOutput: w.isOutput, at: w.at, step: w.step})
+	t.rows = append(t.rows, storedRow{
+		pos: w.pos, seq: w.seq, events: w.events, kind: w.kind, nodeExec: w.nodeExec, status: w.status, isOutput: w.isOutput, at: w.at, step: w.step, input: input,
+	})
 	return true
 }
 

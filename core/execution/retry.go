@@ -116,10 +116,10 @@ func (e *nodeExec) takesOver() bool {
 
 // idempotencyKey is what a block passes on, so that its repetition is known as one.
 func (e *nodeExec) idempotencyKey() string {
-	if e.take != nil && e.take.IdempotencyKey != "" {
-		return e.take.IdempotencyKey
+	if taken := e.take.GetIdempotencyKey(); taken != "" {
+		return taken
 	}
-	return nodeExecutionID(e.run.id, e.id)
+	return nodeExecutionID(e.run.name, e.id)
 }
 
 // childRetry is what the execution of a nested agent retries, or nil.

@@ -165,7 +165,7 @@ func (w *world) checkKeys(first *world) {
 	cut := map[string]bool{}
 	first.replay(func(*nodeExec, string) {}, func(e *nodeExec, _ string, s storedRow) {
 		if s.status == Terminated && e.attempt > 0 || s.step.CutOff {
-			cut[nodeExecutionID(first.root, e.id)] = true
+			cut[nodeExecutionID(first.root.String(), e.id)] = true
 		}
 	})
 	used := map[string]bool{}
@@ -175,7 +175,7 @@ func (w *world) checkKeys(first *world) {
 			w.t.Fatalf("two have the idempotency key %s", key)
 		}
 		used[key] = true
-		if key != nodeExecutionID(w.root, e.id) && !cut[key] {
+		if key != nodeExecutionID(w.root.String(), e.id) && !cut[key] {
 			w.t.Fatalf("%d has the key %s of one that was not cut off", e.id, key)
 		}
 	}, func(*nodeExec, string, storedRow) {})

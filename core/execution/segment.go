@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -149,6 +150,8 @@ type storedRow struct {
 	at       time.Time
 	step     *journal.Step
 	segment  int // pos of the segment that it lies in
+	// input is that of the node execution, of a row that this process has made; nil: it must be assembled.
+	input json.RawMessage
 }
 
 // maxBody bounds what a body may unpack to: a row may carry many values of up to 8 KiB.

@@ -320,10 +320,7 @@ func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r R
 	if err != nil {
 		return nil, err
 	}
-	if err := graph.ValidateForRun(g, s.blocks, r.Inputs, problems); err != nil {
-		return nil, err
-	}
-	p, err := s.plan(ctx, g)
+	p, err := s.plan(ctx, g, r.Inputs, problems)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 // run is the state of one execution.
 type run struct {
 	id, root   uuid.UUID
+	name       string // the id's text
 	parent     *run
 	parentExec *nodeExec // the nested-agent node that this execution stands behind
 	depth      int
@@ -157,7 +158,7 @@ var nullValue = &value{raw: json.RawMessage("null")}
 
 func newRun(id uuid.UUID, userID string, p *Plan, inputs json.RawMessage, credentials *picks) *run {
 	return &run{
-		id: id, root: id, userID: userID, plan: p.with(credentials), inputs: inputs, picks: credentials,
+		id: id, root: id, name: id.String(), userID: userID, plan: p.with(credentials), inputs: inputs, picks: credentials,
 		nodes: make([]nodeState, len(p.nodes)), places: map[uint32]*nodeExec{}, execs: map[uint32]*nodeExec{},
 	}
 }

@@ -51,9 +51,19 @@ func runInput(n *Node, inputs json.RawMessage) (json.RawMessage, bool) {
 // ValidateForRun checks a graph, its sub-graphs and the inputs of a run as executing demands (execution.md 3.2, 3.4).
 // All errors come at once, as an *Invalid; credentials are those that the caller has found, by node and pin.
 func ValidateForRun(g *Graph, blocks Blocks, inputs json.RawMessage, credentials map[string]map[string]string) error {
-	const what = "Graph validation failed"
 	r := report{}
 	validateTree(g, blocks, &r, true)
+	return r.start(g, blocks, inputs, credentials)
+}
+
+// ValidateStart is ValidateForRun for a graph without sub-graphs that it has found valid with the same blocks: what is left
+// is what another run may bring.
+func ValidateStart(g *Graph, blocks Blocks, inputs json.RawMessage, credentials map[string]map[string]string) error {
+	return (&report{}).start(g, blocks, inputs, credentials)
+}
+
+// start ends the report with what a run brings.
+func (r *report) start(g *Graph, blocks Blocks, inputs json.RawMessage, credentials map[string]map[string]string) error {
 	for _, m := range append(r.missing, g.unbound...) {
 		r.add(m.NodeID, m.Pin, "%s", m.Message)
 	}
@@ -62,12 +72,12 @@ func ValidateForRun(g *Graph, blocks Blocks, inputs json.RawMessage, credentials
 			r.add(node, pin, "%s", message)
 		}
 	}
-	fields := validateInputs(g, blocks, inputs, &r)
+	fields := validateInputs(g, blocks, inputs, r)
 	starts := Starting(g, blocks, inputs)
 	for _, s := range starts {
-		validateStart(g, s, blocks, &r)
+		validateStart(g, s, blocks, r)
 	}
-	err := r.err(what)
+	err := r.err("Graph validation failed")
 	switch {
 	case err == nil && len(starts) == 0:
 		err = &Invalid{Message: "nothing to start with: the graph needs an input node or a node that no link leads to"}
