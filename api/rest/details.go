@@ -153,6 +153,9 @@ func (j *jsonWriter) nodeExecution(n *execution.NodeExecution) {
 		j.plugin(n)
 		j.key("stats")
 		j.object(func() {
+			if len(n.Stats) == 0 {
+				return
+			}
 			for _, name := range slices.Sorted(maps.Keys(n.Stats)) {
 				j.key(name)
 				j.int(int(n.Stats[name]))

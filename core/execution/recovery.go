@@ -279,8 +279,8 @@ func (g *generation) giveUp(root uuid.UUID, cause error) {
 	ctx, cancel := context.WithTimeout(g.ctx, 10*time.Second)
 	defer cancel()
 	message := "internal error: the execution could not go on"
-	end := openSegment{segment: &segment{}}
-	end.add(&row{kind: rowEnd, status: Failed, events: 1, at: time.Now()}, &journal.Step{Error: message})
+	end := openSegment{}
+	end.add(&journal.Row{}, &row{kind: rowEnd, status: Failed, events: 1, at: time.Now()}, &journal.Step{Error: message})
 	err := end.pack()
 	if err == nil {
 		_, err = g.db.ExecContext(ctx, `

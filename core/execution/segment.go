@@ -52,7 +52,7 @@ const (
 
 // open is a segment that may take more rows.
 type openSegment struct {
-	*segment
+	segment
 	rows  []*journal.Row
 	bytes int
 	paged bool // a row of a node execution has decided on the page
@@ -60,30 +60,47 @@ type openSegment struct {
 
 // segments gathers rows, those of each execution in their order. Rows of several executions may alternate.
 func segments(rows []*row, steps []*journal.Step) ([]segment, error) {
-	var all []*openSegment
-	last := map[uuid.UUID]*openSegment{}
+	all, stored := make([]openSegment, 0, 1), make([]journal.Row, len(rows))
+	var last map[uuid.UUID]int // only where there are several executions
 	for i, w := range rows {
-		s := last[w.run.id]
-		size := sizeOf(steps[i])
-		if s == nil || len(s.rows) >= maxSegmentRows || s.bytes+size > maxSegmentBytes || w.nodeExec != 0 && s.paged && s.page != pageOf(w.nodeExec) {
-			s = &openSegment{segment: &segment{execution: w.run.id}}
-			last[w.run.id] = s
-			all = append(all, s)
+		at := len(all) - 1
+		if at >= 0 && all[at].execution != w.run.id {
+			if last == nil {
+				last = map[uuid.UUID]int{all[at].execution: at}
+			}
+			var known bool
+			if at, known = last[w.run.id]; !known {
+				at = -1
+			}
 		}
-		s.add(w, steps[i])
-		s.bytes += size
+		size := sizeOf(steps[i])
+		if at < 0 || !all[at].takes(w, size) {
+			at = len(all)
+			all = append(all, openSegment{segment: segment{execution: w.run.id}, rows: make([]*journal.Row, 0, min(len(rows)-i, 16))})
+			if last != nil {
+				last[w.run.id] = at
+			}
+		}
+		all[at].add(&stored[i], w, steps[i])
+		all[at].bytes += size
 	}
 	list := make([]segment, len(all))
-	for i, s := range all {
-		if err := s.pack(); err != nil {
+	for i := range all {
+		if err := all[i].pack(); err != nil {
 			return nil, err
 		}
-		list[i] = *s.segment
+		list[i] = all[i].segment
 	}
 	return list, nil
 }
 
-func (s *openSegment) add(w *row, step *journal.Step) {
+// takes says that another row belongs into the segment.
+func (s *openSegment) takes(w *row, size int) bool {
+	return len(s.rows) < maxSegmentRows && s.bytes+size <= maxSegmentBytes && (w.nodeExec == 0 || !s.paged || s.page == pageOf(w.nodeExec))
+}
+
+// add takes a row, whose stored form it makes in place.
+func (s *openSegment) add(place *journal.Row, w *row, step *journal.Step) {
 	s.pos, s.seq = w.pos, w.seq
 	if w.nodeExec != 0 {
 		s.page, s.paged = pageOf(w.nodeExec), true
@@ -102,10 +119,9 @@ func (s *openSegment) add(w *row, step *journal.Step) {
 			s.failed++
 		}
 	}
-	s.rows = append(s.rows, &journal.Row{
-		Kind: uint32(w.kind), NodeExecution: w.nodeExec, Status: uint32(w.status.number()), IsOutput: w.isOutput,
-		At: w.at.Round(time.Microsecond).UnixMicro(), Events: uint32(w.events), Step: step,
-	})
+	place.Kind, place.NodeExecution, place.Status, place.IsOutput = uint32(w.kind), w.nodeExec, uint32(w.status.number()), w.isOutput
+	place.At, place.Events, place.Step = w.at.Round(time.Microsecond).UnixMicro(), uint32(w.events), step
+	s.rows = append(s.rows, place)
 }
 
 // scratch is memory that bodies are made in. What stays of it is a copy of the right size.

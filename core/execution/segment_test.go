@@ -110,8 +110,8 @@ func TestPassedOnValuesArePacked(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	s := openSegment{segment: &segment{}}
-	s.add(&row{kind: rowEnd, status: Failed, events: 1, at: time.Now()}, &journal.Step{Error: strings.Repeat("why ", 400)})
+	s := openSegment{}
+	s.add(&journal.Row{}, &row{kind: rowEnd, status: Failed, events: 1, at: time.Now()}, &journal.Step{Error: strings.Repeat("why ", 400)})
 	if err := s.pack(); err != nil {
 		f.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,7 +26,7 @@ type state struct {
 // may change it at any moment. So those who come while the database is being asked wait for the next question, which is
 // one for all of them: what they are told was read after they had asked.
 type stateReader struct {
-	statement *postgres.Statement
+	one, several *postgres.Statement
 
 	mu     sync.Mutex
 	asking bool
@@ -48,14 +49,16 @@ type ownedGraph struct {
 
 const stateTimeout = 10 * time.Second
 
-// findStates looks each graph up by its key, whatever the planner thinks of the table.
+// findState and findStates look graphs up by their keys, whatever the planner thinks of the table.
+const findState = `SELECT active_version, latest_version, created_at FROM graph WHERE id = $1::uuid AND user_id = $2`
+
 const findStates = `
 	SELECT asked.id, asked.user_id, g.active_version, g.latest_version, g.created_at
 	FROM json_to_recordset($1::json) AS asked (id uuid, user_id text), LATERAL (
 		SELECT active_version, latest_version, created_at FROM graph WHERE id = asked.id AND user_id = asked.user_id OFFSET 0) g`
 
 func newStateReader(db *bun.DB) *stateReader {
-	return &stateReader{statement: postgres.NewStatement(db, findStates)}
+	return &stateReader{one: postgres.NewStatement(db, findState), several: postgres.NewStatement(db, findStates)}
 }
 
 // state is that of the user's graph, whose id must be a UUID in its usual form.
@@ -111,12 +114,22 @@ func (r *stateReader) ask(ctx context.Context, q *stateQuestion) {
 }
 
 func (r *stateReader) read(ctx context.Context, graphs []ownedGraph) (map[ownedGraph]state, error) {
+	if len(graphs) == 1 { // mostly, and it costs the database half
+		var s state
+		switch err := r.one.Row(ctx, []any{graphs[0].ID, graphs[0].User}, &s.active, &s.latest, &s.createdAt); {
+		case errors.Is(err, sql.ErrNoRows):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		return map[ownedGraph]state{graphs[0]: s}, nil
+	}
 	asked, err := json.Marshal(graphs)
 	if err != nil {
 		return nil, err
 	}
 	found := make(map[ownedGraph]state, len(graphs))
-	err = r.statement.Rows(ctx, []any{string(asked)}, func(rows *sql.Rows) error {
+	err = r.several.Rows(ctx, []any{string(asked)}, func(rows *sql.Rows) error {
 		var g ownedGraph
 		var s state
 		if err := rows.Scan(&g.ID, &g.User, &s.active, &s.latest, &s.createdAt); err != nil {

@@ -12,7 +12,7 @@ const heapAimedAt = 176 << 20
 // long, and the default spends a fifth of its time on collecting. What the environment says wins.
 func tuneCollector() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(800)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(heapAimedAt)
