@@ -3,6 +3,7 @@ package execution
 import (
 	"bytes"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,12 +18,14 @@ import (
 // primary keys of lease and execution, whatever the sizes of tables and arrays. Most batches of few executions change none
 // of them, and the table with its indexes is most of what a statement must open: those go without it.
 const (
-	stepsStatement    = leasePart + journalPart + batchEnd
-	statesStatement   = leasePart + journalPart + statesPart + batchEnd
-	byOthersStatement = leasePart + journalPart + statesPart + byOthersPart + batchEnd
+	stepsStatement    = "WITH" + leasePart + leaseHeld + journalPart + batchEnd
+	statesStatement   = "WITH" + leasePart + leaseHeld + journalPart + statesPart + batchEnd
+	presumedStatement = "WITH" + presumedPart + leasePart + presumedHold + leaseHeld + journalPart + statesPart + presumedEnd
+	byOthersStatement = "WITH" + presumedPart + leasePart + presumedHold + leaseHeld + journalPart + statesPart + byOthersPart + presumedEnd
 
-	leasePart = `WITH
-l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1 RETURNING 1)`
+	leasePart = `
+l AS (UPDATE lease SET batch = $2, until = now() + $4 * interval '1 millisecond' WHERE server_id = $1::uuid AND epoch = $3 AND batch = $2 - 1`
+	leaseHeld   = ` RETURNING 1)`
 	journalPart = `,
 j AS (INSERT INTO journal (execution_id, pos, seq, page, queued, completed, failed, is_output, body)
 	SELECT v.execution_id, v.pos, v.seq, v.page, v.queued, v.completed, v.failed, v.is_output, substring($6::bytea FROM v.first FOR v.length)
@@ -38,6 +41,13 @@ c AS (INSERT INTO execution_delta (user_id, graph_id, nested, day, status, n)
 o AS (INSERT INTO execution_by_other (execution_id, graph_id)
 	SELECT v.id, v.graph_id FROM l, unnest($7::batch_execution[]) AS v WHERE v.by_other)`
 	batchEnd = "\nSELECT count(*) FROM l"
+
+	// The graphs of whose executions it is presumed which version is active: nothing is committed where one has changed.
+	presumedPart = `
+p AS MATERIALIZED (SELECT count(*) AS changed FROM unnest($9::uuid[], $10::text[], $11::integer[]) AS v (graph_id, user_id, version)
+	WHERE (SELECT g.active_version FROM graph g WHERE g.id = v.graph_id AND g.user_id = v.user_id) IS DISTINCT FROM v.version),`
+	presumedHold = ` AND (SELECT changed FROM p) = 0`
+	presumedEnd  = "\nSELECT CASE WHEN p.changed > 0 THEN 2 ELSE (SELECT count(*) FROM l) END FROM p"
 )
 
 // statementOf is the statement that commits a batch, with its arguments.
@@ -50,13 +60,69 @@ func (w *writer) statementOf(batch []*commit) (string, []any) {
 		var byOthers bool
 		executions, long, byOthers = w.stateRecords(states, long)
 		args = append(args, executions, w.counts(states))
-		if statement = statesStatement; byOthers {
+		presumed := presumptions(states)
+		switch {
+		case byOthers:
 			statement = byOthersStatement
+		case presumed != nil:
+			statement = presumedStatement
+		default:
+			statement = statesStatement
+		}
+		if statement != statesStatement {
+			args = append(args, presumedGraphs(presumed)...)
 		}
 	}
 	args[5] = long
 	return withKeys(batch, statement, args)
 }
+
+// presumption is which version of a graph is the active one.
+type presumption struct {
+	graph, user string
+	version     int
+}
+
+func presumptions(states []*executionWrite) []presumption {
+	var all []presumption
+	for _, x := range states {
+		p := presumption{x.plan.Graph.ID, x.userID, x.plan.Graph.Version}
+		if x.fresh && x.presumed && !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// presumedGraphs are the arguments of presumedPart.
+func presumedGraphs(all []presumption) []any {
+	var graphs, users, versions textArray
+	for _, p := range all {
+		graphs.add(p.graph)
+		users.add(p.user)
+		versions.add(strconv.Itoa(p.version))
+	}
+	return []any{graphs.String(), users.String(), versions.String()}
+}
+
+// textArray is an array in Postgres's text form, under construction.
+type textArray struct{ written []byte }
+
+func (a *textArray) add(s string) {
+	if len(a.written) > 0 {
+		a.written = append(a.written, ',')
+	}
+	a.written = append(a.written, '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			a.written = append(a.written, '\\')
+		}
+		a.written = append(a.written, s[i])
+	}
+	a.written = append(a.written, '"')
+}
+
+func (a *textArray) String() string { return "{" + string(a.written) + "}" }
 
 // stateRecords are those of statesPart, and the long values with their inputs. byOthers says that somebody's executions of
 // another's graph (ByOthers) are among them.
@@ -159,7 +225,11 @@ func withKeys(batch []*commit, statement string, args []any) (string, []any) {
 	if len(writes) == 0 {
 		return statement, args
 	}
-	statement = strings.TrimSuffix(statement, batchEnd) + "," + hostservice.Statement("l", len(args)+1) + batchEnd
+	end := batchEnd
+	if strings.HasSuffix(statement, presumedEnd) {
+		end = presumedEnd
+	}
+	statement = strings.TrimSuffix(statement, end) + "," + hostservice.Statement("l", len(args)+1) + end
 	return statement, append(args, hostservice.Parameter(writes))
 }
 
@@ -176,7 +246,7 @@ func coalesce(batch []*commit) []*executionWrite {
 				continue
 			}
 			last := *x // a batch that the database refuses comes again in parts
-			last.fresh, last.was, last.waits = x.fresh || states[i].fresh, states[i].was, states[i].waits
+			last.fresh, last.was, last.waits, last.presumed = x.fresh || states[i].fresh, states[i].was, states[i].waits, states[i].presumed
 			states[i] = &last
 		}
 	}

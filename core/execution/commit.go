@@ -26,6 +26,7 @@ type commit struct {
 type executionWrite struct {
 	fresh       bool // the row is not there yet
 	waits       bool // for any server, rather than run by this one; of a fresh one
+	presumed    bool // run.presumed; of a fresh one
 	id, root    uuid.UUID
 	parent      *run
 	parentExec  uint32
@@ -58,7 +59,7 @@ func (t *tree) open() *commit {
 // begin makes the execution's row.
 func (c *commit) begin(r *run) {
 	x := writeOf(r)
-	x.fresh = true
+	x.fresh, x.presumed = true, r.presumed
 	c.states = append(c.states, x)
 }
 
@@ -96,6 +97,7 @@ func (t *tree) flush(ctx context.Context) error {
 	}
 	rows, commands, accepted, releases := t.rows, t.after, t.accepted, t.waiting
 	n, size := len(rows), c.bytes
+	t.unsure = accepted != nil
 	t.pending, t.rows, t.after, t.accepted, t.gathered, t.waiting = nil, nil, nil, nil, 0, 0
 	t.ahead += n
 	t.bytes += size

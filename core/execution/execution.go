@@ -115,6 +115,8 @@ type Request struct {
 	// Awaited says that nobody is told of the execution before it has ended, or some time has passed. What happens at
 	// once is then committed together with its acceptance.
 	Awaited bool
+
+	presumed bool // run.presumed
 }
 
 // RetryRequest asks for an execution that repeats one that has ended, with the same inputs.

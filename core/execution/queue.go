@@ -209,7 +209,7 @@ func (g *generation) launch(e *entry) {
 		g.pace.end(time.Now())
 		delete(g.entries, e.id)
 		switch {
-		case err == nil || g.ctx.Err() != nil:
+		case err == nil || g.ctx.Err() != nil || errors.Is(err, errPresumed): // who asked for it asks again
 		case errors.Is(err, errUnreadable), errors.Is(err, errPoison) && e.retried:
 			g.log.Error("an execution cannot go on", "execution", e.id, "error", err)
 			g.trees.Add(1)

@@ -81,6 +81,8 @@ func (g graphMap) ForRun(_ context.Context, _, id string, _ int) (*graph.Graph, 
 	return nil, graph.ErrNotFound
 }
 
+func (g graphMap) Presumed(string, string) (*graph.Graph, bool) { return nil, false }
+
 type harness struct {
 	*Service
 	t      *testing.T

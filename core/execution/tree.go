@@ -73,6 +73,7 @@ type tree struct {
 	unseen   bool        // a block runs whose start is not recorded
 	accepted func(error) // called once, when the execution is committed
 	awaited  bool        // which may be when it ends
+	unsure   bool        // the writer has the acceptance, which may be refused: nothing must follow it
 	ended    atomic.Bool // the root's end is committed
 }
 
@@ -178,7 +179,9 @@ func (t *tree) run(ctx context.Context) error {
 		case <-t.lingering.C:
 			t.turn.Lock()
 			t.later = false
-			t.end(t.flush(ctx))
+			if !t.unsure {
+				t.end(t.flush(ctx))
+			}
 			t.turn.Unlock()
 		case <-ctx.Done():
 			t.turn.Lock()
@@ -207,9 +210,11 @@ func (t *tree) process() {
 	for _, ev := range t.takeEvents() {
 		t.handle(t.ctx, ev)
 	}
-	if t.urgent() {
+	switch {
+	case t.unsure: // the answer brings the tree back here
+	case t.urgent():
 		t.end(t.flush(t.ctx))
-	} else if t.pending != nil && !t.later {
+	case t.pending != nil && !t.later:
 		wait := linger
 		if t.accepted != nil {
 			wait = awaitedLinger
@@ -231,6 +236,7 @@ func (t *tree) process() {
 // settle takes the writer's answers. The turn is held.
 func (t *tree) settle() {
 	for _, a := range t.takeAcks() {
+		t.unsure = false
 		t.ahead -= a.rows
 		t.bytes -= a.bytes
 		if a.err != nil {
@@ -292,6 +298,7 @@ func (t *tree) acknowledge(a ack) {
 	}
 	defer t.turn.Unlock()
 	if !t.over {
+		more = more || t.unsure && t.pending != nil
 		t.settle()
 		t.over = t.over || t.finished()
 	}

@@ -37,6 +37,9 @@ var errFenced = errors.New("the lease of this server was taken over")
 // errPoison means that the database refuses the rows of one commit and would refuse them again.
 var errPoison = errors.New("the database refuses these rows")
 
+// errPresumed means that another version of a graph is active than was presumed, so that the execution is not accepted.
+var errPresumed = errors.New("another version of the graph is active by now")
+
 // writer commits the work of all trees of a server: it takes what is there, writes it as one statement, and tells
 // everybody. The statement moves the server's lease row on, so that a batch commits once or, after the lease was
 // lost, never; after a broken connection the row says whether the batch was committed.
@@ -58,7 +61,7 @@ type writer struct {
 
 func newWriter(db *bun.DB, server uuid.UUID, history *partitions, log hclog.Logger) *writer {
 	w := &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), prepared: map[string]*postgres.Statement{}}
-	for _, statement := range []string{stepsStatement, statesStatement, byOthersStatement} {
+	for _, statement := range []string{stepsStatement, statesStatement, presumedStatement, byOthersStatement} {
 		w.prepared[statement] = postgres.NewStatement(db, statement)
 	}
 	return w
@@ -186,22 +189,22 @@ func (w *writer) drain(first *commit) []*commit {
 	return batch
 }
 
-// write commits a batch. When the database refuses it for its contents, the halves are tried, so that one bad row
-// harms its own tree only.
+// write commits a batch. When the database refuses it for its contents, or for what was presumed, the halves are tried, so
+// that one bad row harms its own tree only.
 func (w *writer) write(ctx context.Context, batch []*commit) error {
 	err := w.commit(ctx, batch)
 	switch {
 	case err == nil:
 		w.fates <- fate{batch, nil}
 		return nil
-	case errors.Is(err, errPoison) && len(batch) > 1:
+	case refusedRows(err) && len(batch) > 1:
 		half := len(batch) / 2
 		if err := w.write(ctx, batch[:half]); err != nil {
 			w.fates <- fate{batch[half:], err}
 			return err
 		}
 		return w.write(ctx, batch[half:])
-	case errors.Is(err, errPoison):
+	case refusedRows(err):
 		w.fates <- fate{batch, err}
 		return nil
 	default:
@@ -210,18 +213,22 @@ func (w *writer) write(ctx context.Context, batch []*commit) error {
 	}
 }
 
+func refusedRows(err error) bool { return errors.Is(err, errPoison) || errors.Is(err, errPresumed) }
+
 // commit executes the batch's statement until its fate is known.
 func (w *writer) commit(ctx context.Context, batch []*commit) error {
 	statement, args := w.statementOf(batch)
 	for attempt := 0; ; attempt++ {
 		before := time.Now()
-		taken, err := w.execute(ctx, statement, args)
-		if err == nil && taken {
+		became, err := w.execute(ctx, statement, args)
+		switch {
+		case err == nil && became == batchTaken:
 			w.batch++
 			w.extend(before)
 			return nil
-		}
-		if err == nil {
+		case err == nil && became == batchPresumed:
+			return errPresumed
+		case err == nil:
 			return errFenced
 		}
 		if attempt == 0 && w.history.made(ctx, err, executionsOf(batch)...) {
@@ -284,17 +291,21 @@ func (w *writer) settled(ctx context.Context) (bool, error) {
 	}
 }
 
-func (w *writer) execute(ctx context.Context, statement string, args []any) (bool, error) {
+// What a batch's statement says of it; else the lease is lost.
+const (
+	batchTaken    = 1
+	batchPresumed = 2 // nothing was committed, since another version of a graph is active than was presumed
+)
+
+func (w *writer) execute(ctx context.Context, statement string, args []any) (became int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
-	var n int
-	var err error
 	if prepared := w.prepared[statement]; prepared != nil {
-		err = prepared.Row(ctx, args, &n)
+		err = prepared.Row(ctx, args, &became)
 	} else { // one that changes keys, of which there are few
-		err = w.db.DB.QueryRowContext(ctx, statement, args...).Scan(&n)
+		err = w.db.DB.QueryRowContext(ctx, statement, args...).Scan(&became)
 	}
-	return n == 1, err
+	return became, err
 }
 
 var statusNumbers = [...]Status{Queued, Running, Completed, Failed, Terminated}

@@ -94,6 +94,25 @@ func (s *Service) ForRun(ctx context.Context, user, id string, version int) (*Gr
 	return s.withSubGraphs(ctx, user, g)
 }
 
+// Presumed is what ForRun would answer of the active version of a graph of the user's own, were everything as it was when
+// it was last read; it nests no other. It asks nobody, so that who runs it makes sure, with the commit of the run, that
+// the version is still the active one.
+func (s *Service) Presumed(user, id string) (*Graph, bool) {
+	id, ok := parseID(id)
+	if !ok {
+		return nil, false
+	}
+	version := s.states.presumed(user, id)
+	if version == 0 {
+		return nil, false
+	}
+	g, ok := s.cache.presumed(id, version, user)
+	if !ok || !g.IsActive || slices.ContainsFunc(g.Nodes, func(n Node) bool { return n.BlockID == block.AgentID }) {
+		return nil, false
+	}
+	return g, true
+}
+
 // Readable is a version of a graph that the user may look at, the latest one for version 0.
 func (s *Service) Readable(ctx context.Context, user, id string, version int) (*Graph, error) {
 	g, err := s.Get(ctx, user, id, version)

@@ -30,8 +30,12 @@ type stateReader struct {
 
 	mu     sync.Mutex
 	asking bool
-	next   *stateQuestion // takes those who come; nil if there are none
+	next   *stateQuestion     // takes those who come; nil if there are none
+	last   map[ownedGraph]int // active versions, as they were when they were last read
 }
+
+// maxLast bounds what is presumed.
+const maxLast = 10_000
 
 // stateQuestion is what is asked for at once.
 type stateQuestion struct {
@@ -108,9 +112,33 @@ func (r *stateReader) ask(ctx context.Context, q *stateQuestion) {
 	close(q.done)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if q.err == nil {
+		r.learn(q)
+	}
 	if r.asking = r.next != nil; r.asking {
 		r.next.turn <- struct{}{}
 	}
+}
+
+// learn keeps what was found. The lock is held.
+func (r *stateReader) learn(q *stateQuestion) {
+	if r.last == nil || len(r.last) > maxLast {
+		r.last = map[ownedGraph]int{}
+	}
+	for g := range q.asked {
+		if s, ok := q.found[g]; ok {
+			r.last[g] = s.active
+		} else {
+			delete(r.last, g)
+		}
+	}
+}
+
+// presumed is the active version of the user's graph as it was when it was last read, or 0.
+func (r *stateReader) presumed(user, id string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last[ownedGraph{id, user}]
 }
 
 func (r *stateReader) read(ctx context.Context, graphs []ownedGraph) (map[ownedGraph]state, error) {

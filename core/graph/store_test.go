@@ -284,6 +284,56 @@ func TestReadingAgainCostsNothing(t *testing.T) {
 	}
 }
 
+// What is presumed is what was last read, and nothing after a change that this server made or saw.
+func TestPresumed(t *testing.T) {
+	t.Parallel()
+	s := serviceOf(t)
+	ctx := t.Context()
+	g := create(t, s, "u", fmt.Sprintf(one, "1"))
+	expect := func(user, id string, version int) {
+		t.Helper()
+		got, ok := s.Presumed(user, id)
+		if ok != (version != 0) || ok && (got.Version != version || got.ID != g.ID || !got.IsActive) {
+			t.Errorf("%v of %s's %s is presumed, want version %d", got, user, id, version)
+		}
+	}
+	read := func(want error) {
+		t.Helper()
+		if _, err := s.ForRun(ctx, "u", g.ID, 0); !errors.Is(err, want) {
+			t.Fatal(err)
+		}
+	}
+	expect("u", g.ID, 0) // nobody has read it
+	read(nil)
+	expect("u", g.ID, 1)
+	expect("u", strings.ToUpper(g.ID), 1)
+	expect("other", g.ID, 0)
+	expect("u", "no id", 0)
+	if err := update(ctx, s, "u", g.ID); err != nil {
+		t.Fatal(err)
+	}
+	expect("u", g.ID, 0)
+	read(nil)
+	expect("u", g.ID, 2)
+	elsewhere := NewService(NewStore(s.db, nil), s.blocks, nil)
+	if _, err := elsewhere.SetActive(ctx, "u", g.ID, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	expect("u", g.ID, 2) // who runs it is told when it commits
+	read(nil)
+	expect("u", g.ID, 1)
+	if _, err := elsewhere.Delete(ctx, "u", g.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	read(ErrNotFound)
+	expect("u", g.ID, 0)
+
+	g = create(t, s, "u", fmt.Sprintf(`{"name":"Outer","nodes":[{"id":"n","block_id":%q,"input_default":{"graph_id":%q,"graph_version":1,"inputs":{},"input_schema":{},"output_schema":{}}}]}`,
+		block.AgentID, create(t, s, "u", fmt.Sprintf(one, "1")).ID))
+	read(nil)
+	expect("u", g.ID, 0) // what is nested may have changed as well
+}
+
 func TestMissingBlocksAreAllowedOnRequest(t *testing.T) {
 	t.Parallel()
 	s := serviceOf(t)
