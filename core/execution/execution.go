@@ -81,6 +81,8 @@ type NodeExecution struct {
 	node      int
 	inputs    []*journal.Input
 	assembled json.RawMessage // storedRow.input
+	// What StartedAt and EndedAt point to.
+	started, ended time.Time
 }
 
 // PinValues are the values of one output pin or of one named output, in order.

@@ -220,8 +220,8 @@ func (n *NodeExecution) add(w storedRow) {
 	s := w.step
 	n.Status, n.Attempt, n.assembled = w.status, int(s.Attempt), w.input
 	if s.StartedAt != 0 {
-		at := time.UnixMicro(s.StartedAt).UTC()
-		n.StartedAt = &at
+		n.started = time.UnixMicro(s.StartedAt).UTC()
+		n.StartedAt = &n.started
 	}
 	if w.kind != rowNode {
 		n.Status = Running
@@ -229,8 +229,8 @@ func (n *NodeExecution) add(w storedRow) {
 	}
 	n.Error, n.PluginName, n.PluginVersion, n.TakenOver, n.Stats = s.Error, s.Plugin, s.PluginVersion, s.TakenOver, s.Stats
 	if w.status == Completed || w.status == Failed {
-		at := w.at.UTC().Round(time.Microsecond)
-		n.EndedAt = &at
+		n.ended = w.at.UTC().Round(time.Microsecond)
+		n.EndedAt = &n.ended
 	}
 }
 
@@ -239,6 +239,10 @@ func (h *history) complete(ctx context.Context, n *NodeExecution) (release func(
 	size := 0
 	for _, o := range h.known[n.number] {
 		size += lengthOf(o)
+	}
+	if n.assembled != nil && h.hidden == nil {
+		n.Input, n.inputs = n.assembled, nil
+		size += len(n.Input)
 	}
 	sources := make([]*journal.Output, len(n.inputs))
 	for i, in := range n.inputs {
@@ -271,8 +275,7 @@ func (h *history) fill(ctx context.Context, n *NodeExecution, sources []*journal
 		}
 		n.Outputs = appendValue(n.Outputs, o.Pin, h.hidden.value(v))
 	}
-	if n.assembled != nil && h.hidden == nil {
-		n.Input = n.assembled
+	if n.Input != nil {
 		return nil
 	}
 	data := make([]graph.PinValue, 0, len(n.inputs))

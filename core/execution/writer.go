@@ -95,6 +95,11 @@ func (w *writer) leased() bool {
 
 // submit queues c; a full queue is the brake on everything before it.
 func (w *writer) submit(ctx context.Context, c *commit) {
+	select { // mostly there is room, and one case costs less than two
+	case w.in <- c:
+		return
+	default:
+	}
 	select {
 	case w.in <- c:
 	case <-ctx.Done():
