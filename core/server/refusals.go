@@ -21,10 +21,10 @@ func (l refusing) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &refusingConn{c}, nil
+	return &refusingConn{&gatheringConn{Conn: c}}, nil
 }
 
-type refusingConn struct{ net.Conn }
+type refusingConn struct{ *gatheringConn }
 
 // Unwrap is the connection for who has taken it over from net/http.
 func (c *refusingConn) Unwrap() net.Conn { return c.Conn }
@@ -35,15 +35,15 @@ var plain = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: c
 func (c *refusingConn) Write(b []byte) (int, error) {
 	line, message, found := bytes.Cut(b, plain)
 	if !found || len(line) > 100 {
-		return c.Conn.Write(b)
+		return c.gatheringConn.Write(b)
 	}
 	rest, ok := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
 	if !ok || len(rest) < 3 {
-		return c.Conn.Write(b)
+		return c.gatheringConn.Write(b)
 	}
 	status, err := strconv.Atoi(string(rest[:3]))
 	if err != nil || status < 400 {
-		return c.Conn.Write(b)
+		return c.gatheringConn.Write(b)
 	}
 	if _, err := c.Conn.Write(refusal(status, string(message))); err != nil {
 		return 0, err
