@@ -42,10 +42,10 @@ o AS (INSERT INTO execution_by_other (execution_id, graph_id)
 	SELECT v.id, v.graph_id FROM l, unnest($7::batch_execution[]) AS v WHERE v.by_other)`
 	batchEnd = "\nSELECT count(*) FROM l"
 
-	// The graphs of whose executions it is presumed which version is active: nothing is committed where one has changed.
+	// The graphs of whose executions something is presumed: nothing is committed where it does not hold.
 	presumedPart = `
 p AS MATERIALIZED (SELECT count(*) AS changed FROM unnest($9::uuid[], $10::text[], $11::integer[]) AS v (graph_id, user_id, version)
-	WHERE (SELECT g.active_version FROM graph g WHERE g.id = v.graph_id AND g.user_id = v.user_id) IS DISTINCT FROM v.version),`
+	WHERE (SELECT v.version IS NULL OR g.active_version = v.version FROM graph g WHERE g.id = v.graph_id AND g.user_id = v.user_id) IS NOT TRUE),`
 	presumedHold = ` AND (SELECT changed FROM p) = 0`
 	presumedEnd  = "\nSELECT CASE WHEN p.changed > 0 THEN 2 ELSE (SELECT count(*) FROM l) END FROM p"
 )
@@ -77,7 +77,7 @@ func (w *writer) statementOf(batch []*commit) (string, []any) {
 	return withKeys(batch, statement, args)
 }
 
-// presumption is which version of a graph is the active one.
+// presumption is what is presumed of a graph: which version is the active one, or, with 0, that it is there.
 type presumption struct {
 	graph, user string
 	version     int
@@ -86,8 +86,14 @@ type presumption struct {
 func presumptions(states []*executionWrite) []presumption {
 	var all []presumption
 	for _, x := range states {
-		p := presumption{x.plan.Graph.ID, x.userID, x.plan.Graph.Version}
-		if x.fresh && x.presumed && !slices.Contains(all, p) {
+		if !x.fresh || x.presumes == presumesNothing {
+			continue
+		}
+		p := presumption{graph: x.plan.Graph.ID, user: x.userID}
+		if x.presumes == presumesActive {
+			p.version = x.plan.Graph.Version
+		}
+		if !slices.Contains(all, p) {
 			all = append(all, p)
 		}
 	}
@@ -100,7 +106,11 @@ func presumedGraphs(all []presumption) []any {
 	for _, p := range all {
 		graphs.add(p.graph)
 		users.add(p.user)
-		versions.add(strconv.Itoa(p.version))
+		if p.version == 0 {
+			versions.null()
+		} else {
+			versions.add(strconv.Itoa(p.version))
+		}
 	}
 	return []any{graphs.String(), users.String(), versions.String()}
 }
@@ -108,10 +118,19 @@ func presumedGraphs(all []presumption) []any {
 // textArray is an array in Postgres's text form, under construction.
 type textArray struct{ written []byte }
 
-func (a *textArray) add(s string) {
+func (a *textArray) next() {
 	if len(a.written) > 0 {
 		a.written = append(a.written, ',')
 	}
+}
+
+func (a *textArray) null() {
+	a.next()
+	a.written = append(a.written, "NULL"...)
+}
+
+func (a *textArray) add(s string) {
+	a.next()
 	a.written = append(a.written, '"')
 	for i := range len(s) {
 		if s[i] == '"' || s[i] == '\\' {
@@ -246,7 +265,7 @@ func coalesce(batch []*commit) []*executionWrite {
 				continue
 			}
 			last := *x // a batch that the database refuses comes again in parts
-			last.fresh, last.was, last.waits, last.presumed = x.fresh || states[i].fresh, states[i].was, states[i].waits, states[i].presumed
+			last.fresh, last.was, last.waits, last.presumes = x.fresh || states[i].fresh, states[i].was, states[i].waits, states[i].presumes
 			states[i] = &last
 		}
 	}

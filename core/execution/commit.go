@@ -24,9 +24,9 @@ type commit struct {
 
 // executionWrite is the state of an execution's row.
 type executionWrite struct {
-	fresh       bool // the row is not there yet
-	waits       bool // for any server, rather than run by this one; of a fresh one
-	presumed    bool // run.presumed; of a fresh one
+	fresh       bool     // the row is not there yet
+	waits       bool     // for any server, rather than run by this one; of a fresh one
+	presumes    presumes // of a fresh one
 	id, root    uuid.UUID
 	parent      *run
 	parentExec  uint32
@@ -59,7 +59,7 @@ func (t *tree) open() *commit {
 // begin makes the execution's row.
 func (c *commit) begin(r *run) {
 	x := writeOf(r)
-	x.fresh, x.presumed = true, r.presumed
+	x.fresh, x.presumes = true, r.presumes
 	c.states = append(c.states, x)
 }
 

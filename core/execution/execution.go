@@ -118,7 +118,7 @@ type Request struct {
 	// once is then committed together with its acceptance.
 	Awaited bool
 
-	presumed bool // run.presumed
+	presumes presumes
 }
 
 // RetryRequest asks for an execution that repeats one that has ended, with the same inputs.

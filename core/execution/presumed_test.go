@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -21,22 +22,26 @@ type versions struct {
 	db    *bun.DB
 	asked atomic.Int32 // the database
 	known sync.Map     // active versions by graph
+
+	meanwhile func() // what happens after the database was asked
 }
 
 func (v *versions) ForRun(ctx context.Context, user, id string, version int) (*graph.Graph, error) {
 	v.asked.Add(1)
-	if version == 0 {
-		err := v.db.QueryRowContext(ctx, "SELECT active_version FROM graph WHERE id = ? AND user_id = ?", id, user).Scan(&version)
-		if errors.Is(err, sql.ErrNoRows) {
-			v.known.Delete(id)
-			return nil, graph.ErrNotFound
-		}
-		if err != nil {
-			return nil, err
-		}
-		v.known.Store(id, version)
+	var active int
+	err := v.db.QueryRowContext(ctx, "SELECT active_version FROM graph WHERE id = ? AND user_id = ?", id, user).Scan(&active)
+	if errors.Is(err, sql.ErrNoRows) {
+		v.known.Delete(id)
+		return nil, graph.ErrNotFound
 	}
-	return v.version(id, version), nil
+	if err != nil {
+		return nil, err
+	}
+	v.known.Store(id, active)
+	if v.meanwhile != nil {
+		v.meanwhile()
+	}
+	return v.version(id, cmp.Or(version, active)), nil
 }
 
 func (v *versions) Presumed(_, id string) (*graph.Graph, bool) {
@@ -49,7 +54,7 @@ func (v *versions) Presumed(_, id string) (*graph.Graph, bool) {
 
 func (v *versions) version(id string, version int) *graph.Graph {
 	g := *v.graphMap[id]
-	g.Version = version
+	g.Version, g.UserID = version, "u"
 	return &g
 }
 
@@ -116,6 +121,9 @@ func TestPresumedVersionIsTheActiveOne(t *testing.T) {
 			}
 			if _, err := h.Execute(t.Context(), Request{UserID: "u", GraphID: id, Inputs: json.RawMessage(`{"x":1}`)}); !errors.Is(err, graph.ErrNotFound) {
 				t.Errorf("a graph that another server has deleted: %v", err)
+			}
+			if _, err := h.Execute(t.Context(), Request{UserID: "u", GraphID: id, Version: 1, Inputs: json.RawMessage(`{"x":1}`)}); !errors.Is(err, graph.ErrNotFound) {
+				t.Errorf("a version of a graph that another server has deleted: %v", err)
 			}
 			v.activate(t, id, `an"other\`, 2)
 			if _, err := h.Execute(t.Context(), Request{UserID: "u", GraphID: id, Inputs: json.RawMessage(`{"x":1}`)}); !errors.Is(err, graph.ErrNotFound) {
@@ -185,5 +193,81 @@ func TestPresumptionsHarmNobodyElse(t *testing.T) {
 	}
 	if stored != n || stories != n {
 		t.Errorf("%d were accepted; there are %d executions and the stories of %d", n, stored, stories)
+	}
+}
+
+// What happens between the answer of the database and the acceptance counts too.
+func TestChangesBeforeTheAcceptanceCount(t *testing.T) {
+	t.Parallel()
+	for name, version := range map[string]int{"the active version": 0, "a named one": 1} {
+		t.Run(name, func(t *testing.T) {
+			h, v := newVersions(t)
+			id := h.chain("Effect", 1)
+			v.activate(t, id, "u", 1)
+			v.meanwhile = func() {
+				v.meanwhile = nil
+				v.activate(t, id, "u", 2)
+			}
+			x, err := h.Execute(t.Context(), Request{UserID: "u", GraphID: id, Version: version, Inputs: json.RawMessage(`{"x":1}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := h.finished(x); d.GraphVersion != cmp.Or(version, 2) {
+				t.Errorf("version %d ran", d.GraphVersion)
+			}
+			v.meanwhile = func() {
+				if _, err := v.db.ExecContext(context.Background(), "DELETE FROM graph WHERE id = ?", id); err != nil {
+					t.Error(err)
+				}
+			}
+			v.known.Clear()
+			if _, err := h.Execute(t.Context(), Request{UserID: "u", GraphID: id, Version: version, Inputs: json.RawMessage(`{"x":1}`)}); !errors.Is(err, graph.ErrNotFound) {
+				t.Errorf("deleted meanwhile: %v", err)
+			}
+		})
+	}
+}
+
+// When the deletion of a graph has been answered, nothing of it runs any more, whatever was accepted while it went.
+func TestDeletedGraphsRunNoMore(t *testing.T) {
+	t.Parallel()
+	h, v := newVersions(t)
+	release := h.runner.holdNode("b0") // until they are stopped
+	defer release()
+	for range 20 {
+		id := h.chain("Effect", 1)
+		v.activate(t, id, "u", 1)
+		accepted := make(chan struct{}, 1000)
+		var calling sync.WaitGroup
+		for range 4 {
+			calling.Go(func() {
+				for {
+					_, err := h.Execute(context.Background(), Request{UserID: "u", GraphID: id, Inputs: json.RawMessage(`{"x":1}`)})
+					if errors.Is(err, graph.ErrNotFound) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					accepted <- struct{}{}
+				}
+			})
+		}
+		<-accepted
+		if _, err := v.db.ExecContext(t.Context(), "DELETE FROM graph WHERE id = ?", id); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.StopGraph(t.Context(), "u", id); err != nil {
+			t.Fatal(err)
+		}
+		var left int
+		if err := v.db.QueryRowContext(t.Context(), "SELECT count(*) FROM execution WHERE graph_id = ? AND ended_at IS NULL", id).Scan(&left); err != nil || left != 0 {
+			t.Fatalf("%d go on, %v", left, err)
+		}
+		calling.Wait()
+		if err := v.db.QueryRowContext(t.Context(), "SELECT count(*) FROM execution WHERE graph_id = ? AND ended_at IS NULL", id).Scan(&left); err != nil || left != 0 {
+			t.Fatalf("%d began later, %v", left, err)
+		}
 	}
 }

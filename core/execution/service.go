@@ -224,34 +224,50 @@ func (s *Service) generation() (*generation, error) {
 // Execute accepts an execution: when it returns, the execution is committed. It answers *graph.Invalid when the graph
 // or the inputs do not do, and ErrConflict for a reused idempotency key.
 func (s *Service) Execute(ctx context.Context, r Request) (string, error) {
-	if id, err, done := s.presume(ctx, r); done {
-		return id, err
+	var g *graph.Graph
+	known := false
+	if r.Version == 0 && r.IdempotencyKey == "" {
+		g, known = s.config.Graphs.Presumed(r.UserID, r.GraphID)
 	}
-	g, err := s.config.Graphs.ForRun(ctx, r.UserID, r.GraphID, r.Version)
-	if err != nil {
-		return "", err
+	for try := 0; ; try++ {
+		if !known {
+			var err error
+			if g, err = s.config.Graphs.ForRun(ctx, r.UserID, r.GraphID, r.Version); err != nil {
+				return "", err
+			}
+		}
+		r.presumes = presumesNothing
+		switch {
+		case g.UserID != r.UserID || try == maxPresumed:
+		case r.Version == 0:
+			r.presumes = presumesActive
+		default:
+			r.presumes = presumesThere
+		}
+		id, err := s.start(ctx, g.Masked(r.Masks), r, nil)
+		// What is known may be an old version, so that what it is refused for counts only once it was read again.
+		_, invalid := errors.AsType[*graph.Invalid](err)
+		if !errors.Is(err, errPresumed) && !(known && invalid) {
+			return id, err
+		}
+		known = false
 	}
-	return s.start(ctx, g.Masked(r.Masks), r, nil)
 }
 
-// presume accepts an execution of what the graph's active version was when it was last read: the statement that commits
-// it does not, unless it is the active one still. Asking first would cost the database as much as the rest of a small
-// execution. What it is refused for may be of a version of before, so that another look is needed.
-func (s *Service) presume(ctx context.Context, r Request) (id string, err error, done bool) { //nolint:revive // done goes over err
-	if r.Version != 0 || r.IdempotencyKey != "" {
-		return "", nil, false
-	}
-	g, ok := s.config.Graphs.Presumed(r.UserID, r.GraphID)
-	if !ok {
-		return "", nil, false
-	}
-	r.presumed = true
-	id, err = s.start(ctx, g.Masked(r.Masks), r, nil)
-	if _, invalid := errors.AsType[*graph.Invalid](err); invalid || errors.Is(err, errPresumed) {
-		return "", nil, false
-	}
-	return id, err, true
-}
+// presumes is what must hold of the user's graph when an execution of it is committed: it may have changed, on this server or
+// another one, since it was read, or since it was last read by anybody. Asking the database for each execution would cost it
+// as much as the rest of a small one.
+type presumes int
+
+const (
+	presumesNothing presumes = iota
+	presumesThere            // it has not been deleted
+	presumesActive           // and its version is the active one
+)
+
+// maxPresumed is how often an execution is tried anew when its graph has changed meanwhile. After that it is accepted as it
+// was read a moment ago.
+const maxPresumed = 20
 
 // Retry accepts an execution that repeats another one of the user's, which must be a root that has ended, or it is
 // ErrConflict. Where it takes outputs over says retry.go. It answers ErrNoNode when it is to begin at a node that the
@@ -349,7 +365,7 @@ func (s *Service) newRoot(ctx context.Context, id uuid.UUID, g *graph.Graph, r R
 		return nil, err
 	}
 	root := newRun(id, r.UserID, p, r.Inputs, credentials)
-	root.retry, root.priority, root.maxConcurrent, root.presumed = repeats, r.Priority, g.Settings.MaxConcurrent, r.presumed
+	root.retry, root.priority, root.maxConcurrent, root.presumes = repeats, r.Priority, g.Settings.MaxConcurrent, r.presumes
 	root.timeout = cmp.Or(r.Timeout, g.Settings.Timeout, s.config.Timeout)
 	root.createdAt = time.Now().UTC().Truncate(time.Microsecond) // what Postgres keeps: the day it counts under must not differ
 	return root, nil
@@ -518,18 +534,30 @@ func (s *Service) Stop(ctx context.Context, userID, id string) (*Execution, erro
 	return s.Get(ctx, userID, id)
 }
 
-// StopGraph stops all executions of a graph. It uses execution_by_graph.
+// StopGraph stops all executions of a graph that was deleted. It uses execution_by_graph.
 func (s *Service) StopGraph(ctx context.Context, userID, graphID string) error {
 	if _, err := uuid.Parse(graphID); err != nil {
 		return nil
 	}
-	var ids []string
-	if err := s.db.NewRaw(`SELECT id FROM execution WHERE user_id = ? AND graph_id = ? AND status IN ('QUEUED', 'RUNNING') AND parent_id IS NULL`, userID, graphID).Scan(ctx, &ids); err != nil {
-		return fmt.Errorf("find executions of graph %s: %w", graphID, err)
-	}
-	for _, id := range ids {
-		if _, err := s.Stop(ctx, userID, id); err != nil && !errors.Is(err, ErrNotFound) {
-			return err
+	tried := map[string]bool{}
+	for again := true; again; {
+		// A batch that was on its way when the graph went may hold more: its end is awaited.
+		if _, err := s.db.ExecContext(ctx, `SELECT FROM lease FOR SHARE`); err != nil {
+			return fmt.Errorf("wait for what is being accepted: %w", err)
+		}
+		var ids []string
+		if err := s.db.NewRaw(`SELECT id FROM execution WHERE user_id = ? AND graph_id = ? AND status IN ('QUEUED', 'RUNNING') AND parent_id IS NULL`, userID, graphID).Scan(ctx, &ids); err != nil {
+			return fmt.Errorf("find executions of graph %s: %w", graphID, err)
+		}
+		again = false
+		for _, id := range ids {
+			if tried[id] { // it takes its time to end
+				continue
+			}
+			tried[id], again = true, true
+			if _, err := s.Stop(ctx, userID, id); err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ type run struct {
 	// maxConcurrent is how many of the graph's executions may run when it begins, while it waits; 0: any number.
 	maxConcurrent int
 	timeout       time.Duration // from startedAt; 0: none
-	presumed      bool          // it is accepted only if its version is the active one
+	presumes      presumes      // of a root that is not accepted yet
 
 	createdAt, startedAt, endedAt time.Time
 	begun                         bool

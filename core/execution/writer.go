@@ -37,8 +37,8 @@ var errFenced = errors.New("the lease of this server was taken over")
 // errPoison means that the database refuses the rows of one commit and would refuse them again.
 var errPoison = errors.New("the database refuses these rows")
 
-// errPresumed means that another version of a graph is active than was presumed, so that the execution is not accepted.
-var errPresumed = errors.New("another version of the graph is active by now")
+// errPresumed means that a graph has changed, or is gone, against what was presumed, so that its execution is not accepted.
+var errPresumed = errors.New("the graph has changed meanwhile")
 
 // writer commits the work of all trees of a server: it takes what is there, writes it as one statement, and tells
 // everybody. The statement moves the server's lease row on, so that a batch commits once or, after the lease was
@@ -299,7 +299,7 @@ func (w *writer) settled(ctx context.Context) (bool, error) {
 // What a batch's statement says of it; else the lease is lost.
 const (
 	batchTaken    = 1
-	batchPresumed = 2 // nothing was committed, since another version of a graph is active than was presumed
+	batchPresumed = 2 // nothing was committed, since a graph is not as it was presumed to be
 )
 
 func (w *writer) execute(ctx context.Context, statement string, args []any) (became int, err error) {

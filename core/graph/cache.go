@@ -3,12 +3,10 @@ package graph
 import (
 	"container/list"
 	"sync"
-	"time"
 )
 
 // cache keeps decoded graph versions, which never change, so that executing one again neither reads nor decodes it.
-// An entry is used for trustedFor without asking the database, since another server may have deleted the graph or
-// activated another version.
+// Whether it is still there, and which version is active, is another question: another server may have changed that.
 type cache struct {
 	mu      sync.Mutex
 	entries map[cacheKey]*list.Element
@@ -18,7 +16,6 @@ type cache struct {
 }
 
 const (
-	trustedFor   = 2 * time.Second
 	maxCacheSize = 32 << 20
 	maxEntrySize = 8 << 20
 	entryCost    = 1 << 10 // of an empty document
@@ -32,21 +29,9 @@ type cacheKey struct {
 type cacheEntry struct {
 	graph *Graph
 	size  int
-	read  time.Time
 }
 
 func newCache() *cache { return &cache{entries: map[cacheKey]*list.Element{}, order: list.New()} }
-
-// get finds an entry of the user's that needs no confirmation.
-func (c *cache) get(id string, version int, user string) (*Graph, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, ok := c.find(id, version, user)
-	if !ok || time.Since(e.read) > trustedFor {
-		return nil, false
-	}
-	return e.graph, true
-}
 
 // confirm finds an entry after the database was asked which version is active.
 func (c *cache) confirm(id string, version int, user string, active int) (*Graph, bool) {
@@ -56,7 +41,6 @@ func (c *cache) confirm(id string, version int, user string, active int) (*Graph
 	if !ok || e.graph.IsActive != (version == active) {
 		return nil, false
 	}
-	e.read = time.Now()
 	return e.graph, true
 }
 
@@ -113,7 +97,7 @@ func (c *cache) put(mark int, g *Graph, size int) {
 	}
 	key := cacheKey{g.ID, g.Version}
 	c.remove(key)
-	c.entries[key] = c.order.PushFront(&cacheEntry{graph: g, size: size, read: time.Now()})
+	c.entries[key] = c.order.PushFront(&cacheEntry{graph: g, size: size})
 	c.size += size
 	for c.size > maxCacheSize {
 		last := c.order.Back().Value.(*cacheEntry).graph

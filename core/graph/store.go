@@ -233,11 +233,6 @@ func (s *Store) get(ctx context.Context, user, graphID string, version int, choo
 	if !ok || version < 0 {
 		return nil, ErrNotFound
 	}
-	if version != 0 {
-		if g, ok := s.cache.get(id, version, user); ok {
-			return g, nil
-		}
-	}
 	mark := s.cache.mark()
 	h, err := s.state(ctx, user, id)
 	if err != nil {
