@@ -223,6 +223,7 @@ func TestTokensOfAnIdentityProvider(t *testing.T) {
 		"without expiry":                         signAs(t, es, k.ec, "ec", jwt.MapClaims{"iss": "https://id.example.com", "exp": nil}),
 		"expired":                                signAs(t, es, k.ec, "ec", jwt.MapClaims{"iss": "https://id.example.com", "exp": time.Now().Add(-time.Hour).Unix()}),
 		"without subject":                        signAs(t, es, k.ec, "ec", jwt.MapClaims{"iss": "https://id.example.com", "sub": nil}),
+		"subject that was no text":               signAs(t, es, k.ec, "ec", jwt.MapClaims{"iss": "https://id.example.com", "sub": json.RawMessage(`"a\ud800"`)}),
 	} {
 		f.check(t, name, token, ErrInvalid)
 	}

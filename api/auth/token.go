@@ -226,7 +226,8 @@ func isUUID(s string) bool {
 	return err == nil && len(s) == 36
 }
 
-// isName keeps out what no issuer makes and no database column takes.
+// isName keeps out what no issuer makes and no database column takes, and what several names may have become: a JSON
+// decoder makes the same character of all that is no text.
 func isName(s string, limit int) bool {
-	return s != "" && len(s) <= limit && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
+	return s != "" && len(s) <= limit && utf8.ValidString(s) && strings.TrimSpace(s) == s && !strings.ContainsRune(s, utf8.RuneError) && !strings.ContainsFunc(s, unicode.IsControl)
 }
