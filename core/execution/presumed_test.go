@@ -11,9 +11,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/patchbay-io/patchbay/core/graph"
+	"github.com/patchbay-io/patchbay/core/hostservice"
 )
 
 // versions are graphs in the database, of which every version is the same. They presume what was last read.
@@ -225,6 +227,56 @@ func TestChangesBeforeTheAcceptanceCount(t *testing.T) {
 				t.Errorf("deleted meanwhile: %v", err)
 			}
 		})
+	}
+}
+
+// A key stays what it was for, whatever happens to the graph.
+func TestKeysOfPresumedExecutions(t *testing.T) {
+	t.Parallel()
+	h, v := newVersions(t)
+	id := h.chain("Effect", 1)
+	v.activate(t, id, "u", 1)
+	v.meanwhile = func() {
+		v.meanwhile = nil
+		v.activate(t, id, "u", 2)
+	}
+	request := Request{UserID: "u", GraphID: id, Inputs: json.RawMessage(`{"x":1}`), IdempotencyKey: "k", Body: []byte("b")}
+	x, err := h.Execute(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := h.finished(x); d.GraphVersion != 2 {
+		t.Errorf("version %d ran", d.GraphVersion)
+	}
+	if again, err := h.Execute(t.Context(), request); again != x || err != nil {
+		t.Errorf("again: %s, %v, want %s", again, err, x)
+	}
+}
+
+// A batch may presume something and change keys.
+func TestPresumingStatementsTakeKeys(t *testing.T) {
+	t.Parallel()
+	h, v := newVersions(t)
+	g := uuid.NewString()
+	ask := func() (became int) {
+		x := &executionWrite{fresh: true, presumes: presumesActive, userID: "u", status: Queued, plan: &Plan{Graph: &graph.Graph{ID: g, Version: 2}}}
+		w := &writer{server: uuid.New()}
+		statement, args := w.statementOf([]*commit{{states: []*executionWrite{x}, writes: []hostservice.Write{{User: "u", Value: json.RawMessage("1")}}}})
+		if err := h.db.DB.QueryRowContext(t.Context(), statement, args...).Scan(&became); err != nil {
+			t.Fatal(err)
+		}
+		return became
+	}
+	if got := ask(); got != batchPresumed {
+		t.Errorf("no graph: %d", got)
+	}
+	v.activate(t, g, "u", 1)
+	if got := ask(); got != batchPresumed {
+		t.Errorf("another version: %d", got)
+	}
+	v.activate(t, g, "u", 2)
+	if got := ask(); got != 0 {
+		t.Errorf("no lease: %d", got)
 	}
 }
 

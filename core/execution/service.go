@@ -541,9 +541,8 @@ func (s *Service) StopGraph(ctx context.Context, userID, graphID string) error {
 	}
 	tried := map[string]bool{}
 	for again := true; again; {
-		// A batch that was on its way when the graph went may hold more: its end is awaited.
-		if _, err := s.db.ExecContext(ctx, `SELECT FROM lease FOR SHARE`); err != nil {
-			return fmt.Errorf("wait for what is being accepted: %w", err)
+		if err := s.awaitBatches(ctx); err != nil {
+			return err
 		}
 		var ids []string
 		if err := s.db.NewRaw(`SELECT id FROM execution WHERE user_id = ? AND graph_id = ? AND status IN ('QUEUED', 'RUNNING') AND parent_id IS NULL`, userID, graphID).Scan(ctx, &ids); err != nil {
@@ -559,6 +558,22 @@ func (s *Service) StopGraph(ctx context.Context, userID, graphID string) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// awaitBatches returns when the batches that were on their way have ended: each holds the row of its server's lease. One
+// row is looked at after the other, so that nobody who wants several waits for this.
+func (s *Service) awaitBatches(ctx context.Context) error {
+	var servers []uuid.UUID
+	err := s.db.NewRaw(`SELECT server_id FROM lease`).Scan(ctx, &servers)
+	for _, server := range servers {
+		if err == nil {
+			_, err = s.db.ExecContext(ctx, `SELECT FROM lease WHERE server_id = ? FOR SHARE`, server)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("wait for what is being accepted: %w", err)
 	}
 	return nil
 }
