@@ -80,8 +80,7 @@ func TestAccountsKeysAndSockets(t *testing.T) {
 	t.Parallel()
 	const password, bearer = "correct horse battery", "Authorization"
 	i := startInstance(t, "PATCHBAY_LOCAL_ACCOUNTS=true", "PATCHBAY_JWKS_URL=http://127.0.0.1:1/keys", "PATCHBAY_ADMIN_USERS=boss@example.com,"+bob)
-	const lacking = "there is no account of an administrator yet"
-	eventually(t, "the server says that nobody is an administrator", func() bool { return i.logged(lacking) })
+	eventually(t, "the server says that nobody is an administrator", func() bool { return i.logged("there is no account of an administrator yet") })
 	create := i.command("account", "create", "--admin", "--email", "ann@example.com")
 	create.Stdin = strings.NewReader(password + "\n")
 	if out, err := create.CombinedOutput(); err != nil {

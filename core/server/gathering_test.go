@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // pieces is what goes out to a connection, call by call.
@@ -69,12 +68,8 @@ func TestAnswersAreHeldOnlyWhileMoreMustFollow(t *testing.T) {
 // Whatever a handler writes arrives, and what it flushes arrives while it goes on.
 func TestAnswersOfAllSizesArrive(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	goOn := make(chan struct{})
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address := serveRefusing(t, func(w http.ResponseWriter, r *http.Request) {
 		size, _ := strconv.Atoi(r.URL.Query().Get("size"))
 		if r.URL.Path == "/flushed" {
 			_, _ = io.WriteString(w, strings.Repeat("x", size))
@@ -86,17 +81,8 @@ func TestAnswersOfAllSizesArrive(t *testing.T) {
 		for piece := size/3 + 1; size > 0; size -= piece {
 			_, _ = io.WriteString(w, strings.Repeat("x", min(piece, size)))
 		}
-	})}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(refusing{l})
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-done
 	})
-	conn, err := net.Dial("tcp", l.Addr().String())
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,17 +11,14 @@ import (
 	"time"
 )
 
-// What never becomes a request is refused as all else is.
-func TestRefusalsOfBrokenRequestsHaveTheEnvelope(t *testing.T) {
-	t.Parallel()
+// serveRefusing answers on connections such as the server's until the test ends.
+func serveRefusing(t *testing.T, handler http.HandlerFunc) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, "HTTP/1.1 400 is what "+r.URL.Path+" says")
-	})}
+	server := &http.Server{MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: time.Minute, Handler: handler}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -30,6 +27,16 @@ func TestRefusalsOfBrokenRequestsHaveTheEnvelope(t *testing.T) {
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-done
+	})
+	return l.Addr().String()
+}
+
+// What never becomes a request is refused as all else is.
+func TestRefusalsOfBrokenRequestsHaveTheEnvelope(t *testing.T) {
+	t.Parallel()
+	address := serveRefusing(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "HTTP/1.1 400 is what "+r.URL.Path+" says")
 	})
 	for name, c := range map[string]struct {
 		request string
@@ -47,7 +54,7 @@ func TestRefusalsOfBrokenRequestsHaveTheEnvelope(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := net.Dial("tcp", l.Addr().String())
+			conn, err := net.Dial("tcp", address)
 			if err != nil {
 				t.Fatal(err)
 			}
