@@ -44,17 +44,6 @@ func (c *cache) confirm(id string, version int, user string, active int) (*Graph
 	return e.graph, true
 }
 
-// presumed finds an entry of the user's of whatever age.
-func (c *cache) presumed(id string, version int, user string) (*Graph, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, ok := c.find(id, version, user)
-	if !ok {
-		return nil, false
-	}
-	return e.graph, true
-}
-
 // lasting finds an entry of whatever user and age.
 func (c *cache) lasting(id string, version int) (*Graph, bool) {
 	c.mu.Lock()

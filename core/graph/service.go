@@ -106,8 +106,8 @@ func (s *Service) Presumed(user, id string) (*Graph, bool) {
 	if version == 0 {
 		return nil, false
 	}
-	g, ok := s.cache.presumed(id, version, user)
-	if !ok || !g.IsActive || slices.ContainsFunc(g.Nodes, func(n Node) bool { return n.BlockID == block.AgentID }) {
+	g, ok := s.cache.lasting(id, version)
+	if !ok || g.UserID != user || !g.IsActive || slices.ContainsFunc(g.Nodes, func(n Node) bool { return n.BlockID == block.AgentID }) {
 		return nil, false
 	}
 	return g, true
