@@ -20,6 +20,11 @@ type commit struct {
 	writes   []hostservice.Write // of keys, in order
 	bytes    int
 	done     func(error)
+	// For the writer's cadence:
+	sets  bool      // something runs once it is committed, whose end will be committed
+	setBy time.Time // when the commit was that had set going what this one brings; zero: none had
+	at    time.Time // when the writer got it
+	told  time.Time // when it was committed
 }
 
 // executionWrite is the state of an execution's row.
@@ -101,6 +106,7 @@ func (t *tree) flush(ctx context.Context) error {
 	t.pending, t.rows, t.after, t.accepted, t.gathered, t.waiting = nil, nil, nil, nil, 0, 0
 	t.ahead += n
 	t.bytes += size
+	c.sets, c.at, c.setBy, t.setBy = len(commands) > 0, time.Now(), t.setBy, time.Time{}
 	c.done = func(err error) {
 		if accepted != nil {
 			accepted(err)
@@ -111,7 +117,7 @@ func (t *tree) flush(ctx context.Context) error {
 			}
 			t.s.publish(rows)
 		}
-		t.acknowledge(ack{err: err, commands: commands, rows: n, bytes: size, releases: releases})
+		t.acknowledge(ack{err: err, at: c.told, commands: commands, rows: n, bytes: size, releases: releases})
 	}
 	ended := t.remember(rows)
 	for i, w := range rows {

@@ -73,6 +73,7 @@ type tree struct {
 	unseen   bool        // a block runs whose start is not recorded
 	accepted func(error) // called once, when the execution is committed
 	awaited  bool        // which may be when it ends
+	setBy    time.Time   // when the commit was that has set something going of which nothing has come back
 	unsure   bool        // the writer has the acceptance, which may be refused: nothing must follow it
 	ended    atomic.Bool // the root's end is committed
 }
@@ -90,6 +91,7 @@ type storedValue struct {
 // ack is the writer's answer to one commit.
 type ack struct {
 	err      error
+	at       time.Time // of the commit
 	commands []command
 	rows     int
 	bytes    int
@@ -247,6 +249,9 @@ func (t *tree) settle() {
 			t.blocks.Go(release)
 		}
 		t.releases = t.releases[a.releases:]
+		if len(a.commands) > 0 {
+			t.setBy = a.at
+		}
 		for _, c := range a.commands {
 			t.launch(t.ctx, c)
 		}

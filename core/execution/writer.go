@@ -51,7 +51,10 @@ type writer struct {
 	epoch   int64
 	batch   int64
 	in      chan *commit
+	wanted  atomic.Int32  // how many commits of in the writer waits for
+	enough  chan struct{} // told when they are there
 	fates   chan fate
+	cadence cadence
 	// counted says that executions were counted since the counts were folded.
 	counted  atomic.Bool
 	prepared map[string]*postgres.Statement // without the keys of withKeys
@@ -60,7 +63,7 @@ type writer struct {
 }
 
 func newWriter(db *bun.DB, server uuid.UUID, history *partitions, log hclog.Logger) *writer {
-	w := &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), prepared: map[string]*postgres.Statement{}}
+	w := &writer{db: db, server: server, history: history, log: log, in: make(chan *commit, 1024), enough: make(chan struct{}, 1), prepared: map[string]*postgres.Statement{}}
 	for _, statement := range []string{stepsStatement, statesStatement, presumedStatement, byOthersStatement} {
 		w.prepared[statement] = postgres.NewStatement(db, statement)
 	}
@@ -97,6 +100,12 @@ func (w *writer) leased() bool {
 func (w *writer) submit(ctx context.Context, c *commit) {
 	select { // mostly there is room, and one case costs less than two
 	case w.in <- c:
+		if wanted := int(w.wanted.Load()); wanted > 0 && len(w.in) >= wanted {
+			select {
+			case w.enough <- struct{}{}:
+			default:
+			}
+		}
 		return
 	default:
 	}
@@ -143,7 +152,7 @@ func (w *writer) run(ctx context.Context) error {
 		case <-heartbeat.C:
 			err = w.write(ctx, nil)
 		case c := <-w.in:
-			batch = w.drain(c)
+			batch = w.drain(ctx, c)
 			heartbeat.Reset(heartbeatEvery)
 			err = w.write(ctx, batch)
 		}
@@ -176,30 +185,58 @@ const (
 	yields = 4
 )
 
-func (w *writer) drain(first *commit) []*commit {
+func (w *writer) drain(ctx context.Context, first *commit) []*commit {
 	batch, size := []*commit{first}, first.bytes
+	w.cadence.came(first)
 	for yielded := 0; len(batch) < maxBatchCommits && size < maxBatchBytes; {
 		select {
 		case c := <-w.in:
 			batch = append(batch, c)
 			size += c.bytes
+			w.cadence.came(c)
 		default:
-			if yielded == yields {
+			if yielded == yields && !w.await(ctx, len(batch)) {
 				return batch
 			}
-			yielded++
+			yielded = min(yields, yielded+1)
 			runtime.Gosched()
 		}
 	}
 	return batch
 }
 
+// await waits for more than the n commits that are there, if it is worth it, and says whether there are any.
+func (w *writer) await(ctx context.Context, n int) bool {
+	more, atMost := w.cadence.worth(n)
+	if atMost <= 0 {
+		return false
+	}
+	w.wanted.Store(int32(more))
+	defer w.wanted.Store(0)
+	select {
+	case <-w.enough: // of an earlier wait
+	default:
+	}
+	if len(w.in) < more {
+		timer := time.NewTimer(atMost)
+		defer timer.Stop()
+		select {
+		case <-w.enough:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return len(w.in) > 0
+}
+
 // write commits a batch. When the database refuses it for its contents, or for what was presumed, the halves are tried, so
 // that one bad row harms its own tree only.
 func (w *writer) write(ctx context.Context, batch []*commit) error {
+	before := time.Now()
 	err := w.commit(ctx, batch)
 	switch {
 	case err == nil:
+		w.cadence.committed(batch, time.Since(before))
 		w.fates <- fate{batch, nil}
 		return nil
 	case refusedRows(err) && len(batch) > 1:

@@ -37,7 +37,7 @@ import (
 const (
 	nodes    = 10 // blocks of a chain, between an input and an output node
 	duration = 3 * time.Second
-	rounds   = 3 // of BenchmarkServer
+	rounds   = 3 // of what is measured by turns
 	user     = "6f1f3a52-0f0e-4c53-9a39-1c3f4c1e7a10"
 )
 
@@ -50,6 +50,26 @@ var (
 type figure struct {
 	perSecond float64
 	p50, p99  time.Duration
+}
+
+// turns are figures that were measured by turns, since a machine is faster at one moment than at the next.
+type turns map[measurement][]figure
+
+type measurement struct {
+	name string
+	c    int
+}
+
+func (t turns) add(name string, c int, f figure) {
+	key := measurement{name, c}
+	t[key] = append(t[key], f)
+}
+
+// median is the figure of the turn that was neither fast nor slow.
+func (t turns) median(name string, c int) figure {
+	all := t[measurement{name, c}]
+	slices.SortFunc(all, func(a, b figure) int { return cmp.Compare(a.perSecond, b.perSecond) })
+	return all[len(all)/2]
 }
 
 // BenchmarkServer prints the table of figures.
@@ -86,32 +106,23 @@ func BenchmarkServer(b *testing.B) {
 		commits, rows int
 	}{{"pure blocks", pure, 2, (nodes + 2) / 2}, {"blocks with an effect", effect, nodes + 1, 1}}
 
-	// A machine is faster at one moment than at the next, so that what is compared is measured by turns.
-	type what struct {
-		name string
-		c    int
-	}
-	measured := map[what][]figure{}
+	measured := turns{}
 	var bytesEach int
 	for range rounds {
-		measured[what{"S", 0}] = append(measured[what{"S", 0}], figure{perSecond: pgbench(b, pg)})
+		measured.add("S", 0, figure{perSecond: pgbench(b, pg)})
 		for _, c := range levels {
-			measured[what{"trips", c}] = append(measured[what{"trips", c}], pluginBaseline(b, host, c))
+			measured.add("trips", c, pluginBaseline(b, host, c))
 			for _, k := range kinds {
 				var f figure
 				f, bytesEach = commitBaseline(b, db, c, k.commits, k.rows)
-				measured[what{k.name + ": commits", c}] = append(measured[what{k.name + ": commits", c}], f)
-				measured[what{k.name, c}] = append(measured[what{k.name, c}], s.load(b, k.graph, c))
+				measured.add(k.name+": commits", c, f)
+				measured.add(k.name, c, s.load(b, k.graph, c))
 			}
 		}
-		measured[what{"one", 1}] = append(measured[what{"one", 1}], s.load(b, single, 1))
-		measured[what{"one", 0}] = append(measured[what{"one", 0}], s.paced(b, single, s.load(b, single, 32).perSecond/2))
+		measured.add("one", 1, s.load(b, single, 1))
+		measured.add("one", 0, s.paced(b, single, s.load(b, single, 32).perSecond/2))
 	}
-	median := func(name string, c int) figure {
-		all := measured[what{name, c}]
-		slices.SortFunc(all, func(a, b figure) int { return cmp.Compare(a.perSecond, b.perSecond) })
-		return all[len(all)/2]
-	}
+	median := measured.median
 
 	out := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(out, "\n%d-node chain, values of %d bytes, synchronous_commit=on, %d cores; medians of %d turns\n", nodes, len(payload), runtime.NumCPU(), rounds)

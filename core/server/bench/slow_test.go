@@ -43,27 +43,36 @@ func BenchmarkSlowDisk(b *testing.B) {
 	defer db.Close()
 	pure, effect := s.chain(b, "b0000000-0000-4000-8000-000000000001", nodes), s.chain(b, "b0000000-0000-4000-8000-000000000002", nodes)
 
+	kinds := []struct {
+		name string
+		run  func(c int) figure
+	}{
+		{"pure blocks", func(c int) figure { return s.load(b, pure, c) }},
+		{"blocks with an effect", func(c int) figure { return s.load(b, effect, c) }},
+		{fmt.Sprintf("  baseline: %d commits, one after the other", nodes+2), func(c int) figure {
+			f, _ := commitBaseline(b, db, c, nodes+2, 1)
+			return f
+		}},
+	}
+	fast, slow := turns{}, turns{}
+	for range rounds {
+		for _, c := range levels {
+			for _, kind := range kinds {
+				must(b, shim.Slow(0))
+				fast.add(kind.name, c, kind.run(c))
+				must(b, shim.Slow(slower))
+				slow.add(kind.name, c, kind.run(c))
+			}
+		}
+	}
 	out := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(out, "\n%d-node chain on a disk whose sync takes %s more, executions/s\n", nodes, slower)
+	fmt.Fprintf(out, "\n%d-node chain on a disk whose sync takes %s more, executions/s; medians of %d turns\n", nodes, slower, rounds)
 	fmt.Fprintln(out, "what\tc\tas it is\tslow\tleft\tp50\tslow\t")
 	for _, c := range levels {
-		for _, kind := range []struct {
-			name string
-			run  func() figure
-		}{
-			{"pure blocks", func() figure { return s.load(b, pure, c) }},
-			{"blocks with an effect", func() figure { return s.load(b, effect, c) }},
-			{fmt.Sprintf("  baseline: %d commits, one after the other", nodes+2), func() figure {
-				f, _ := commitBaseline(b, db, c, nodes+2, 1)
-				return f
-			}},
-		} {
-			must(b, shim.Slow(0))
-			fast := kind.run()
-			must(b, shim.Slow(slower))
-			slow := kind.run()
-			fmt.Fprintf(out, "%s\t%d\t%.0f\t%.0f\t%.0f %%\t%s\t%s\t\n", kind.name, c, fast.perSecond, slow.perSecond, 100*slow.perSecond/fast.perSecond,
-				fast.p50.Round(10*time.Microsecond), slow.p50.Round(10*time.Microsecond))
+		for _, kind := range kinds {
+			before, after := fast.median(kind.name, c), slow.median(kind.name, c)
+			fmt.Fprintf(out, "%s\t%d\t%.0f\t%.0f\t%.0f %%\t%s\t%s\t\n", kind.name, c, before.perSecond, after.perSecond, 100*after.perSecond/before.perSecond,
+				before.p50.Round(10*time.Microsecond), after.p50.Round(10*time.Microsecond))
 		}
 	}
 	must(b, out.Flush())
