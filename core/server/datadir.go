@@ -60,22 +60,22 @@ const (
 	aCommand user = "command" // written behind its process id
 )
 
-// patience is how long whoever needs the data folder waits for a command's end, and unsaid for one who has not said yet who
-// he is.
+// patience is how long whoever needs the data folder waits for a command's end. moment is how long anybody waits for one who
+// has not said yet who he is, and a server for another one, which may have been killed just now.
 const (
 	patience = 15 * time.Second
-	unsaid   = time.Second
+	moment   = time.Second
 )
 
 // openDataDir makes the folder where it is missing and takes it for this process. It waits a moment for a command that has
-// it; a running server is an *InUseError at once.
+// it; to a command, a running server is an *InUseError at once.
 func openDataDir(ctx context.Context, path string, as user, log hclog.Logger) (*dataDir, error) {
 	began, told := time.Now(), false
 	for {
 		d, err := takeDataDir(path, as)
 		used, taken := errors.AsType[*InUseError](err)
 		waited := time.Since(began)
-		if !taken || !used.Command && (used.PID != 0 || waited > unsaid) || waited > patience {
+		if !taken || !used.Command && (as == aCommand && used.PID != 0 || waited > moment) || waited > patience {
 			return d, err
 		}
 		if used.Command && !told {

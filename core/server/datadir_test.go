@@ -3,8 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -52,4 +55,37 @@ func TestAServerWaitsForACommandAndNotForAServer(t *testing.T) {
 	if used, ok := errors.AsType[*InUseError](err); !ok || used.Command || !strings.Contains(err.Error(), "a running server (pid ") {
 		t.Errorf("a command beside a server: %v", err)
 	}
+}
+
+// A server that was killed has its data folder until the system has cleared it away.
+func TestAServerWaitsAMomentForOneThatWasKilled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := t.TempDir()
+		killed, err := openDataDir(t.Context(), path, aServer, hclog.NewNullLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err = openDataDir(t.Context(), path, aServer, hclog.NewNullLogger())
+		if used, ok := errors.AsType[*InUseError](err); !ok || used.PID != os.Getpid() {
+			t.Errorf("a server beside one that runs: %v", err)
+		}
+		if waited := time.Since(began); waited > 2*moment {
+			t.Errorf("it was refused after %v", waited)
+		}
+		opened := make(chan error)
+		go func() {
+			d, err := openDataDir(t.Context(), path, aServer, hclog.NewNullLogger())
+			if err == nil {
+				d.close()
+			}
+			opened <- err
+		}()
+		synctest.Wait()
+		killed.close()
+		if err := <-opened; err != nil {
+			t.Errorf("the next server: %v", err)
+		}
+	})
 }
