@@ -7,12 +7,14 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -80,6 +82,7 @@ func openPool(dsn string, timeout time.Duration) (*sql.DB, error) {
 	conf := connector.(*pgdriver.Connector).Config()
 	conf.DialTimeout, conf.ReadTimeout, conf.WriteTimeout = dialTimeout, timeout, timeout
 	conf.EnableTracing = false
+	conf.ResetSessionFunc = refuseDead
 	// What is prepared here is prepared because planning it costs as much as executing it.
 	if conf.ConnParams == nil {
 		conf.ConnParams = map[string]any{}
@@ -95,6 +98,34 @@ func openPool(dsn string, timeout time.Duration) (*sql.DB, error) {
 		conf.Dialer = dialPreferringTLS
 	}
 	return sql.OpenDB(connector), nil
+}
+
+// refuseDead lets the pool drop a connection whose other end has closed it, or has sent what nobody asked for, which is how
+// a database says good-bye. After a restart of the database all connections of the pool are such, and each query would
+// fail on one of them.
+func refuseDead(_ context.Context, cn *pgdriver.Conn) error {
+	conn := cn.Conn()
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return driver.ErrBadConn
+	}
+	quiet := false
+	err = raw.Control(func(fd uintptr) {
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = errors.Is(err, syscall.EAGAIN)
+	})
+	if err != nil || !quiet {
+		return driver.ErrBadConn
+	}
+	return nil
 }
 
 // normalise turns what libpq understands and the driver does not into what it does, and reports whether TLS is up to
