@@ -206,7 +206,9 @@ func (g *generation) launch(e *entry) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.seats.leave(e.who)
-		g.pace.end(time.Now())
+		if g.seats.free() > 0 { // else it was a spare one's, which is for nobody who waits here
+			g.pace.end(time.Now())
+		}
 		delete(g.entries, e.id)
 		switch {
 		case err == nil || g.ctx.Err() != nil || errors.Is(err, errPresumed): // who asked for it asks again

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -518,6 +519,33 @@ func TestWhoComesNewHasASpareSeat(t *testing.T) {
 	release()
 	h.over("u", first)
 	h.over("v", second)
+}
+
+// What ends in a spare seat makes no room for what waits: claimed for that, it would be in the way of who may have the seat.
+func TestSpareSeatsMakeNoRoom(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, func(c *Config) { c.Concurrency = 1 })
+	gen := h.drained()
+	release := h.runner.holdNode("n")
+	long := h.ask("u", h.one("n"), 0)
+	h.expectBegins("n")
+	quick := h.one("quick")
+	ahead := func() int {
+		gen.mu.Lock()
+		defer gen.mu.Unlock()
+		return gen.pace.ahead(time.Now(), time.Minute)
+	}
+	for range 3 {
+		h.over("v", h.ask("v", quick, 0))
+	}
+	if n := ahead(); n != 0 {
+		t.Errorf("the server takes %d executions ahead, though its seat is taken", n)
+	}
+	release()
+	h.over("u", long)
+	for ahead() == 0 { // its seat is free in a moment
+		runtime.Gosched()
+	}
 }
 
 // A claim that hangs does not keep who comes new from the seats that are free.
