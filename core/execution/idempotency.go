@@ -19,6 +19,10 @@ type keyClaim struct {
 	g         *generation
 	user, key string
 	execution uuid.UUID
+	// failed is when it became uncertain whether the key was taken; zero: it was. The statement may go on in the database,
+	// which has not noticed that nobody waits for it any more.
+	failed time.Time
+	due    time.Time // not to be given back before
 }
 
 // keyClaims are those of a generation.
@@ -57,6 +61,7 @@ func (g *generation) claimKey(ctx context.Context, r Request, id uuid.UUID) (*ke
 	known, err := c.take(ctx, sha256.Sum256(append([]byte(r.GraphID+"\n"), r.Body...)))
 	switch {
 	case err != nil && !errors.Is(err, ErrConflict): // it may be there all the same
+		c.failed = time.Now()
 		c.refused(ctx)
 		return nil, "", err
 	case err != nil || known != "":
@@ -135,8 +140,8 @@ func (c *keyClaim) holder(ctx context.Context) (*keyHolder, error) {
 	return &h, err
 }
 
-// takeOver takes the key from a holder that accepts nothing any more. One whose lease merely ran out might come back:
-// its epoch is ended first, so that it cannot commit.
+// takeOver takes the key from a holder that accepts nothing any more: a request here that failed, or another life of a
+// server. One whose lease merely ran out might come back: its epoch is ended first, so that it cannot commit.
 func (c *keyClaim) takeOver(ctx context.Context, h *keyHolder, request [sha256.Size]byte) (bool, error) {
 	if _, err := c.g.db.ExecContext(ctx, `UPDATE lease SET epoch = epoch + 1 WHERE server_id = ? AND epoch = ? AND `+leaseOver, h.server, h.epoch); err != nil {
 		return false, fmt.Errorf("end the lease of a dead server: %w", err)
@@ -144,8 +149,8 @@ func (c *keyClaim) takeOver(ctx context.Context, h *keyHolder, request [sha256.S
 	res, err := c.g.db.ExecContext(ctx, `
 		UPDATE idempotency_key k SET request = ?, execution_id = ?, server_id = ?, epoch = ?, created_at = now()
 		WHERE user_id = ? AND key = ? AND execution_id = ? AND NOT EXISTS (SELECT FROM execution e WHERE e.id = k.execution_id)
-			AND NOT EXISTS (SELECT FROM lease l WHERE l.server_id = k.server_id AND l.epoch = k.epoch) -- which came back just now`,
-		request[:], c.execution, c.g.config.ServerID, c.g.writer.epoch, c.user, c.key, h.execution)
+			AND (server_id = ? AND epoch = ? OR NOT EXISTS (SELECT FROM lease l WHERE l.server_id = k.server_id AND l.epoch = k.epoch)) -- which came back just now`,
+		request[:], c.execution, c.g.config.ServerID, c.g.writer.epoch, c.user, c.key, h.execution, c.g.config.ServerID, c.g.writer.epoch)
 	if err != nil {
 		return false, fmt.Errorf("take over idempotency key: %w", err)
 	}
@@ -187,19 +192,36 @@ func (c *keyClaims) leave(k *keyClaim) {
 	}
 }
 
-// giveBackKeys deletes the rows of what was left.
+// unsureFor is how long a statement of which nothing was heard may still be executed.
+const unsureFor = time.Minute
+
+// giveBackKeys deletes the rows of what was left. Where it is uncertain whether there is one, it is looked for again,
+// ever more rarely.
 func (g *generation) giveBackKeys(ctx context.Context) error {
 	g.keys.mu.Lock()
 	left := g.keys.left
 	g.keys.left = nil
 	g.keys.mu.Unlock()
+	var later []*keyClaim
+	defer func() {
+		g.keys.mu.Lock()
+		defer g.keys.mu.Unlock()
+		g.keys.left = append(g.keys.left, later...)
+	}()
 	for i, c := range left {
-		_, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE user_id = ? AND key = ? AND execution_id = ?`, c.user, c.key, c.execution)
+		now := time.Now()
+		if now.Before(c.due) {
+			later = append(later, c)
+			continue
+		}
+		res, err := g.db.ExecContext(ctx, `DELETE FROM idempotency_key WHERE user_id = ? AND key = ? AND execution_id = ?`, c.user, c.key, c.execution)
 		if err != nil {
-			g.keys.mu.Lock()
-			g.keys.left = append(g.keys.left, left[i:]...)
-			g.keys.mu.Unlock()
+			later = append(later, left[i:]...)
 			return fmt.Errorf("give an idempotency key back: %w", err)
+		}
+		if n, err := res.RowsAffected(); err == nil && n == 0 && now.Sub(c.failed) < unsureFor {
+			c.due = now.Add(max(time.Second, now.Sub(c.failed)))
+			later = append(later, c)
 		}
 	}
 	return nil

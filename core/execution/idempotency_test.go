@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -135,6 +136,58 @@ func TestRefusedRequestGivesItsKeyBack(t *testing.T) {
 }
 
 // Of many requests with one key, one is accepted, whatever becomes of the others.
+// A key that is held for a request of this server that has ended is free: nobody will accept its execution.
+func TestIdempotencyKeyThatNobodyUsesIsFree(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	r := keyed(h.chain("Pure", 1), "k", `{"x":1}`)
+	c := h.claimed(r)
+	c.g.keys.end(c.execution)
+	if _, err := h.Execute(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+}
+
+// A statement of which nothing was heard may take a key after it was given back.
+func TestIdempotencyKeyThatIsTakenLateIsGivenBack(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	c := h.claimed(keyed(h.chain("Pure", 1), "k", `{"x":1}`))
+	do := func(statement string) {
+		if _, err := h.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(`UPDATE idempotency_key SET key = 'not there yet'`)
+	c.failed = time.Now().Add(-unsureFor / 2)
+	c.refused(t.Context())
+	do(`UPDATE idempotency_key SET key = 'k'`)
+	c.g.keys.mu.Lock()
+	due := c.due
+	c.due = time.Time{}
+	c.g.keys.mu.Unlock()
+	if wait := time.Until(due); wait < unsureFor/4 || wait > unsureFor {
+		t.Errorf("it is looked for again in %v", wait)
+	}
+	if err := c.g.giveBackKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := h.db.QueryRowContext(t.Context(), `SELECT count(*) FROM idempotency_key`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d keys are kept, %v", left, err)
+	}
+
+	c = h.claimed(keyed(h.chain("Pure", 1), "never", `{"x":1}`))
+	do(`DELETE FROM idempotency_key`)
+	c.failed = time.Now().Add(-unsureFor)
+	c.refused(t.Context())
+	c.g.keys.mu.Lock()
+	defer c.g.keys.mu.Unlock()
+	if len(c.g.keys.left) != 0 {
+		t.Error("it is looked for forever")
+	}
+}
+
 func TestOneExecutionAKey(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
