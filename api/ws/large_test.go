@@ -97,19 +97,10 @@ func (p *pieces) counted(t *testing.T, what string, is func() bool) {
 
 func TestSlowClientsOfLargeEventsHoldAPieceEach(t *testing.T) {
 	t.Parallel()
-	limits := DefaultLimits
-	limits.Stall = 500 * time.Millisecond
-	const clients, count = 12, 100 // 25 MiB, more than the kernel takes
-	p := &pieces{}
-	s := newStory("ann")
-	s.large = p.large
-	s.emit(true, `{"seq":1}`, fmt.Sprintf("large %d", count), fmt.Sprintf("large %d", count), `{"seq":4}`)
+	p, s := &pieces{}, newStory("ann")
 	small := newStory("ann")
-	f := serve(t, limits, map[string]*story{"e": s, "small": small})
-	for range clients {
-		f.as("ann").send(`{"type":"subscribe","execution_id":"e"}`)
-	}
-	p.counted(t, "not all have begun", func() bool { return p.held == clients })
+	f := serve(t, DefaultLimits, map[string]*story{"e": s, "small": small})
+	whole := p.hold(t, f, s)
 
 	// Who reads gets everything meanwhile, large or small.
 	other := f.as("ann")
@@ -119,11 +110,34 @@ func TestSlowClientsOfLargeEventsHoldAPieceEach(t *testing.T) {
 	other.expect(`{"seq":1}`)
 	other.send(`{"type":"subscribe","execution_id":"e"}`)
 	other.next()
-	whole := strings.Repeat("x", count*pieceSize)
 	other.expect(`{"seq":1}`, whole, whole, `{"seq":4}`)
+	p.counted(t, "more than one piece each", func() bool { return p.most <= slowClients+1 })
+}
 
+// Clients that take nothing for as long as one may stall are given up.
+func TestClientsThatTakeNothingOfALargeEventAreGivenUp(t *testing.T) {
+	t.Parallel()
+	limits := DefaultLimits
+	limits.Stall = 500 * time.Millisecond
+	p, s := &pieces{}, newStory("ann")
+	p.hold(t, serve(t, limits, map[string]*story{"e": s}), s)
 	p.counted(t, "not all were given up", func() bool { return p.closed == p.open && p.held == 0 })
-	p.counted(t, "more than one piece each", func() bool { return p.most <= clients+1 })
+}
+
+const slowClients = 12
+
+// hold lets clients begin to take two events that are larger than what the kernel takes, and no more of them. It answers
+// one of the events.
+func (p *pieces) hold(t *testing.T, f *fixture, s *story) string {
+	t.Helper()
+	const count = 100 // 25 MiB
+	s.large = p.large
+	s.emit(true, `{"seq":1}`, fmt.Sprintf("large %d", count), fmt.Sprintf("large %d", count), `{"seq":4}`)
+	for range slowClients {
+		f.as("ann").send(`{"type":"subscribe","execution_id":"e"}`)
+	}
+	p.counted(t, "not all have begun", func() bool { return p.open == 2*slowClients })
+	return strings.Repeat("x", count*pieceSize)
 }
 
 // A connection whose large event cannot be read ends, and neither it nor what follows it is taken for whole.
