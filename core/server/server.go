@@ -35,6 +35,7 @@ import (
 	"github.com/patchbay-io/patchbay/core/plugin"
 	"github.com/patchbay-io/patchbay/core/plugin/install"
 	"github.com/patchbay-io/patchbay/core/postgres"
+	"github.com/patchbay-io/patchbay/core/server/collector"
 	"github.com/patchbay-io/patchbay/core/store"
 )
 
@@ -79,7 +80,7 @@ type Server struct {
 
 // Start starts a server; it is ready when Start returns. What had begun is stopped when something fails.
 func Start(ctx context.Context, settings *config.Settings, log hclog.Logger) (*Server, error) {
-	tuneCollector()
+	collector.Tune()
 	s := &Server{settings: settings, log: log, health: newHealth(), metrics: newMetrics()}
 	if err := s.start(ctx); err != nil {
 		s.Stop(ctx)
