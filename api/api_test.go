@@ -46,16 +46,16 @@ var secret = []byte(strings.Repeat("s", 32))
 // ended is a subscription to an execution whose only event is its last.
 type ended struct{ sent bool }
 
-func (*ended) Status() execution.Status   { return execution.Completed }
-func (*ended) LastSeq() int64             { return 1 }
-func (*ended) Pass(func(json.RawMessage)) {}
-func (*ended) Close()                     {}
-func (e *ended) Next(context.Context) (execution.Event, error) {
+func (*ended) Status() execution.Status             { return execution.Completed }
+func (*ended) LastSeq() int64                       { return 1 }
+func (*ended) Follow(func(), func(json.RawMessage)) {}
+func (*ended) Close()                               {}
+func (e *ended) Next(context.Context) (execution.Event, bool, error) {
 	if e.sent {
-		return execution.Event{}, io.EOF
+		return execution.Event{}, false, io.EOF
 	}
 	e.sent = true
-	return execution.Event{Seq: 1, Last: true, Payload: json.RawMessage(`{"type":"execution.completed","seq":1}`)}, nil
+	return execution.Event{Seq: 1, Last: true, Payload: json.RawMessage(`{"type":"execution.completed","seq":1}`)}, true, nil
 }
 
 // nobody is accounts without keys.

@@ -25,10 +25,11 @@ type Subscription interface {
 	Status() execution.Status
 	// LastSeq is the number of the last event recorded when the subscription began.
 	LastSeq() int64
-	// Next waits for the next event, in order; io.EOF after the terminal one.
-	Next(ctx context.Context) (execution.Event, error)
-	// Pass gives passing events without a number to a function that does not block, until Close. They may be lost.
-	Pass(progress func(json.RawMessage))
+	// Next is the next event, in order; ok is false while there is none. It is io.EOF after the terminal one.
+	Next(ctx context.Context) (event execution.Event, ok bool, err error)
+	// Follow has wake called whenever there may be a next event, and gives passing events without a number, of which some
+	// may be lost, to a function, until Close. Neither blocks.
+	Follow(wake func(), progress func(json.RawMessage))
 	Close()
 }
 

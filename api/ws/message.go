@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
@@ -132,7 +132,7 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 		s.Close()
 		return err
 	}
-	c.subs[m.execution] = c.follow(ctx, m.execution, s)
+	c.subs[m.execution] = c.follow(m.execution, s)
 	return nil
 }
 
@@ -140,7 +140,11 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 func (c *conn) open(ctx context.Context, m message) (Subscription, error) {
 	inTime, cancel := context.WithTimeout(ctx, c.limits.Opening)
 	defer cancel()
-	s, err := c.openCovered(inTime, m)
+	var s Subscription
+	var err error
+	var opening sync.WaitGroup // by a goroutine of its own, since this one would keep the stack that it takes
+	opening.Go(func() { s, err = c.openCovered(inTime, m) })
+	opening.Wait()
 	if err != nil && ctx.Err() == nil && inTime.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", problem.Unavailable("the subscription could not be opened in time; try again"), err)
 	}
@@ -193,22 +197,6 @@ func (c *conn) refuse(ctx context.Context, m message, err error) error {
 	})
 }
 
-// pump carries the events of one subscription into the queue.
-type pump struct {
-	stop context.CancelFunc
-	done chan struct{}
-}
-
-// over says whether the execution has ended and all of it was sent.
-func (p *pump) over() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
 // following counts subscriptions that are not over, and forgets the others.
 func (c *conn) following() int {
 	for id, p := range c.subs {
@@ -217,39 +205,4 @@ func (c *conn) following() int {
 		}
 	}
 	return len(c.subs)
-}
-
-func (c *conn) follow(ctx context.Context, id string, s Subscription) *pump {
-	ctx, cancel := context.WithCancel(ctx)
-	p := &pump{stop: cancel, done: make(chan struct{})}
-	s.Pass(func(p json.RawMessage) { c.queue.offer(frame{opcode: websocket.TextMessage, payload: p}) })
-	c.pumps.Go(func() {
-		defer close(p.done)
-		defer s.Close()
-		err := c.deliver(ctx, s)
-		cancelled := ctx.Err() != nil
-		cancel()
-		if err != nil && !cancelled {
-			c.log.Error("reading events failed", "execution_id", id, "error", err)
-			c.end(unreadable)
-		}
-	})
-	return p
-}
-
-func (c *conn) deliver(ctx context.Context, s Subscription) error {
-	for {
-		event, err := s.Next(ctx)
-		if err == io.EOF { // and not of a connection to the database, which ends with the same, wrapped
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		f := frame{websocket.TextMessage, event.Payload, event.Large}
-		if err := c.queue.push(ctx, f); err != nil {
-			f.drop()
-			return nil // the connection or the subscription ends
-		}
-	}
 }

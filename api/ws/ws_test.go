@@ -34,7 +34,7 @@ type story struct {
 	mu       sync.Mutex
 	events   []execution.Event
 	status   execution.Status
-	more     chan struct{}
+	wake     map[*view]func()
 	progress func(json.RawMessage)
 	broken   error                                 // what Next gives after the recorded events
 	large    func(payload string) *execution.Large // in place of payloads, where it gives any; nil: nothing is large
@@ -42,7 +42,7 @@ type story struct {
 }
 
 func newStory(user string) *story {
-	return &story{user: user, status: execution.Running, more: make(chan struct{})}
+	return &story{user: user, status: execution.Running, wake: map[*view]func(){}}
 }
 
 func (s *story) emit(last bool, payloads ...string) {
@@ -55,8 +55,9 @@ func (s *story) emit(last bool, payloads ...string) {
 	if last {
 		s.status = execution.Completed
 	}
-	close(s.more)
-	s.more = make(chan struct{})
+	for _, wake := range s.wake {
+		wake()
+	}
 }
 
 // pass says whether anybody was there to take it.
@@ -84,45 +85,35 @@ type view struct {
 
 func (v *view) Status() execution.Status { return v.st }
 func (v *view) LastSeq() int64           { return v.last }
-func (v *view) Pass(progress func(json.RawMessage)) {
+func (v *view) Follow(wake func(), progress func(json.RawMessage)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.progress = progress
+	v.wake[v], v.progress = wake, progress
 }
 func (v *view) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.open--
+	delete(v.wake, v)
 }
 
-func (v *view) Next(ctx context.Context) (execution.Event, error) {
-	for {
-		v.mu.Lock()
-		n := int64(len(v.events))
-		if v.next < n {
-			e := v.events[v.next]
-			v.next++
-			v.mu.Unlock()
-			if v.large != nil {
-				if e.Large = v.large(string(e.Payload)); e.Large != nil {
-					e.Payload = nil
-				}
+func (v *view) Next(context.Context) (execution.Event, bool, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.next < int64(len(v.events)):
+		e := v.events[v.next]
+		v.next++
+		if v.large != nil {
+			if e.Large = v.large(string(e.Payload)); e.Large != nil {
+				e.Payload = nil
 			}
-			return e, nil
 		}
-		ended, more, broken := v.status.Ended(), v.more, v.broken
-		v.mu.Unlock()
-		switch {
-		case ended:
-			return execution.Event{}, io.EOF
-		case broken != nil:
-			return execution.Event{}, broken
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return execution.Event{}, ctx.Err()
-		}
+		return e, true, nil
+	case v.status.Ended():
+		return execution.Event{}, false, io.EOF
+	default:
+		return execution.Event{}, false, v.broken
 	}
 }
 

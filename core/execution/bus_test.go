@@ -119,7 +119,7 @@ func TestOtherServersAreTold(t *testing.T) {
 	go func() { waited <- other.Wait(t.Context(), "u", id) }()
 	for n := int64(1); ; n++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		ev, err := sub.Next(ctx)
+		ev, err := next(ctx, sub)
 		cancel()
 		if errors.Is(err, io.EOF) {
 			break
@@ -167,7 +167,7 @@ func TestProgressReachesOtherServers(t *testing.T) {
 	}
 	defer sub.Close()
 	frames := make(chan json.RawMessage, 10)
-	sub.Pass(func(frame json.RawMessage) { frames <- frame })
+	sub.Follow(nil, func(frame json.RawMessage) { frames <- frame })
 	progress(&proto.Progress{Delta: "Once "})
 	progress(&proto.Progress{Delta: "upon", Percent: 12.5})
 	for _, want := range []string{`"delta":"Once "`, `"delta":"upon","percent":12.5`} {

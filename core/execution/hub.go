@@ -3,8 +3,8 @@ package execution
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,12 +28,16 @@ type interest struct {
 	end  time.Time // of the last row
 }
 
-// watcher is one interest in one execution.
+// watcher is one interest in one execution. The rows that come wait in it until they are taken.
 type watcher struct {
-	whole    bool                  // and not in its end alone
-	rows     chan *row             // nil: somewhere else rows were committed
-	progress func(json.RawMessage) // guarded by the hub's mu; nil: nobody asks for it
-	lost     atomic.Bool           // rows were left out since the channel was full
+	whole bool // and not in its end alone
+	// Guarded by the hub's mu, under which they are called, so that they must not block; nil: nobody asks for it.
+	wake     func() // something has come
+	progress func(json.RawMessage)
+
+	mu   sync.Mutex
+	rows []*row
+	lost bool // rows are missing before those that wait: there were too many, or they were committed somewhere else
 }
 
 // watcherRows bounds the rows that wait for one watcher. They are shared with all others.
@@ -53,7 +57,7 @@ func newHub() *hub {
 }
 
 func (h *hub) watch(execution uuid.UUID, whole bool) *watcher {
-	w := &watcher{whole: whole, rows: make(chan *row, watcherRows)}
+	w := &watcher{whole: whole}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers[execution] == nil {
@@ -72,8 +76,8 @@ func (h *hub) unwatch(execution uuid.UUID, w *watcher) {
 	}
 }
 
-// publish never blocks. A watcher whose channel is full is told that it lost rows; the channel keeps the older ones,
-// so that there is something to wake it. It answers the executions of which other servers are to be told.
+// publish never blocks. A watcher for whom too many rows wait is told that it lost them. It answers the executions of which
+// other servers are to be told.
 func (h *hub) publish(rows []*row) (elsewhere []uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -89,10 +93,8 @@ func (h *hub) publish(rows []*row) (elsewhere []uuid.UUID) {
 			h.ends(id)
 		}
 		for w := range h.watchers[id] {
-			select {
-			case w.rows <- r:
-			default:
-				w.lost.Store(true)
+			if w.whole || end {
+				w.add(r)
 			}
 		}
 	}
@@ -122,19 +124,67 @@ func (h *hub) wake(executions []uuid.UUID) {
 
 func wake(watchers map[*watcher]struct{}) {
 	for w := range watchers {
-		w.lost.Store(true)
-		select {
-		case w.rows <- nil: // there is something to wake it
-		default:
-		}
+		w.lose()
 	}
 }
 
-// pass gives a watcher progress, as frames of the API, by a function that must not block.
-func (h *hub) pass(w *watcher, progress func(json.RawMessage)) {
+// follow has wake called whenever something has come for a watcher, and gives it progress, as frames of the API. Neither
+// function may block. What came before is there already.
+func (h *hub) follow(w *watcher, wake func(), progress func(json.RawMessage)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w.progress = progress
+	w.wake, w.progress = wake, progress
+}
+
+// rouse wakes a watcher for whom nothing has come.
+func (h *hub) rouse(w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w.tell()
+}
+
+// add takes in a row. The hub's lock is held, as for lose and tell.
+func (w *watcher) add(r *row) {
+	w.mu.Lock()
+	full := len(w.rows) == watcherRows
+	if !full {
+		w.rows = append(w.rows, r)
+	}
+	w.mu.Unlock()
+	if full {
+		w.lose()
+		return
+	}
+	w.tell()
+}
+
+// lose forgets what waits, since whoever misses rows reads all of them from the database.
+func (w *watcher) lose() {
+	w.mu.Lock()
+	w.rows, w.lost = nil, true
+	w.mu.Unlock()
+	w.tell()
+}
+
+func (w *watcher) tell() {
+	if w.wake != nil {
+		w.wake()
+	}
+}
+
+// take is the oldest row that waits, or nil. lost says that rows are missing, the first of them before any that waits.
+func (w *watcher) take() (r *row, lost bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost || len(w.rows) == 0 {
+		lost, w.lost = w.lost, false
+		return nil, lost
+	}
+	r = w.rows[0]
+	if w.rows = slices.Delete(w.rows, 0, 1); len(w.rows) == 0 && cap(w.rows) > 8 {
+		w.rows = nil
+	}
+	return r, false
 }
 
 // publishProgress gives progress to who asks for it here, and answers it if somebody does so on another server.

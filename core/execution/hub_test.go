@@ -60,7 +60,7 @@ func TestProgressGoesToWhoAsksForIt(t *testing.T) {
 	defer h.unwatch(id, silent)
 	h.publishProgress(id, frame)
 	n := 0
-	h.pass(w, func(json.RawMessage) { n++ })
+	h.follow(w, nil, func(json.RawMessage) { n++ })
 	h.publishProgress(id, frame)
 	h.publishProgress(uuid.New(), frame)
 	h.unwatch(id, w)
@@ -167,4 +167,57 @@ func TestWatchedElsewhereIsBounded(t *testing.T) {
 			t.Errorf("what is over: %t, the newest: %t", old, known)
 		}
 	})
+}
+
+// Who awaits the end alone is not woken before; who watches is given every row, or told that some are missing.
+func TestWatchersAreGivenWhatTheyWant(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	r := &run{id: uuid.New()}
+	woken := map[bool]int{}
+	watchers := map[bool]*watcher{}
+	for _, whole := range []bool{false, true} {
+		watchers[whole] = h.watch(r.id, whole)
+		h.follow(watchers[whole], func() { woken[whole]++ }, nil)
+		defer h.unwatch(r.id, watchers[whole])
+	}
+	pos := 0
+	publish := func(n int, kind rowKind) {
+		for range n {
+			pos++
+			h.publish([]*row{{run: r, pos: pos, kind: kind}})
+		}
+	}
+	next := func(whole bool) (pos int, lost bool) {
+		w, lost := watchers[whole].take()
+		if w != nil {
+			pos = w.pos
+		}
+		return pos, lost
+	}
+	publish(2, rowNode)
+	for _, want := range []int{1, 2, 0} {
+		if got, lost := next(true); got != want || lost {
+			t.Errorf("row %d comes, not %d; lost %t", got, want, lost)
+		}
+	}
+	publish(watcherRows+1, rowNode)
+	publish(1, rowNode)
+	if got, lost := next(true); got != 0 || !lost {
+		t.Errorf("row %d comes although rows before it are lost", got)
+	}
+	if got, lost := next(true); got != pos || lost {
+		t.Errorf("row %d comes, not %d; lost %t", got, pos, lost)
+	}
+	if woken[false] != 0 || woken[true] != pos {
+		t.Errorf("woken %v for %d rows", woken, pos)
+	}
+	publish(1, rowEnd)
+	if got, lost := next(false); got != pos || lost || woken[false] != 1 {
+		t.Errorf("row %d comes, not the end %d; lost %t, woken %d times", got, pos, lost, woken[false])
+	}
+	h.wake([]uuid.UUID{r.id})
+	if got, lost := next(false); got != 0 || !lost || woken[false] != 2 {
+		t.Errorf("row %d comes; lost %t, woken %d times", got, lost, woken[false])
+	}
 }

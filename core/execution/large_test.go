@@ -48,7 +48,7 @@ func (h *harness) outputEvents(id string, hidden *mask) (events []Event, want []
 		h.t.Fatal(err)
 	}
 	for len(events) < len(want) {
-		ev, err := sub.Next(h.t.Context())
+		ev, err := next(h.t.Context(), sub)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestSecretsInLargeEventsAreHidden(t *testing.T) {
 		_, want := h.outputEvents(id, sub.hidden)
 		var ev Event
 		for ev.Large == nil {
-			if ev, err = sub.Next(t.Context()); err != nil {
+			if ev, err = next(t.Context(), sub); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -167,9 +167,15 @@ func TestWatchersHoldNoLargeValues(t *testing.T) {
 	}
 	w := h.hub.watch(key, true)
 	defer h.hub.unwatch(key, w)
+	came := make(chan struct{}, watcherRows)
+	h.hub.follow(w, func() { came <- struct{}{} }, nil)
 	release()
 	large := 0
-	for r := range w.rows {
+	for range came {
+		r, lost := w.take()
+		if lost {
+			t.Fatal("rows were lost")
+		}
 		for _, o := range r.step.Outputs {
 			if len(o.Value) > inlineValue {
 				t.Errorf("a row has a value of %d bytes", len(o.Value))

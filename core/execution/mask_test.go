@@ -102,7 +102,7 @@ func (h *harness) seen(id string) string {
 	}
 	defer sub.Close()
 	for {
-		ev, err := sub.Next(h.t.Context())
+		ev, err := next(h.t.Context(), sub)
 		if errors.Is(err, io.EOF) {
 			break
 		}

@@ -32,7 +32,7 @@ func TestLiveEventsEqualReplayedOnes(t *testing.T) {
 		then()
 		var all []string
 		for {
-			ev, err := sub.Next(ctx)
+			ev, err := next(ctx, sub)
 			if errors.Is(err, io.EOF) {
 				return all
 			}

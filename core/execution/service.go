@@ -284,6 +284,13 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 	}
 	w := s.hub.watch(key, false)
 	defer s.hub.unwatch(key, w)
+	came := make(chan struct{}, 1)
+	s.hub.follow(w, func() {
+		select {
+		case came <- struct{}{}:
+		default:
+		}
+	}, nil)
 	again := time.NewTicker(s.pollEvery)
 	defer again.Stop()
 	for asked := false; ; {
@@ -305,11 +312,11 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 		}
 		for waiting := true; waiting; {
 			select {
-			case r := <-w.rows:
-				if r != nil && r.kind == rowEnd {
+			case <-came:
+				if end, _ := w.take(); end != nil {
 					return nil
 				}
-				waiting = !w.lost.Swap(false) && r != nil
+				waiting = false
 			case <-again.C:
 				waiting = false
 			case <-ctx.Done():

@@ -249,6 +249,27 @@ func (h *harness) finished(id string) *shown {
 	return d
 }
 
+// next waits for a subscription's next event.
+func next(ctx context.Context, sub *Subscription) (Event, error) {
+	came := make(chan struct{}, 1)
+	sub.Follow(func() {
+		select {
+		case came <- struct{}{}:
+		default:
+		}
+	}, nil)
+	for {
+		if ev, ok, err := sub.Next(ctx); ok || err != nil {
+			return ev, err
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		}
+	}
+}
+
 // checkEvents reads the whole story and checks its numbers and its end.
 func (h *harness) checkEvents(d *shown) {
 	h.t.Helper()
@@ -258,7 +279,7 @@ func (h *harness) checkEvents(d *shown) {
 	}
 	defer sub.Close()
 	for seq := int64(1); ; seq++ {
-		ev, err := sub.Next(h.t.Context())
+		ev, err := next(h.t.Context(), sub)
 		if errors.Is(err, io.EOF) {
 			if seq != sub.LastSeq()+1 {
 				h.t.Errorf("%d events, last_seq %d", seq-1, sub.LastSeq())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,7 +15,7 @@ import (
 )
 
 // Subscription delivers the events of one execution: first the recorded ones, then live ones, without gap, duplicate
-// or reordering. It pulls: a slow reader holds nothing in memory but its place.
+// or reordering. It pulls: a slow reader holds nothing in memory but its place. Nothing runs for it while it waits.
 type Subscription struct {
 	s       *Service
 	header  *run // what events say of their execution
@@ -30,6 +31,7 @@ type Subscription struct {
 	ended   bool
 	live    bool // the rows follow what the hub delivers
 	poll    *time.Timer
+	polls   atomic.Bool // nothing has come for so long that the database is to be asked
 }
 
 // replaySegments is how many segments are read at a time, within replayBytes.
@@ -110,10 +112,10 @@ func (sub *Subscription) Status() Status { return sub.status }
 // LastSeq is the number of the newest recorded event as of the subscription.
 func (sub *Subscription) LastSeq() int64 { return sub.lastSeq }
 
-// Pass gives passing progress, as frames of the API, to a function until the subscription is closed. It must not block:
-// what it cannot take at once is lost.
-func (sub *Subscription) Pass(progress func(frame json.RawMessage)) {
-	sub.s.hub.pass(sub.watcher, progress)
+// Follow has wake called whenever Next may have something new, and gives progress, as frames of the API, to a function, until
+// the subscription is closed. Neither may block: progress that cannot be taken at once is lost.
+func (sub *Subscription) Follow(wake func(), progress func(frame json.RawMessage)) {
+	sub.s.hub.follow(sub.watcher, wake, progress)
 }
 
 // Close ends the subscription.
@@ -124,8 +126,8 @@ func (sub *Subscription) Close() {
 	}
 }
 
-// Next is the next event. After the terminal one it is io.EOF.
-func (sub *Subscription) Next(ctx context.Context) (Event, error) {
+// Next is the next event; ok is false while there is none. After the terminal one it is io.EOF.
+func (sub *Subscription) Next(ctx context.Context) (ev Event, ok bool, err error) {
 	for {
 		for len(sub.pending) > 0 {
 			ev := sub.pending[0]
@@ -133,55 +135,61 @@ func (sub *Subscription) Next(ctx context.Context) (Event, error) {
 				sub.pending = nil
 			}
 			if ev.Seq > sub.after {
-				return sub.complete(ctx, ev)
+				ev, err := sub.complete(ctx, ev)
+				return ev, err == nil, err
 			}
 		}
 		if sub.ended {
-			return Event{}, io.EOF
+			return Event{}, false, io.EOF
 		}
-		if err := sub.advance(ctx); err != nil {
-			return Event{}, err
+		if more, err := sub.advance(ctx); err != nil || !more {
+			return Event{}, false, err
 		}
 	}
 }
 
-// advance takes the next row: one that was read before, one that the hub brought, or one from the database.
-func (sub *Subscription) advance(ctx context.Context) error {
+// advance takes the next row: one that was read before, one that the hub brought, or one from the database. It says
+// whether there may be more.
+func (sub *Subscription) advance(ctx context.Context) (bool, error) {
 	if len(sub.replay) > 0 {
 		r := sub.replay[0]
 		if sub.replay = sub.replay[1:]; len(sub.replay) == 0 {
 			sub.replay = nil // what was read is not kept while the subscription waits
 		}
 		sub.take(r)
-		return nil
+		return true, nil
 	}
 	if !sub.live {
 		if err := sub.read(ctx); err != nil {
-			return err
+			return false, err
 		}
 		sub.live = len(sub.replay) == 0
-		return nil
+		return true, nil
 	}
-	if sub.poll == nil {
-		sub.poll = time.NewTimer(sub.s.pollEvery)
-	} else {
-		sub.poll.Reset(sub.s.pollEvery)
-	}
-	select {
-	case r := <-sub.watcher.rows:
-		switch {
-		case sub.watcher.lost.Swap(false), r == nil, r.pos > sub.pos+1: // the database has what was lost
-			sub.live = false
-		case r.pos == sub.pos+1:
-			sub.take(r)
-		}
-		return nil
-	case <-sub.poll.C:
+	switch r, lost := sub.watcher.take(); {
+	case lost, r != nil && r.pos > sub.pos+1: // the database has what was lost
+		sub.live = false
+	case r == nil && sub.polls.Swap(false):
 		sub.live = sub.s.live(sub.header.userID, sub.root)
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case r == nil:
+		sub.pollLater()
+		return false, nil
+	case r.pos == sub.pos+1:
+		sub.take(r)
 	}
+	return true, nil
+}
+
+// pollLater lets the subscription look into the database when nothing comes for a while.
+func (sub *Subscription) pollLater() {
+	if sub.poll != nil {
+		sub.poll.Reset(sub.s.pollEvery)
+		return
+	}
+	sub.poll = time.AfterFunc(sub.s.pollEvery, func() {
+		sub.polls.Store(true)
+		sub.s.hub.rouse(sub.watcher)
+	})
 }
 
 func (sub *Subscription) take(r *row) {

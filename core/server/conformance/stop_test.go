@@ -22,7 +22,7 @@ func (w *world) awaitEvent(t *testing.T, c *client, id string, wanted func(event
 	}
 	defer sub.Close()
 	for {
-		next, err := sub.Next(ctx)
+		next, err := await(ctx, sub)
 		if err != nil {
 			t.Fatalf("the event did not come: %v", err)
 		}

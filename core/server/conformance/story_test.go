@@ -36,7 +36,7 @@ func (w *world) story(t *testing.T, c *client, id string, after int64) []event {
 	defer sub.Close()
 	var events []event
 	for {
-		next, err := sub.Next(ctx)
+		next, err := await(ctx, sub)
 		if errors.Is(err, io.EOF) {
 			return events
 		}
@@ -52,6 +52,27 @@ func (w *world) story(t *testing.T, c *client, id string, after int64) []event {
 			t.Errorf("event %d, last %t: %s", next.Seq, next.Last, text)
 		}
 		events = append(events, e)
+	}
+}
+
+// await waits for a subscription's next event.
+func await(ctx context.Context, sub *execution.Subscription) (execution.Event, error) {
+	came := make(chan struct{}, 1)
+	sub.Follow(func() {
+		select {
+		case came <- struct{}{}:
+		default:
+		}
+	}, nil)
+	for {
+		if next, ok, err := sub.Next(ctx); ok || err != nil {
+			return next, err
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return execution.Event{}, ctx.Err()
+		}
 	}
 }
 
