@@ -187,6 +187,18 @@ func (w *watcher) take() (r *row, lost bool) {
 	return r, false
 }
 
+// ended takes all that waits, and says whether the end is among it: one wake may be for several rows and a loss.
+func (w *watcher) ended() bool {
+	for {
+		switch r, lost := w.take(); {
+		case r != nil && r.kind == rowEnd:
+			return true
+		case r == nil && !lost:
+			return false
+		}
+	}
+}
+
 // publishProgress gives progress to who asks for it here, and answers it if somebody does so on another server.
 func (h *hub) publishProgress(execution uuid.UUID, frame func() json.RawMessage) (elsewhere json.RawMessage) {
 	h.mu.Lock()

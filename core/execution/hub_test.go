@@ -221,3 +221,43 @@ func TestWatchersAreGivenWhatTheyWant(t *testing.T) {
 		t.Errorf("row %d comes; lost %t, woken %d times", got, lost, woken[false])
 	}
 }
+
+// One wake may tell of the end and of rows that are missing before it; there is no other then.
+func TestWaitingForAnEndThatComesWithALoss(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	release := h.runner.holdNode("b0")
+	id := h.execute(h.chain("Effect", 1), `{"x":1}`)
+	for <-h.runner.began != "b0" {
+	}
+	h.Service.pollEvery = time.Hour
+	waited := make(chan error, 1)
+	go func() { waited <- h.Wait(t.Context(), "u", id) }()
+	key := uuid.MustParse(id)
+	told := func() bool {
+		h.hub.mu.Lock()
+		defer h.hub.mu.Unlock()
+		for w := range h.hub.watchers[key] {
+			if w.wake == nil {
+				return false
+			}
+			w.mu.Lock()
+			w.rows, w.lost = []*row{{run: &run{id: key}, kind: rowEnd}}, true
+			w.mu.Unlock()
+			w.wake()
+			return true
+		}
+		return false
+	}
+	h.until("somebody waits", told)
+	select {
+	case err := <-waited:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it still waits")
+	}
+	release()
+	h.finished(id)
+}

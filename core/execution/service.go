@@ -313,10 +313,10 @@ func (s *Service) Wait(ctx context.Context, userID, id string) error {
 		for waiting := true; waiting; {
 			select {
 			case <-came:
-				if end, _ := w.take(); end != nil {
+				if w.ended() {
 					return nil
 				}
-				waiting = false
+				waiting = false // something was lost
 			case <-again.C:
 				waiting = false
 			case <-ctx.Done():
