@@ -46,10 +46,10 @@ var secret = []byte(strings.Repeat("s", 32))
 // ended is a subscription to an execution whose only event is its last.
 type ended struct{ sent bool }
 
-func (*ended) Status() execution.Status             { return execution.Completed }
-func (*ended) LastSeq() int64                       { return 1 }
-func (*ended) Follow(func(), func(json.RawMessage)) {}
-func (*ended) Close()                               {}
+func (*ended) Status() execution.Status                            { return execution.Completed }
+func (*ended) LastSeq() int64                                      { return 1 }
+func (*ended) Follow(chan struct{}, func(), func(json.RawMessage)) {}
+func (*ended) Close()                                              {}
 func (e *ended) Next(context.Context) (execution.Event, bool, error) {
 	if e.sent {
 		return execution.Event{}, false, io.EOF

@@ -41,6 +41,7 @@ type conn struct {
 	queue     *queue
 	writer    writer
 	pumps     sync.WaitGroup
+	turn      chan struct{}    // of the pumps, in reading what was recorded
 	subs      map[string]*pump // of the reader alone
 	received  []time.Time      // when the last frames came, oldest first
 
@@ -54,10 +55,10 @@ func newConn(h *Handler, socket *websocket.Conn, who auth.Principal) *conn {
 	ctx, interrupt := context.WithCancelCause(context.Background()) // the request's ends with the handshake
 	c := &conn{
 		ctx: ctx, interrupt: interrupt,
-		handler: h, log: h.Logger, limits: &h.Limits, socket: socket, who: who, subs: map[string]*pump{},
+		handler: h, log: h.Logger, limits: &h.Limits, socket: socket, who: who, subs: map[string]*pump{}, turn: make(chan struct{}, 1),
 	}
 	c.writer = writer{c: c, net: unmetered(socket)}
-	c.queue = newQueue(c.limits.Buffer, c.writer.run)
+	c.queue = newQueue(c.limits.Buffer, &h.buffers, c.writer.run)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pinging = time.AfterFunc(c.limits.Ping, c.ping)

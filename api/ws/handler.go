@@ -28,8 +28,9 @@ type Subscription interface {
 	// Next is the next event, in order; ok is false while there is none. It is io.EOF after the terminal one.
 	Next(ctx context.Context) (event execution.Event, ok bool, err error)
 	// Follow has wake called whenever there may be a next event, and gives passing events without a number, of which some
-	// may be lost, to a function, until Close. Neither blocks.
-	Follow(wake func(), progress func(json.RawMessage))
+	// may be lost, to a function, until Close. Neither blocks. Of the subscriptions that share a turn, a channel with room for
+	// one, only one at a time holds recorded events in memory.
+	Follow(turn chan struct{}, wake func(), progress func(json.RawMessage))
 	Close()
 }
 
@@ -57,7 +58,8 @@ type Limits struct {
 	Window        time.Duration
 	Subscriptions int           // at once
 	Opening       time.Duration // of one subscription
-	Buffer        int           // bytes that wait to be sent, or one frame
+	Buffer        int           // bytes of memory that wait to be sent, or one frame
+	Buffers       int           // the same of all clients together, beside one frame of each
 	Gather        time.Duration // how long frames are gathered for one system call while many come
 	Ping          time.Duration // between pings of the server
 	Idle          time.Duration // without any frame of the client
@@ -69,7 +71,7 @@ type Limits struct {
 // DefaultLimits are those of the contract.
 var DefaultLimits = Limits{
 	Frame: 64 << 10, Messages: 30, Window: time.Second, Subscriptions: 100, Opening: 15 * time.Second,
-	Buffer: 2 << 20, Gather: 15 * time.Millisecond,
+	Buffer: 256 << 10, Buffers: 64 << 20, Gather: 15 * time.Millisecond,
 	Ping: 30 * time.Second, Idle: 90 * time.Second, Stall: 10 * time.Second, Recheck: 5 * time.Second, Goodbye: 2 * time.Second,
 }
 
@@ -87,6 +89,7 @@ const (
 type Handler struct {
 	Config
 	upgrader websocket.Upgrader
+	buffers  buffers
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
@@ -98,8 +101,9 @@ type Handler struct {
 // New makes a handler.
 func New(c Config) *Handler {
 	return &Handler{
-		Config: c,
-		conns:  map[*conn]struct{}{},
+		Config:  c,
+		conns:   map[*conn]struct{}{},
+		buffers: buffers{limit: c.Limits.Buffers},
 		upgrader: websocket.Upgrader{
 			ReadBufferSize: 512, WriteBufferSize: 512, WriteBufferPool: &sync.Pool{}, // frames are written without it
 			Subprotocols: []string{subprotocol},

@@ -28,7 +28,7 @@ type pump struct {
 func (c *conn) follow(id string, events Subscription) *pump {
 	p := &pump{c: c, id: id, events: events, done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(c.ctx)
-	events.Follow(p.wake, func(progress json.RawMessage) { c.queue.offer(frame{opcode: websocket.TextMessage, payload: progress}) })
+	events.Follow(c.turn, p.wake, func(progress json.RawMessage) { c.queue.offer(frame{opcode: websocket.TextMessage, payload: progress}) })
 	p.wake()
 	return p
 }

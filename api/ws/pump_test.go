@@ -20,7 +20,7 @@ func pumped(t *testing.T) (c *conn, sent func() []string) {
 	c = &conn{ctx: ctx, interrupt: interrupt, log: hclog.NewNullLogger()}
 	var mu sync.Mutex
 	var all []string
-	c.queue = newQueue(1<<10, func() {
+	c.queue = newQueue(2<<10, &buffers{limit: 1 << 20}, func() {
 		for c.queue.more() {
 			mu.Lock()
 			size := 0

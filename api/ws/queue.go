@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/patchbay-io/patchbay/core/execution"
 )
@@ -15,11 +17,13 @@ type frame struct {
 	large   *execution.Large // in place of payload
 }
 
+// size is what a frame counts in its queue: the memory that it takes, with its place among the frames, which grow by
+// doubling. A large one counts although its bytes are not in memory yet.
 func (f *frame) size() int {
 	if f.large != nil {
 		return f.large.Size
 	}
-	return len(f.payload)
+	return cap(f.payload) + 2*int(unsafe.Sizeof(frame{}))
 }
 
 // drop lets go of what is not sent, or was.
@@ -32,10 +36,20 @@ func (f *frame) drop() {
 
 var errQueueClosed = errors.New("the connection is closing")
 
-// queue holds the frames that wait to be written: at most limit bytes, or one frame. Large ones count although their bytes
-// are not in memory yet.
+// buffers is what all queues hold together.
+type buffers struct {
+	limit int
+	held  atomic.Int64
+}
+
+// share is how much each queue may hold: a part of what is left, so that many clients that read nothing leave room for those
+// who come after them (the dynamic thresholds of switches that share their memory).
+func (b *buffers) share() int { return (b.limit - int(b.held.Load())) / 8 }
+
+// queue holds the frames that wait to be written: at most limit bytes and a share of what all may hold, or one frame.
 type queue struct {
 	limit   int
+	all     *buffers
 	write   func()         // takes and writes until there is no more; it has a goroutine only as long
 	writing sync.WaitGroup // that goroutine
 
@@ -45,11 +59,12 @@ type queue struct {
 	bytes   int // of frames and of what the writer has taken and not yet written
 	waiting int // pushes that wait for room
 	room    chan struct{}
+	crowded chan struct{} // has something when a push has begun to wait
 	closed  bool
 }
 
-func newQueue(limit int, write func()) *queue {
-	q := &queue{limit: limit, room: make(chan struct{})}
+func newQueue(limit int, all *buffers, write func()) *queue {
+	q := &queue{limit: limit, all: all, room: make(chan struct{}), crowded: make(chan struct{}, 1)}
 	q.write = func() {
 		defer q.writing.Done()
 		write()
@@ -65,7 +80,7 @@ func (q *queue) push(ctx context.Context, f frame) error {
 			q.mu.Unlock()
 			return errQueueClosed
 		}
-		if q.bytes == 0 || q.bytes+f.size() <= q.limit {
+		if q.bytes == 0 || q.bytes+f.size() <= min(q.limit, q.all.share()) {
 			q.add(f)
 			q.mu.Unlock()
 			return nil
@@ -73,6 +88,10 @@ func (q *queue) push(ctx context.Context, f frame) error {
 		room := q.room
 		q.waiting++
 		q.mu.Unlock()
+		select {
+		case q.crowded <- struct{}{}:
+		default:
+		}
 
 		var err error
 		select {
@@ -102,19 +121,26 @@ func (q *queue) insist(f frame) {
 func (q *queue) offer(f frame) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.closed && q.waiting == 0 && q.bytes+f.size() <= q.limit/2 {
+	if !q.closed && q.waiting == 0 && q.bytes+f.size() <= min(q.limit, q.all.share())/2 {
 		q.add(f)
 	}
 }
 
 func (q *queue) add(f frame) {
 	q.frames = append(q.frames, f)
-	q.bytes += f.size()
+	q.count(f.size())
 	if !q.busy {
 		q.busy = true
 		q.writing.Add(1)
 		go q.write() // writing.Go would allocate, for each event of each client
 	}
+}
+
+// count counts bytes that have come, or gone. A frame that is larger than the limit is not in memory whole.
+func (q *queue) count(bytes int) {
+	before := min(q.bytes, q.limit)
+	q.bytes += bytes
+	q.all.held.Add(int64(min(q.bytes, q.limit) - before))
 }
 
 // more says whether there are frames to take. If not, the writer ends, and the next frame begins another.
@@ -140,7 +166,7 @@ func (q *queue) written(bytes int) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.bytes -= bytes
+	q.count(-bytes)
 	if q.waiting > 0 {
 		close(q.room)
 		q.room = make(chan struct{})
@@ -166,4 +192,7 @@ func (q *queue) drop() {
 	for _, f := range q.take(nil) {
 		f.drop()
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.count(-q.bytes) // also of what the writer took and did not write
 }

@@ -48,13 +48,14 @@ func (w *writer) run() {
 	}
 }
 
-// gather waits while writes would follow each other too closely.
+// gather waits while writes would follow each other too closely, but not while somebody waits for room.
 func (w *writer) gather() {
 	if wait := w.c.limits.Gather - time.Since(w.last); wait > 0 {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
+		case <-w.c.queue.crowded:
 		case <-w.c.ctx.Done():
 		}
 	}
@@ -70,7 +71,7 @@ func (w *writer) write(frames []frame) error {
 			frames[i].drop()
 		}
 	}()
-	pending := 0 // bytes of payloads in the batch
+	pending := 0 // sizes of the frames in the batch
 	for i, f := range frames {
 		if w.torn || w.c.tooSlow() {
 			return nil // whole frames that it will ask for again
@@ -84,14 +85,14 @@ func (w *writer) write(frames []frame) error {
 			}
 			pending = 0
 			frames[i].drop()
-			w.c.queue.written(f.large.Size)
+			w.c.queue.written(f.size())
 			continue
 		}
 		frames[i].payload = nil // not kept while the rest is written
 		w.batch = appendHeader(w.batch, f.opcode, len(f.payload))
 		if len(f.payload) < chunk {
 			w.batch = append(w.batch, f.payload...)
-			pending += len(f.payload)
+			pending += f.size()
 			if len(w.batch) < chunk {
 				continue
 			}
@@ -103,7 +104,7 @@ func (w *writer) write(frames []frame) error {
 			if err := w.send(f.payload); err != nil {
 				return err
 			}
-			w.c.queue.written(len(f.payload))
+			w.c.queue.written(f.size())
 		}
 	}
 	return w.flush(pending)

@@ -85,7 +85,7 @@ type view struct {
 
 func (v *view) Status() execution.Status { return v.st }
 func (v *view) LastSeq() int64           { return v.last }
-func (v *view) Follow(wake func(), progress func(json.RawMessage)) {
+func (v *view) Follow(_ chan struct{}, wake func(), progress func(json.RawMessage)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.wake[v], v.progress = wake, progress
@@ -724,15 +724,58 @@ func TestSlowClientThatReadsAgainIsTold(t *testing.T) {
 	c.expectClose(websocket.CloseTryAgainLater)
 }
 
+// Many clients that read nothing must not take all memory, and not all room from those who read.
+func TestBuffersOfAllClientsAreBounded(t *testing.T) {
+	t.Parallel()
+	const clients, limit, all, size = 1000, 10_000, 1 << 20, 500
+	shared := &buffers{limit: all}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	fill := func(q *queue) (frames int) {
+		for q.push(over, frame{payload: make([]byte, size-(&frame{}).size())}) == nil {
+			frames++
+		}
+		return frames
+	}
+	var queues []*queue
+	for range clients {
+		q := newQueue(limit, shared, func() {})
+		queues = append(queues, q)
+		if n := fill(q); n < 1 || n > limit/size {
+			t.Fatalf("%d frames in one queue", n)
+		}
+	}
+	if n := len(queues[0].frames); n != limit/size {
+		t.Errorf("the first could hold %d frames", n)
+	}
+	if held := shared.held.Load(); held < all/2 || held > all+clients*size {
+		t.Errorf("%d bytes are held by all", held)
+	}
+	for _, q := range queues {
+		q.close()
+		q.drop()
+	}
+	if held := shared.held.Load(); held != 0 {
+		t.Errorf("%d bytes are held by nobody", held)
+	}
+	large := newQueue(limit, shared, func() {})
+	if err := large.push(over, frame{large: &execution.Large{Size: 1 << 30, Close: func() {}}}); err != nil {
+		t.Fatal(err)
+	}
+	if held := shared.held.Load(); held != limit {
+		t.Errorf("%d bytes are held for a value that is not in memory", held)
+	}
+}
+
 func TestProgressIsLostFirst(t *testing.T) {
 	t.Parallel()
-	q := newQueue(100, func() {})
-	text := func(n int) frame {
-		return frame{opcode: websocket.TextMessage, payload: []byte(strings.Repeat("x", n))}
+	q := newQueue(1000, &buffers{limit: 1 << 20}, func() {})
+	text := func(size int) frame {
+		return frame{opcode: websocket.TextMessage, payload: make([]byte, size-(&frame{}).size())}
 	}
-	q.offer(text(40))
-	q.offer(text(40)) // beyond half
-	if err := q.push(t.Context(), text(60)); err != nil {
+	q.offer(text(400))
+	q.offer(text(400)) // beyond half
+	if err := q.push(t.Context(), text(600)); err != nil {
 		t.Fatal(err)
 	}
 	if frames := q.take(nil); len(frames) != 2 {

@@ -167,7 +167,7 @@ func TestProgressReachesOtherServers(t *testing.T) {
 	}
 	defer sub.Close()
 	frames := make(chan json.RawMessage, 10)
-	sub.Follow(nil, func(frame json.RawMessage) { frames <- frame })
+	sub.Follow(nil, nil, func(frame json.RawMessage) { frames <- frame })
 	progress(&proto.Progress{Delta: "Once "})
 	progress(&proto.Progress{Delta: "upon", Percent: 12.5})
 	for _, want := range []string{`"delta":"Once "`, `"delta":"upon","percent":12.5`} {

@@ -238,24 +238,37 @@ func readRows(ctx context.Context, db bun.IDB, execution uuid.UUID, after int, u
 
 // scanRows reads the rows of the segments that a query found.
 func scanRows(rows *sql.Rows, use func(storedRow) error) error {
+	return scanSegments(rows, func(s *segment) (bool, error) {
+		list, err := s.unpack()
+		for i := 0; i < len(list) && err == nil; i++ {
+			err = use(list[i])
+		}
+		return true, err
+	})
+}
+
+// scanSegments reads the segments that a query found, until no more are wanted.
+func scanSegments(rows *sql.Rows, use func(*segment) (more bool, err error)) error {
 	defer rows.Close()
 	for rows.Next() {
 		var s segment
 		if err := rows.Scan(&s.pos, &s.seq, &s.body); err != nil {
 			return fmt.Errorf("read a journal row: %w", err)
 		}
-		list, err := s.unpack()
-		if err != nil {
+		if more, err := use(&s); err != nil || !more {
 			return err
-		}
-		for _, w := range list {
-			if err := use(w); err != nil {
-				return err
-			}
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}
 	return nil
+}
+
+func sizeOf(s *journal.Step) int {
+	n := 0
+	for _, o := range s.Outputs {
+		n += len(o.Value)
+	}
+	return n
 }

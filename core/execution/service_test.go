@@ -252,7 +252,7 @@ func (h *harness) finished(id string) *shown {
 // next waits for a subscription's next event.
 func next(ctx context.Context, sub *Subscription) (Event, error) {
 	came := make(chan struct{}, 1)
-	sub.Follow(func() {
+	sub.Follow(nil, func() {
 		select {
 		case came <- struct{}{}:
 		default:

@@ -3,15 +3,12 @@ package execution
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/patchbay-io/patchbay/core/execution/journal"
 )
 
 // Subscription delivers the events of one execution: first the recorded ones, then live ones, without gap, duplicate
@@ -27,17 +24,20 @@ type Subscription struct {
 	pos     int   // of the last row that was delivered
 	after   int64 // events up to this one are left out
 	pending []Event
-	replay  []*row
+	rows    []storedRow   // of a segment, to be delivered next
+	ahead   []segment     // that were read and follow those rows
+	turn    chan struct{} // full while one of those that share it holds what it has read
+	holds   bool          // the turn
 	ended   bool
 	live    bool // the rows follow what the hub delivers
 	poll    *time.Timer
 	polls   atomic.Bool // nothing has come for so long that the database is to be asked
 }
 
-// replaySegments is how many segments are read at a time, within replayBytes.
+// replaySegments is how many segments are read at a time, until replayBytes are reached.
 const (
 	replaySegments = 64
-	replayBytes    = 256 << 10
+	replayBytes    = 64 << 10
 )
 
 // Subscribe starts after the event with the given number; 0 is the whole story.
@@ -70,10 +70,15 @@ func (sub *Subscription) open(ctx context.Context, userID string, id uuid.UUID) 
 	if sub.hidden, err = sub.s.maskOf(ctx, x, h); err != nil {
 		return err
 	}
+	var last int
 	err = sub.s.db.QueryRowContext(ctx, `
-		SELECT x.root_id, coalesce((SELECT seq FROM journal WHERE execution_id = ?0 ORDER BY pos DESC LIMIT 1), 0) FROM execution x WHERE x.id = ?0`, id).Scan(&sub.root, &sub.lastSeq)
+		SELECT x.root_id, coalesce(j.pos, 0), coalesce(j.seq, 0)
+		FROM execution x LEFT JOIN (SELECT pos, seq FROM journal WHERE execution_id = ?0 ORDER BY pos DESC LIMIT 1) j ON true WHERE x.id = ?0`, id).Scan(&sub.root, &last, &sub.lastSeq)
 	if err != nil {
 		return fmt.Errorf("read the last event: %w", err)
+	}
+	if sub.after >= sub.lastSeq { // nothing of what is recorded is wanted
+		sub.pos, sub.ended = last, sub.status.Ended()
 	}
 	return nil
 }
@@ -113,14 +118,17 @@ func (sub *Subscription) Status() Status { return sub.status }
 func (sub *Subscription) LastSeq() int64 { return sub.lastSeq }
 
 // Follow has wake called whenever Next may have something new, and gives progress, as frames of the API, to a function, until
-// the subscription is closed. Neither may block: progress that cannot be taken at once is lost.
-func (sub *Subscription) Follow(wake func(), progress func(frame json.RawMessage)) {
+// the subscription is closed. Neither may block: progress that cannot be taken at once is lost. Of the subscriptions that
+// share a turn, a channel with room for one, only one at a time holds recorded events in memory.
+func (sub *Subscription) Follow(turn chan struct{}, wake func(), progress func(frame json.RawMessage)) {
+	sub.turn = turn
 	sub.s.hub.follow(sub.watcher, wake, progress)
 }
 
 // Close ends the subscription.
 func (sub *Subscription) Close() {
 	sub.s.hub.unwatch(sub.header.id, sub.watcher)
+	sub.yield()
 	if sub.poll != nil {
 		sub.poll.Stop()
 	}
@@ -151,19 +159,24 @@ func (sub *Subscription) Next(ctx context.Context) (ev Event, ok bool, err error
 // advance takes the next row: one that was read before, one that the hub brought, or one from the database. It says
 // whether there may be more.
 func (sub *Subscription) advance(ctx context.Context) (bool, error) {
-	if len(sub.replay) > 0 {
-		r := sub.replay[0]
-		if sub.replay = sub.replay[1:]; len(sub.replay) == 0 {
-			sub.replay = nil // what was read is not kept while the subscription waits
-		}
-		sub.take(r)
+	if len(sub.rows) > 0 {
+		w := sub.rows[0]
+		sub.rows[0] = storedRow{} // what was delivered is not kept with what follows
+		sub.rows = sub.rows[1:]
+		sub.take(&row{
+			run: sub.header, pos: w.pos, seq: w.seq, events: w.events, kind: w.kind, nodeExec: w.nodeExec, status: w.status, at: w.at, step: w.step,
+		})
 		return true, nil
 	}
+	if len(sub.ahead) > 0 {
+		return true, sub.unpack()
+	}
+	sub.yield()
 	if !sub.live {
 		if err := sub.read(ctx); err != nil {
 			return false, err
 		}
-		sub.live = len(sub.replay) == 0
+		sub.live = len(sub.ahead) == 0
 		return true, nil
 	}
 	switch r, lost := sub.watcher.take(); {
@@ -200,36 +213,58 @@ func (sub *Subscription) take(r *row) {
 	sub.ended = r.kind == rowEnd
 }
 
-// read gets the next rows from the database.
-func (sub *Subscription) read(ctx context.Context) error {
-	rows, err := sub.s.db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND pos > ? ORDER BY pos LIMIT ?`, sub.header.id, sub.pos, replaySegments)
+// unpack takes the rows out of the next segment that was read.
+func (sub *Subscription) unpack() error {
+	rows, err := sub.ahead[0].unpack()
 	if err != nil {
-		return fmt.Errorf("read journal: %w", err)
-	}
-	full := errors.New("enough")
-	size := 0
-	err = scanRows(rows, func(w storedRow) error {
-		if w.pos <= sub.pos {
-			return nil
-		}
-		sub.replay = append(sub.replay, &row{
-			run: sub.header, pos: w.pos, seq: w.seq, events: w.events, kind: w.kind, nodeExec: w.nodeExec, status: w.status, at: w.at, step: w.step,
-		})
-		if size += sizeOf(w.step); size > replayBytes {
-			return full
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, full) {
 		return err
 	}
+	sub.ahead[0] = segment{}
+	sub.ahead = sub.ahead[1:]
+	for len(rows) > 0 && rows[0].pos <= sub.pos {
+		rows = rows[1:]
+	}
+	sub.rows = rows
 	return nil
 }
 
-func sizeOf(s *journal.Step) int {
-	n := 0
-	for _, o := range s.Outputs {
-		n += len(o.Value)
+// read gets the next segments from the database, in its turn, which it keeps until all of it was delivered.
+func (sub *Subscription) read(ctx context.Context) error {
+	if err := sub.await(ctx); err != nil {
+		return err
 	}
-	return n
+	sub.rows, sub.ahead = nil, nil
+	// What is before the events that are wanted is left out unread.
+	rows, err := sub.s.db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND pos > ? AND seq > ? ORDER BY pos LIMIT ?`, sub.header.id, sub.pos, sub.after, replaySegments)
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	size := 0
+	return scanSegments(rows, func(s *segment) (more bool, err error) {
+		sub.ahead = append(sub.ahead, *s)
+		size += len(s.body)
+		return size < replayBytes, nil
+	})
+}
+
+// await waits for the turn.
+func (sub *Subscription) await(ctx context.Context) error {
+	if sub.turn == nil {
+		return nil
+	}
+	select {
+	case sub.turn <- struct{}{}:
+		sub.holds = true
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// yield gives the turn to the next, once nothing is held.
+func (sub *Subscription) yield() {
+	if sub.rows, sub.ahead = nil, nil; sub.holds {
+		sub.holds = false
+		<-sub.turn
+	}
 }

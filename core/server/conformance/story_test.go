@@ -58,7 +58,7 @@ func (w *world) story(t *testing.T, c *client, id string, after int64) []event {
 // await waits for a subscription's next event.
 func await(ctx context.Context, sub *execution.Subscription) (execution.Event, error) {
 	came := make(chan struct{}, 1)
-	sub.Follow(func() {
+	sub.Follow(nil, func() {
 		select {
 		case came <- struct{}{}:
 		default:
