@@ -88,6 +88,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.rest.ServeHTTP(w, r)
 }
 
+// Recheck has the WebSockets of a user closed whose credentials are not good any more, without waiting for the next look.
+func (a *API) Recheck(user string) { a.ws.Recheck(user) }
+
 // WebSocket serves the WebSocket's own port: /ws, and 404 for all else.
 func (a *API) WebSocket() http.Handler {
 	return rest.Identified(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

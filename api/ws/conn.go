@@ -131,13 +131,17 @@ func (c *conn) watch() {
 		case <-c.ctx.Done():
 			return
 		case <-tick.C:
-			ctx, cancel := context.WithTimeout(c.ctx, c.limits.Opening)
-			now, err := c.handler.Current(ctx, c.who)
-			cancel()
-			if errors.Is(err, auth.ErrInvalid) || err == nil && c.who.May(following...) && !now.May(following...) {
-				c.end(revoked)
-			}
+			c.recheck()
 		}
+	}
+}
+
+func (c *conn) recheck() {
+	ctx, cancel := context.WithTimeout(c.ctx, c.limits.Opening)
+	defer cancel()
+	now, err := c.handler.Current(ctx, c.who)
+	if errors.Is(err, auth.ErrInvalid) || err == nil && c.who.May(following...) && !now.May(following...) {
+		c.end(revoked)
 	}
 }
 

@@ -184,6 +184,30 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// Recheck looks whether the credentials of a user's connections are still good. It does not wait for that.
+func (h *Handler) Recheck(user string) {
+	if !h.enter() {
+		return
+	}
+	go func() {
+		defer h.running.Done()
+		for _, c := range h.of(user) {
+			c.recheck()
+		}
+	}()
+}
+
+func (h *Handler) of(user string) (conns []*conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.conns {
+		if c.who.UserID == user && c.who.Revocable() {
+			conns = append(conns, c)
+		}
+	}
+	return conns
+}
+
 func (h *Handler) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -80,6 +80,29 @@ func TestRevokedKeyClosesTheConnection(t *testing.T) {
 	}
 }
 
+// Nobody waits for the next look where the key was revoked on this server.
+func TestRevokedKeyClosesTheConnectionAtOnce(t *testing.T) {
+	t.Parallel()
+	l := DefaultLimits
+	l.Recheck = time.Hour
+	f := serve(t, l, map[string]*story{"e": newStory("ann")})
+	f.permit(account.ReadRun)
+	c := f.dial("token=pb_ann", nil)
+	c.send(`{"type":"subscribe","execution_id":"e"}`)
+	if answer := c.next(); !strings.Contains(answer, `"subscribed"`) {
+		t.Fatal(answer)
+	}
+	f.handler.Recheck("ann") // nothing was changed
+	c.send(`{"type":"ping"}`)
+	c.expect(`{"type":"pong"}`)
+	f.permit()
+	f.handler.Recheck("bob")
+	c.send(`{"type":"ping"}`)
+	c.expect(`{"type":"pong"}`)
+	f.handler.Recheck("ann")
+	c.expectClose(closeInvalidCredential)
+}
+
 // The next subscription of a revoked key is refused without waiting for the next look.
 func TestRevokedKeySubscribesNoMore(t *testing.T) {
 	t.Parallel()

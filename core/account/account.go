@@ -58,6 +58,7 @@ type Service struct {
 	sessions *recent[string, struct{}]
 	zones    *recent[string, string] // time zones by user
 	timezone string                  // of users who set none
+	changed  func(user string)       // nil: nobody wants to know
 	mu       sync.Mutex
 	uses     map[string]time.Time // last uses by key that are not written yet
 	stop     context.CancelFunc
@@ -74,6 +75,16 @@ func New(db *bun.DB, timezone string, log hclog.Logger) *Service {
 	s.seen, _ = lru.New[string, string](remembered) // fails for sizes below one only
 	go s.run(ctx)
 	return s
+}
+
+// WhenChanged has a function called with the user of a key or session that was changed or ended on this server. It must not
+// block, and is set before anybody is served.
+func (s *Service) WhenChanged(f func(user string)) { s.changed = f }
+
+func (s *Service) tellChanged(user string) {
+	if s.changed != nil {
+		s.changed(user)
+	}
 }
 
 // Close writes what is not written yet.

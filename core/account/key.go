@@ -184,6 +184,7 @@ func (s *Service) change(ctx context.Context, user, id, set string, args ...any)
 		UPDATE api_key SET `+set+` WHERE id = ? AND user_id = ? AND status <> ? RETURNING `+keyColumns,
 		append(args, known.ID, user, Revoked)...))
 	s.keys.drop(known.digest) // also if it failed: the change may have been committed all the same
+	s.tellChanged(user)
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("%w: the API key is revoked", ErrConflict)
 	}

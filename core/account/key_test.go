@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,8 @@ func TestChangesOfKeysTakeEffectAtOnce(t *testing.T) {
 	s := newService(t, postgrestest.DB(t))
 	ctx := t.Context()
 	k, text := mustCreate(t, s, "ann", named("k", ReadGraph))
+	var told []string
+	s.WhenChanged(func(user string) { told = append(told, user) })
 	works := func(want bool) {
 		t.Helper()
 		if _, err := s.VerifyKey(ctx, text); want != (err == nil) || !want && !errors.Is(err, ErrRefused) {
@@ -120,6 +123,9 @@ func TestChangesOfKeysTakeEffectAtOnce(t *testing.T) {
 	}
 	if _, err := s.UpdateKey(ctx, "ann", k.ID, named("x")); !errors.Is(err, ErrConflict) {
 		t.Errorf("a revoked key is changed: %v", err)
+	}
+	if len(told) < 6 || slices.ContainsFunc(told, func(user string) bool { return user != "ann" }) {
+		t.Errorf("who lets users in was told of %q", told)
 	}
 }
 

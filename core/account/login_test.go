@@ -225,6 +225,12 @@ func TestSessionsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	told := 0
+	l.WhenChanged(func(user string) {
+		if user == ann.UserID {
+			told++
+		}
+	})
 	yes, next := true, "another good password"
 	for name, end := range map[string]func(*Tokens) error{
 		"logout": func(tokens *Tokens) error {
@@ -247,8 +253,12 @@ func TestSessionsEnd(t *testing.T) {
 		if err := l.CheckSession(ctx, session); err != nil {
 			t.Error(name, err)
 		}
+		told = 0
 		if err := end(tokens); err != nil {
 			t.Error(name, err)
+		}
+		if here := name == "logout" || name == "another role"; here != (told > 0) {
+			t.Errorf("%s: who lets users in was told %d times", name, told)
 		}
 		if name == "another server" {
 			eventually(t, "the session ends here too", func() bool { return l.CheckSession(ctx, session) != nil })

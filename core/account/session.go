@@ -129,6 +129,7 @@ func (l *Logins) endSession(ctx context.Context, refresh Digest) (session, user 
 		return "", "", fmt.Errorf("end session: %w", err)
 	}
 	l.sessions.drop(session)
+	l.tellChanged(user)
 	return session, user, nil
 }
 
@@ -137,6 +138,7 @@ func (l *Logins) endSessions(ctx context.Context, user string) error {
 	if err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
+	defer l.tellChanged(user)
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var id string

@@ -333,6 +333,7 @@ func (s *Server) openAPI(ctx context.Context, id uuid.UUID, graphs *graph.Servic
 	if s.api, err = api.New(c); err != nil {
 		return err
 	}
+	s.accounts.WhenChanged(s.api.Recheck)
 	s.front.open(s.api)
 	return nil
 }
