@@ -34,9 +34,9 @@ type Subscription struct {
 	polls   atomic.Bool // nothing has come for so long that the database is to be asked
 }
 
-// replaySegments is how many segments are read at a time, until replayBytes are reached.
+// replaySegments is how many segments are read at a time, until replayBytes are reached. Others that share the turn wait so long.
 const (
-	replaySegments = 64
+	replaySegments = 4
 	replayBytes    = 64 << 10
 )
 
