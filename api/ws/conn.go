@@ -44,6 +44,7 @@ type conn struct {
 	turn      chan struct{}    // of the pumps, in reading what was recorded
 	subs      map[string]*pump // of the reader alone
 	received  []time.Time      // when the last frames came, oldest first
+	credit    time.Duration    // in which the client could send and nothing of it was read
 
 	mu      sync.Mutex
 	goodbye *goodbye
@@ -200,6 +201,7 @@ func (c *conn) takeControls() {
 		if err := c.heard(); err != nil {
 			return err
 		}
+		defer c.lend(time.Now())
 		return c.queue.push(c.ctx, frame{opcode: websocket.PongMessage, payload: []byte(text)})
 	})
 	c.socket.SetCloseHandler(func(int, string) error { return nil }) // the writer answers
@@ -232,8 +234,20 @@ func (c *conn) take(kind int, r io.Reader) error {
 	case !c.admits():
 		return errTooMany
 	}
+	defer c.lend(time.Now())
 	return c.handle(c.ctx, kind, text)
 }
+
+// lend counts for the client the time in which its frames waited for an answer to go out: those that come after it may come
+// all together. What one frame may take anyway is no such time, and too much of it is not kept.
+func (c *conn) lend(since time.Time) {
+	if late := time.Since(since) - c.interval(); late > 0 {
+		c.credit = min(c.credit+late, c.limits.Stall)
+	}
+}
+
+// interval is the time between the frames of a client that sends as many as it may.
+func (c *conn) interval() time.Duration { return c.limits.Window / time.Duration(c.limits.Messages) }
 
 var (
 	errTooLarge         = errors.New("the frame is too large")
@@ -273,12 +287,15 @@ func (c *conn) heard() error {
 	}
 }
 
-// admits counts a frame; false when it is one too many within the window.
+// admits counts a frame; false when it is one too many within the window, and without credit.
 func (c *conn) admits() bool {
 	now := time.Now()
 	if len(c.received) == c.limits.Messages {
 		if now.Sub(c.received[0]) < c.limits.Window {
-			return false
+			if c.credit < c.interval() {
+				return false
+			}
+			c.credit -= c.interval()
 		}
 		c.received = append(c.received[:0], c.received[1:]...)
 	}

@@ -60,6 +60,7 @@ type Limits struct {
 	Opening       time.Duration // of one subscription
 	Buffer        int           // bytes of memory that wait to be sent, or one frame
 	Buffers       int           // the same of all clients together, beside one frame of each
+	Unsent        int           // bytes that the kernel takes before the client's side has room for them
 	Gather        time.Duration // how long frames are gathered for one system call while many come
 	Ping          time.Duration // between pings of the server
 	Idle          time.Duration // without any frame of the client
@@ -71,7 +72,7 @@ type Limits struct {
 // DefaultLimits are those of the contract.
 var DefaultLimits = Limits{
 	Frame: 64 << 10, Messages: 30, Window: time.Second, Subscriptions: 100, Opening: 15 * time.Second,
-	Buffer: 256 << 10, Buffers: 64 << 20, Gather: 15 * time.Millisecond,
+	Buffer: 256 << 10, Buffers: 64 << 20, Unsent: 64 << 10, Gather: 15 * time.Millisecond,
 	Ping: 30 * time.Second, Idle: 90 * time.Second, Stall: 10 * time.Second, Recheck: 5 * time.Second, Goodbye: 2 * time.Second,
 }
 
@@ -154,6 +155,7 @@ func (h *Handler) shakeHands(w http.ResponseWriter, r *http.Request) *conn {
 	if err != nil {
 		return nil // answered by the upgrader
 	}
+	holdBack(unmetered(socket), h.Limits.Unsent)
 	c := newConn(h, socket, who)
 	if refused != nil {
 		c.end(*refused)

@@ -121,8 +121,10 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 	}
 	if again && !m.resumes {
 		// Already following: it is told where the execution is and gets nothing twice.
-		defer s.Close()
-		return c.subscribed(ctx, m, s)
+		if done, err := old.before(func() error { return c.subscribed(ctx, m, s) }); done {
+			s.Close()
+			return err
+		}
 	}
 	if again {
 		old.stop()
@@ -131,6 +133,10 @@ func (c *conn) subscribe(ctx context.Context, m message) error {
 	if err := c.subscribed(ctx, m, s); err != nil {
 		s.Close()
 		return err
+	}
+	if s.Status().Ended() && s.LastSeq() <= m.afterSeq {
+		s.Close() // nothing follows, as the answer says
+		return nil
 	}
 	c.subs[m.execution] = c.follow(m.execution, s)
 	return nil

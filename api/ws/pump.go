@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/patchbay-io/patchbay/core/execution"
 )
 
 // pump carries the events of one subscription into the queue. It has a goroutine only while there are events: thousands
@@ -18,6 +20,9 @@ type pump struct {
 	ctx    context.Context // ended by stop, or with the connection's
 	cancel context.CancelFunc
 	done   chan struct{} // closed when nothing follows any more
+
+	last sync.Mutex // of who queues the terminal event, or what must come before it
+	told bool       // the terminal event is queued
 
 	mu      sync.Mutex
 	running bool
@@ -70,6 +75,17 @@ func (p *pump) over() bool {
 	}
 }
 
+// before queues an answer in front of the terminal event, or says that this one is queued already: a client that has it follows
+// the execution no longer, whatever remains to be done here.
+func (p *pump) before(answer func() error) (done bool, err error) {
+	p.last.Lock()
+	defer p.last.Unlock()
+	if p.told {
+		return false, nil
+	}
+	return true, answer()
+}
+
 func (p *pump) run() {
 	defer p.c.pumps.Done()
 	for p.deliver() {
@@ -115,11 +131,23 @@ func (p *pump) deliver() bool {
 		case !ok:
 			return true
 		}
-		f := frame{websocket.TextMessage, event.Payload, event.Large}
-		if err := p.c.queue.push(p.ctx, f); err != nil {
-			f.drop()
+		if err := p.push(event); err != nil {
 			return false // the connection or the subscription ends
 		}
 	}
 	return false
+}
+
+func (p *pump) push(event execution.Event) error {
+	if event.Last {
+		p.last.Lock()
+		defer p.last.Unlock()
+		p.told = true
+	}
+	f := frame{websocket.TextMessage, event.Payload, event.Large}
+	err := p.c.queue.push(p.ctx, f)
+	if err != nil {
+		f.drop()
+	}
+	return err
 }

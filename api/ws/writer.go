@@ -8,9 +8,11 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
 
 	"github.com/patchbay-io/patchbay/core/execution"
 )
@@ -178,6 +180,18 @@ func (w *writer) send(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// holdBack bounds what the kernel keeps for a client that reads nothing. It takes some megabytes otherwise, which come on top
+// of what the queue holds, and have to be made. What is on its way is not bounded, so that distant clients lose nothing.
+func holdBack(c net.Conn, bytes int) {
+	socket, ok := c.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if raw, err := socket.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes) })
+	}
 }
 
 // farewell sends the close frame and ends our direction of the connection, so that the client need not wait for us.

@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -38,6 +40,7 @@ type story struct {
 	progress func(json.RawMessage)
 	broken   error                                 // what Next gives after the recorded events
 	large    func(payload string) *execution.Large // in place of payloads, where it gives any; nil: nothing is large
+	lingers  bool                                  // Next does not see the end until it is stopped
 	open     int                                   // subscriptions
 }
 
@@ -97,9 +100,14 @@ func (v *view) Close() {
 	delete(v.wake, v)
 }
 
-func (v *view) Next(context.Context) (execution.Event, bool, error) {
+func (v *view) Next(ctx context.Context) (execution.Event, bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.lingers && v.next == int64(len(v.events)) {
+		v.mu.Unlock()
+		<-ctx.Done()
+		v.mu.Lock()
+	}
 	switch {
 	case v.next < int64(len(v.events)):
 		e := v.events[v.next]
@@ -722,6 +730,80 @@ func TestSlowClientThatReadsAgainIsTold(t *testing.T) {
 		runtimeYield()
 	}
 	c.expectClose(websocket.CloseTryAgainLater)
+}
+
+// What the kernel takes for a client that reads nothing is memory too, and the work of making it.
+func TestTheKernelTakesLittleForWhoReadsNothing(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	server, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	holdBack(server, DefaultLimits.Unsent)
+	taken := 0
+	for err == nil {
+		_ = server.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		var n int
+		n, err = server.Write(make([]byte, 16<<10))
+		taken += n
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) || taken < DefaultLimits.Unsent || taken > 512<<10 {
+		t.Errorf("%d bytes were taken, %v", taken, err)
+	}
+}
+
+// A client whose frames waited while an answer could not go out has not sent too many.
+func TestFramesThatWaitedAreNotTooMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &conn{limits: &Limits{Messages: 10, Window: time.Second, Stall: 5 * time.Second}}
+		burst := func() (n int) {
+			for c.admits() {
+				n++
+			}
+			return n
+		}
+		for _, step := range []struct {
+			late time.Duration // that an answer took
+			want int
+		}{{0, 10}, {50 * time.Millisecond, 0}, {100 * time.Millisecond, 0}, {450 * time.Millisecond, 3}, {950 * time.Millisecond, 7 + 9}, {time.Hour, 10 + 50}} {
+			began := time.Now()
+			time.Sleep(step.late)
+			c.lend(began)
+			if n := burst(); n != step.want {
+				t.Errorf("%d frames after an answer that took %v, not %d", n, step.late, step.want)
+			}
+		}
+	})
+}
+
+// Who has the terminal event and subscribes again gets the story again, although the server may not have tidied up yet.
+func TestSubscribingAgainAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newStory("ann")
+	s.lingers = true
+	s.emit(true, `1`, `2`)
+	c := serve(t, DefaultLimits, map[string]*story{"e": s}).as("ann")
+	for range 3 {
+		c.send(`{"type":"subscribe","execution_id":"e"}`)
+		c.expect(`{"type":"subscribed","execution_id":"e","status":"COMPLETED","last_seq":2}`, `1`, `2`)
+		c.send(`{"type":"subscribe","execution_id":"e","after_seq":2}`)
+		c.expect(`{"type":"subscribed","execution_id":"e","status":"COMPLETED","last_seq":2}`)
+	}
 }
 
 // Many clients that read nothing must not take all memory, and not all room from those who read.
