@@ -27,6 +27,7 @@ type Subscription struct {
 	rows    []storedRow   // of a segment, to be delivered next
 	ahead   []segment     // that were read and follow those rows
 	turn    chan struct{} // full while one of those that share it holds what it has read
+	atOnce  int           // segments that are read
 	holds   bool          // the turn
 	ended   bool
 	live    bool // the rows follow what the hub delivers
@@ -34,10 +35,12 @@ type Subscription struct {
 	polls   atomic.Bool // nothing has come for so long that the database is to be asked
 }
 
-// replaySegments is how many segments are read at a time, until replayBytes are reached. Others that share the turn wait so long.
+// So many segments are read at a time, until replayBytes are reached: few at first, since others that share the turn wait for
+// all of their events, and more while they are as small as those of an execution that commits each step by itself.
 const (
-	replaySegments = 4
-	replayBytes    = 64 << 10
+	minReplaySegments = 4
+	maxReplaySegments = 64
+	replayBytes       = 8 << 10
 )
 
 // Subscribe starts after the event with the given number; 0 is the whole story.
@@ -46,7 +49,7 @@ func (s *Service) Subscribe(ctx context.Context, userID, id string, after int64)
 	if err != nil {
 		return nil, err
 	}
-	sub := &Subscription{s: s, after: after, watcher: s.hub.watch(key, true)}
+	sub := &Subscription{s: s, after: after, atOnce: minReplaySegments, watcher: s.hub.watch(key, true)}
 	if err := sub.open(ctx, userID, key); err != nil {
 		s.hub.unwatch(key, sub.watcher)
 		return nil, err
@@ -235,16 +238,23 @@ func (sub *Subscription) read(ctx context.Context) error {
 	}
 	sub.rows, sub.ahead = nil, nil
 	// What is before the events that are wanted is left out unread.
-	rows, err := sub.s.db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND pos > ? AND seq > ? ORDER BY pos LIMIT ?`, sub.header.id, sub.pos, sub.after, replaySegments)
+	rows, err := sub.s.db.QueryContext(ctx, `SELECT `+segmentColumns+` FROM journal WHERE execution_id = ? AND pos > ? AND seq > ? ORDER BY pos LIMIT ?`, sub.header.id, sub.pos, sub.after, sub.atOnce)
 	if err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}
 	size := 0
-	return scanSegments(rows, func(s *segment) (more bool, err error) {
+	err = scanSegments(rows, func(s *segment) (more bool, err error) {
 		sub.ahead = append(sub.ahead, *s)
 		size += len(s.body)
 		return size < replayBytes, nil
 	})
+	switch {
+	case size < replayBytes/2:
+		sub.atOnce = min(4*sub.atOnce, maxReplaySegments)
+	case size >= replayBytes:
+		sub.atOnce = minReplaySegments
+	}
+	return err
 }
 
 // await waits for the turn.
